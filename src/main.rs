@@ -1,0 +1,3 @@
+//! The `edgetime` binary.
+
+fn main() {}
