@@ -4,4 +4,5 @@
 pub mod clock;
 pub mod codec;
 pub mod limits;
+pub mod storage;
 pub mod types;

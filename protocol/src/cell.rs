@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn a_decimal_cell_is_the_correctly_rounded_double() {
         assert_eq!(float(213, 1), 21.3);
-        assert_eq!(float(-5, 1), -0.5);
+        assert_eq!(float((-5i64) as u64, 1), -0.5);
         assert_eq!(float(1, 22), 1e-22);
         assert_eq!(
             float((-0.0f64).to_bits(), MARK_RAW).to_bits(),
