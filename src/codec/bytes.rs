@@ -83,7 +83,6 @@ impl<'a> Reader<'a> {
     }
 
     /// A varint of up to 128 bits.
-    #[allow(dead_code)]
     pub(crate) fn wide_zigzag(&mut self) -> Result<i128, CodecError> {
         let mut value = 0u128;
         for shift in (0..133).step_by(7) {
@@ -138,7 +137,6 @@ pub(crate) fn put_zigzag(out: &mut Vec<u8>, value: i64) {
     put_varint(out, zigzag(value));
 }
 
-#[allow(dead_code)]
 pub(crate) fn put_wide_zigzag(out: &mut Vec<u8>, value: i128) {
     let mut value = (value << 1 ^ value >> 127) as u128;
     while value >= 0x80 {

@@ -131,6 +131,15 @@ impl Cells {
         (column.field_type == field_type).then_some(column)
     }
 
+    /// Forgets the rows behind the first `rows`.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.times.truncate(rows);
+        for column in &mut self.columns {
+            column.bits.truncate(rows);
+            column.marks.truncate(rows);
+        }
+    }
+
     /// Fills columns that have fewer rows than there are times with nulls.
     pub(crate) fn pad(&mut self) {
         let rows = self.times.len();

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use edgetime_protocol::cell::{self, MARK_NULL, MARK_RAW};
 use proptest::prelude::*;
 
-use super::cells::{Cells, RowsView, heap_bytes};
+use super::cells::{CellColumn, Cells, RowsView, heap_bytes};
 use crate::types::{ColumnId, FieldType};
 
 /// Staged rows that own their memory.
@@ -32,6 +32,22 @@ impl Rows {
 
     pub(crate) fn types(&self) -> Vec<FieldType> {
         self.columns.iter().map(|column| column.1).collect()
+    }
+
+    /// The same rows, column-major.
+    pub(crate) fn cells(&self) -> Cells {
+        let mut cells = Cells::new();
+        cells.times.clone_from(&self.times);
+        for (index, &(id, field_type)) in self.columns.iter().enumerate() {
+            let mut column = CellColumn::nulls(id, field_type, 0);
+            column.heap.clone_from(&self.heap);
+            for row in 0..self.times.len() {
+                let at = row * self.columns.len() + index;
+                column.push(self.bits[at], self.marks[at]);
+            }
+            cells.columns.push(column);
+        }
+        cells
     }
 
     /// Compares with cells, whose rows begin at `from`.

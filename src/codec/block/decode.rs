@@ -21,11 +21,7 @@ pub fn decode(bytes: &[u8], into: &mut Cells) -> Result<usize, CodecError> {
     let before = into.rows();
     let decoded = decode_rows(bytes, into);
     if decoded.is_err() {
-        into.times.truncate(before);
-        for column in &mut into.columns {
-            column.bits.truncate(before);
-            column.marks.truncate(before);
-        }
+        into.truncate(before);
     }
     into.pad();
     decoded
