@@ -1,6 +1,7 @@
 //! EdgeTimeDB: an in-memory time-series server for the edge.
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod limits;
