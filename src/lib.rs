@@ -2,10 +2,9 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod blocks;
+pub mod cli;
 pub mod clock;
 pub mod codec;
-
 pub mod limits;
-
 pub mod storage;
 pub mod types;
