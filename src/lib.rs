@@ -2,9 +2,11 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod blocks;
+pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod limits;
+pub mod series;
 pub mod storage;
 pub mod types;
