@@ -98,11 +98,16 @@ impl Checkpoint {
     }
 
     pub(super) fn keep_unreferenced(&mut self, folder: Folder) {
-        self.unreferenced = (folder.files() > 0).then_some(folder);
+        self.unreferenced = Some(folder);
     }
 
+    /// The files that may have been listed by the manifest that is lost: among them the state in force, which
+    /// may go on behind its valid length.
     pub(super) fn take_unreferenced(&mut self) -> Option<Folder> {
-        self.unreferenced.take()
+        let mut folder = self.unreferenced.take()?;
+        folder.states.extend(self.state.map(|state| state.number));
+        folder.states.sort_unstable();
+        Some(folder)
     }
 
     pub(super) fn unreferenced(&self) -> usize {
@@ -248,10 +253,9 @@ impl Checkpoint {
                 limit: MANIFEST_COUNTERS as u64,
             });
         }
-        let sequence = self.committed.as_ref().map_or(1, |last| last.sequence + 1);
-        let manifest = Manifest {
+        let mut manifest = Manifest {
             store: self.store,
-            sequence,
+            sequence: self.committed.as_ref().map_or(0, |last| last.sequence),
             info,
             next_file: self.next_file,
             next_number: self.next_number,
@@ -259,14 +263,20 @@ impl Checkpoint {
             image: self.image,
             files,
         };
-        self.write_manifest(&manifest.encode())
-            .inspect_err(|_| self.slot_is_new = true)?;
-        self.committed = Some(Arc::new(manifest));
-        self.slot = 1 - self.slot;
-        // The other file is there, and valid, from the second commit on.
-        self.slot_is_new = self.slot_is_new && sequence == 1;
+        // The first commit writes both files, so that a manifest that is missing later is known to be lost.
+        loop {
+            manifest.sequence += 1;
+            self.write_manifest(&manifest.encode())
+                .inspect_err(|_| self.slot_is_new = true)?;
+            self.slot = 1 - self.slot;
+            self.slot_is_new = manifest.sequence == 1;
+            self.committed = Some(Arc::new(manifest.clone()));
+            if manifest.sequence > 1 {
+                break;
+            }
+        }
         self.bury_what_is_not_listed();
-        Ok(sequence)
+        Ok(manifest.sequence)
     }
 
     /// In place where the file is there, which needs no space on a full device.

@@ -133,7 +133,7 @@ mod tests {
     fn comparison_agrees_with_slices() {
         let expected = b"usage_user=usage_system=________";
         for end in 0..12 {
-            let bytes = &b"xusage_user=5"[..1 + end];
+            let bytes = &b"xusage_user=5"[..=end];
             assert_eq!(matches_at(bytes, 1, expected, 0, 11), end >= 11);
         }
         assert!(!matches_at(b"xusage_uxer=5        ", 1, expected, 0, 11));

@@ -33,7 +33,7 @@ pub(crate) fn number(view: &[u8], at: usize, ended: bool) -> Result<Number, Stop
 
 /// The common case: up to seven digits on either side of the point, and bytes enough behind.
 #[inline(always)]
-fn short_number(view: &[u8], at: usize) -> Option<Number> {
+pub(crate) fn short_number(view: &[u8], at: usize) -> Option<Number> {
     let negative = view.get(at) == Some(&b'-');
     let first = at + usize::from(negative);
     let word = load(view, first)?;

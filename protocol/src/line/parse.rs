@@ -6,7 +6,7 @@
 use super::bytes::{FIELD_VALUE, is, matches_at};
 use super::key;
 use super::layout::{Hints, Layout, RawKey};
-use super::number::{number, timestamp, token_end};
+use super::number::{number, short_number, timestamp, token_end};
 use super::row::Fields;
 use super::text::quoted;
 use crate::cell;
@@ -78,7 +78,6 @@ pub(crate) fn parse<H: Hints>(
     fields: &mut Fields,
     hints: &mut H,
 ) -> Result<Line, Stop> {
-    fields.clear();
     let (key_end, key_predicted) = match predicted_end(view, at, hints.predicted()) {
         Some(end) => (end, true),
         None => (key::end(view, at, ended, limits)?, false),
@@ -121,22 +120,120 @@ fn spaces_end(view: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// How far the hinted layout has been followed.
+struct Followed {
+    /// Fields that were read.
+    count: usize,
+    /// Where they end in the layout's bytes.
+    key_start: usize,
+    /// The start of the next field, or the end of the last.
+    at: usize,
+    /// All fields of the layout were read, and the line has no others.
+    complete: bool,
+}
+
+/// Reads fields as long as they are those of the layout and hold short numbers, which is what most lines
+/// consist of. Stops before the first that is anything else.
+#[inline(always)]
+fn follow(view: &[u8], start: usize, layout: &Layout, fields: &mut Fields) -> Followed {
+    let count_max = layout.ends().len();
+    let keys = layout.padded();
+    fields.resize(count_max);
+    let names = fields.keys.iter_mut().zip(&mut fields.kinds);
+    let values = fields.cells.iter_mut().zip(&mut fields.marks);
+    let (mut count, mut key_start, mut at) = (0, 0, start);
+    for (&end, ((key, kind), (bits, mark))) in layout.ends().iter().zip(names.zip(values)) {
+        let len = end as usize - key_start;
+        if !matches_at(view, at, keys, key_start, len) {
+            break;
+        }
+        let Some(number) = short_number(view, at + len) else {
+            break;
+        };
+        // A short number ends before a byte that ends values: a comma, or the end of the fields.
+        let comma = view.get(number.end) == Some(&b',');
+        if !comma && count + 1 < count_max {
+            break;
+        }
+        *key = (at as u32, (at + len - 1) as u32);
+        *kind = number.kind;
+        *bits = number.bits;
+        *mark = number.mark;
+        count += 1;
+        key_start = end as usize;
+        at = number.end + usize::from(comma);
+        if !comma {
+            return Followed {
+                count,
+                key_start,
+                at,
+                complete: true,
+            };
+        }
+    }
+    fields.truncate(count);
+    Followed {
+        count,
+        key_start,
+        at,
+        complete: false,
+    }
+}
+
 /// The fields from `at` on. Gives the end of the last, whether the layout matched, and whether there are strings.
 #[inline(always)]
 fn parse_fields(
     view: &[u8],
-    mut at: usize,
+    at: usize,
     ended: bool,
     limits: &Limits,
     fields: &mut Fields,
     layout: Option<&Layout>,
 ) -> Result<(usize, bool, bool), Stop> {
-    let (keys, mut ends) = layout.map_or((&[][..], [].iter()), |layout| {
-        (layout.padded(), layout.ends().iter())
-    });
-    let mut matched = layout.is_some();
+    let Some(layout) = layout else {
+        fields.clear();
+        return parse_other_fields(view, at, ended, limits, fields, Hinted::default());
+    };
+    let followed = follow(view, at, layout, fields);
+    if followed.complete {
+        return Ok((followed.at, true, false));
+    }
+    let hinted = Hinted {
+        keys: layout.padded(),
+        key_start: followed.key_start,
+        ends: layout.ends().get(followed.count..).unwrap_or_default(),
+        matched: true,
+    };
+    parse_other_fields(view, followed.at, ended, limits, fields, hinted)
+}
+
+/// The part of a layout that still lies ahead.
+#[derive(Default)]
+struct Hinted<'a> {
+    keys: &'a [u8],
+    key_start: usize,
+    ends: &'a [u32],
+    /// So far the fields are those of the layout.
+    matched: bool,
+}
+
+/// The fields from `at` on, of any kind.
+fn parse_other_fields(
+    view: &[u8],
+    mut at: usize,
+    ended: bool,
+    limits: &Limits,
+    fields: &mut Fields,
+    hinted: Hinted<'_>,
+) -> Result<(usize, bool, bool), Stop> {
+    let Hinted {
+        keys,
+        mut key_start,
+        ends,
+        mut matched,
+    } = hinted;
+    let mut ends = ends.iter();
     let mut has_strings = false;
-    let mut key_start = 0;
     loop {
         let hinted = match ends.next() {
             Some(&end) => {

@@ -33,6 +33,23 @@ impl Fields {
         self.marks.push(mark);
     }
 
+    /// Makes room for `len` fields; what they hold is of no meaning.
+    #[inline(always)]
+    pub fn resize(&mut self, len: usize) {
+        self.keys.resize(len, (0, 0));
+        self.kinds.resize(len, FieldType::Float);
+        self.cells.resize(len, 0);
+        self.marks.resize(len, 0);
+    }
+
+    #[inline(always)]
+    pub fn truncate(&mut self, len: usize) {
+        self.keys.truncate(len);
+        self.kinds.truncate(len);
+        self.cells.truncate(len);
+        self.marks.truncate(len);
+    }
+
     pub fn shrink(&mut self) {
         *self = Self::default();
     }
