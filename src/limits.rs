@@ -28,6 +28,12 @@ pub const ROWS_CLAIMED: usize = 65_536;
 pub const FRAME_BYTES: usize = 4 * 1024 * 1024;
 /// A page of the log: a sync group starts on one.
 pub const PAGE_BYTES: usize = 4096;
+/// Smallest segment of the log, bytes.
+pub const LOG_SEGMENT_BYTES_MIN: u64 = 64 * 1024;
+/// Largest segment of the log, bytes: recovery holds one in memory.
+pub const LOG_SEGMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Most segments of the log.
+pub const LOG_SEGMENTS: u32 = 1024;
 /// Largest binary frame on the wire, bytes.
 pub const WIRE_FRAME_BYTES: usize = 1024 * 1024;
 /// Largest SQL text, bytes.
@@ -38,4 +44,6 @@ const _: () = assert!(CHUNK_ROWS.is_multiple_of(BLOCK_ROWS));
 const _: () = assert!(CHUNK_ROWS <= ROWS_CLAIMED);
 const _: () = assert!(VALUE_BYTES < LINE_BYTES);
 const _: () = assert!(LINE_BYTES < FRAME_BYTES);
+const _: () = assert!(LOG_SEGMENT_BYTES_MIN.is_multiple_of(PAGE_BYTES as u64));
+const _: () = assert!(LOG_SEGMENT_BYTES_MIN < LOG_SEGMENT_BYTES_MAX);
 const _: () = assert!(COLUMNS <= u16::MAX as usize);
