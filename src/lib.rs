@@ -8,5 +8,6 @@ pub mod clock;
 pub mod codec;
 pub mod limits;
 pub mod series;
+pub mod log;
 pub mod storage;
 pub mod types;

@@ -38,6 +38,12 @@ pub const MANIFEST_COUNTERS: usize = 65_536;
 pub const BLOCK_FILES_OPEN: usize = 128;
 /// A page of the log: a sync group starts on one.
 pub const PAGE_BYTES: usize = 4096;
+/// Smallest segment of the log, bytes.
+pub const LOG_SEGMENT_BYTES_MIN: u64 = 64 * 1024;
+/// Largest segment of the log, bytes: recovery holds one in memory.
+pub const LOG_SEGMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Most segments of the log.
+pub const LOG_SEGMENTS: u32 = 1024;
 /// Largest binary frame on the wire, bytes.
 pub const WIRE_FRAME_BYTES: usize = 1024 * 1024;
 /// Largest SQL text, bytes.
@@ -51,4 +57,6 @@ const _: () = assert!(LINE_BYTES < FRAME_BYTES);
 const _: () = assert!(FRAME_BYTES <= CHECKPOINT_RECORD_BYTES);
 const _: () = assert!(CHECKPOINT_RECORD_BYTES < u32::MAX as usize);
 const _: () = assert!(BLOCK_FILES_OPEN > 0);
+const _: () = assert!(LOG_SEGMENT_BYTES_MIN.is_multiple_of(PAGE_BYTES as u64));
+const _: () = assert!(LOG_SEGMENT_BYTES_MIN < LOG_SEGMENT_BYTES_MAX);
 const _: () = assert!(COLUMNS <= u16::MAX as usize);
