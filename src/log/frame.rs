@@ -15,12 +15,9 @@ use crate::types::{Epoch, Position, StoreId};
 #[non_exhaustive]
 #[repr(u8)]
 pub enum FrameType {
-    /// A database was made, changed or dropped.
-    Database = 1,
-    /// A measurement and its schema.
-    Measurement = 2,
-    /// Definitions of series; repeated on first use in each segment.
-    Series = 3,
+    /// Definitions of databases, measurements, columns and series; repeated on first use in each
+    /// segment, unless a checkpoint has them.
+    Definitions = 3,
     /// Accepted rows.
     Rows = 4,
     /// Rows that were refused, with their reasons.
@@ -57,9 +54,7 @@ impl FrameType {
     #[must_use]
     pub const fn from_code(code: u8) -> Option<Self> {
         Some(match code {
-            1 => Self::Database,
-            2 => Self::Measurement,
-            3 => Self::Series,
+            3 => Self::Definitions,
             4 => Self::Rows,
             5 => Self::Rejects,
             6 => Self::Delete,
@@ -100,7 +95,16 @@ pub struct FrameParts<'a> {
     pub payload: &'a [u8],
 }
 
-impl FrameParts<'_> {
+impl<'a> FrameParts<'a> {
+    /// A frame that belongs to no producer.
+    #[must_use]
+    pub const fn new(kind: FrameType, payload: &'a [u8]) -> Self {
+        Self {
+            kind,
+            producer: None,
+            payload,
+        }
+    }
     /// Bytes of the frame in the log.
     #[must_use]
     pub const fn len_bytes(&self) -> usize {

@@ -6,14 +6,17 @@
 //! recycled in a circle.
 #![doc = include_str!("FORMAT.md")]
 
+pub mod definitions;
 mod frame;
 mod quarantine;
 mod recovery;
 mod relocate;
+pub mod rows;
 mod scan;
 mod segment;
 mod state;
 mod survey;
+pub mod varint;
 mod walk;
 mod writer;
 
@@ -158,6 +161,16 @@ pub enum AppendError {
     /// The device failed.
     #[error(transparent)]
     Storage(StorageError),
+}
+
+/// A payload that does not follow its format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {what} at byte {offset} of the payload does not follow its format")]
+pub struct PayloadError {
+    /// Where in the payload.
+    pub offset: usize,
+    /// What was expected there.
+    pub what: &'static str,
 }
 
 #[cfg(test)]
