@@ -9,6 +9,8 @@
 pub mod answer;
 mod bitmap;
 pub mod cell;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod columns;
 pub mod command;
 pub mod error;
