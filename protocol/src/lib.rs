@@ -7,11 +7,19 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+mod bitmap;
 pub mod cell;
+#[cfg(feature = "client")]
+pub mod client;
+pub mod columns;
 pub mod command;
 pub mod error;
 pub mod frame;
 pub mod limits;
 pub mod line;
+pub mod message;
 pub mod session;
 pub mod types;
+mod wire;
+
+pub use wire::PayloadError;
