@@ -86,6 +86,28 @@ impl<'a> Floats<'a> {
     }
 }
 
+impl Decimals<'_> {
+    /// Whether no other form is likely to be smaller.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.strangers.is_empty() && self.scale <= PLAIN_SCALE_MAX
+    }
+}
+
+/// Scale and integers of decimals that went through single precision, where all of them did.
+pub(crate) fn widened(doubles: &[u64]) -> Option<(u8, Vec<u64>)> {
+    (0..=PLAIN_SCALE_MAX).find_map(|scale| {
+        let power = POWERS_OF_TEN[usize::from(scale)];
+        let integer = |&double: &u64| {
+            let scaled = f64::from_bits(double) * power;
+            let integer = (scaled + 0.5f64.copysign(scaled)) as i64;
+            let back = f64::from((integer as f64 / power) as f32);
+            (back.to_bits() == double && integer.unsigned_abs() < 1 << 31).then_some(integer as u64)
+        };
+        let integers: Option<Vec<u64>> = doubles.iter().map(integer).collect();
+        Some((scale, integers?))
+    })
+}
+
 /// The decimals that doubles were made from, where nearly all of them are decimals of one scale.
 fn detect(doubles: &[u64], guess: u8) -> Option<Decimals<'static>> {
     let mut scale = guess.min(DETECTED_SCALE_MAX);
@@ -144,6 +166,8 @@ fn mantissa(value: f64, scale: u8) -> Option<i64> {
     exact.then_some(mantissa)
 }
 
+/// Largest scale of readings as sensors give them, rather than of averages.
+const PLAIN_SCALE_MAX: u8 = 5;
 /// Largest scale that is looked for: beyond it nearly every double is some decimal.
 const DETECTED_SCALE_MAX: u8 = 14;
 /// Doubles looked at before all are.

@@ -15,6 +15,7 @@ mod dictionary;
 mod error;
 mod gorilla;
 mod integers;
+mod quotient;
 mod statistics;
 #[cfg(test)]
 mod test_rows;

@@ -8,7 +8,7 @@ use crate::codec::bytes::Reader;
 use crate::codec::cells::{CellColumn, heap_bytes};
 use crate::codec::error::CodecError;
 use crate::codec::vector::{BytesVector, ColumnVector, Validity, Values};
-use crate::codec::{bools, dictionary, gorilla, integers};
+use crate::codec::{bools, dictionary, gorilla, integers, quotient};
 use crate::types::FieldType;
 
 /// Values of the rows that have one, as cells.
@@ -57,20 +57,14 @@ impl Dense {
                 dense.bits = strings.cells;
                 dense.heap = strings.heap;
             }
-            (Codec::Xor, _) => {
+            (Codec::Dictionary, _) => {
                 dense.mark = MARK_RAW;
-                gorilla::decode(&mut reader, count, &mut dense.bits)?;
+                dense.bits = read_dictionary(&mut reader, count)?;
             }
-            (Codec::Raw, _) => {
+            (codec, _) => {
                 dense.mark = MARK_RAW;
-                let bytes = reader.take(count * 8)?;
-                dense.bits.extend(
-                    bytes
-                        .chunks_exact(8)
-                        .map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default())),
-                );
+                read_doubles(&mut reader, codec, count, &mut dense.bits)?;
             }
-            _ => return Err(reader.invalid("codec")),
         }
         if !reader.rest().is_empty() {
             return Err(reader.invalid("end of a column"));
@@ -176,6 +170,58 @@ impl Dense {
         });
         Ok(ColumnVector { values, validity })
     }
+}
+
+/// Doubles in a form that holds their bits and nothing else.
+fn read_doubles(
+    reader: &mut Reader<'_>,
+    codec: Codec,
+    count: usize,
+    out: &mut Vec<u64>,
+) -> Result<(), CodecError> {
+    match codec {
+        Codec::Xor => gorilla::decode(reader, count, out),
+        Codec::Quotient => quotient::decode(reader, count, out),
+        Codec::Widened => {
+            let scale = reader.byte()?;
+            let power = *POWERS_OF_TEN
+                .get(usize::from(scale))
+                .ok_or_else(|| reader.invalid("scale"))?;
+            let first = reader.zigzag()? as u64;
+            let start = out.len();
+            integers::decode(reader, count, first, out)?;
+            for value in &mut out[start..] {
+                *value = f64::from((*value as i64 as f64 / power) as f32).to_bits();
+            }
+            Ok(())
+        }
+        Codec::Raw => {
+            let words = reader.take(count * 8)?.chunks_exact(8);
+            out.extend(words.map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default())));
+            Ok(())
+        }
+        _ => Err(reader.invalid("codec")),
+    }
+}
+
+fn read_dictionary(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, CodecError> {
+    let distinct = reader.bounded("entries of a dictionary", count)?;
+    let codec = reader.byte()?;
+    let codec = Codec::from_number(codec).ok_or_else(|| reader.invalid("codec"))?;
+    let len = reader.bounded("length of a dictionary", reader.rest().len())?;
+    let mut inner = Reader::new(reader.take(len)?);
+    let mut entries = Vec::new();
+    read_doubles(&mut inner, codec, distinct, &mut entries)?;
+    let first = reader.varint()?;
+    let mut values = Vec::new();
+    integers::decode(reader, count, first, &mut values)?;
+    for value in &mut values {
+        *value = *usize::try_from(*value)
+            .ok()
+            .and_then(|index| entries.get(index))
+            .ok_or_else(|| reader.invalid("entry of a dictionary"))?;
+    }
+    Ok(values)
 }
 
 /// Puts values at the rows that have one, and zeros at the others.

@@ -30,10 +30,21 @@ pub enum Codec {
     Xor = 6,
     /// Doubles as they are.
     Raw = 7,
+    /// Doubles as integers over a divisor, with corrections in units in the last place.
+    Quotient = 8,
+    /// Decimals rounded to single precision, as integers at one scale.
+    Widened = 9,
+    /// Doubles of which each distinct one is stored once.
+    Dictionary = 10,
 }
 
 impl Codec {
-    const ALL: [Self; 8] = [
+    /// The codec with this number.
+    pub(super) fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    const ALL: [Self; 11] = [
         Self::Empty,
         Self::Decimal,
         Self::DecimalPatched,
@@ -42,6 +53,9 @@ impl Codec {
         Self::Strings,
         Self::Xor,
         Self::Raw,
+        Self::Quotient,
+        Self::Widened,
+        Self::Dictionary,
     ];
 
     /// For reports.
@@ -56,6 +70,9 @@ impl Codec {
             Self::Strings => "strings",
             Self::Xor => "xor",
             Self::Raw => "raw",
+            Self::Quotient => "quotient",
+            Self::Widened => "widened",
+            Self::Dictionary => "dictionary",
         }
     }
 }
@@ -69,6 +86,33 @@ pub(super) enum Known {
     Doubles(Doubles),
     /// Number of true values, the first and the last.
     Flags(usize, bool, bool),
+}
+
+impl Known {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Nothing => {}
+            Self::Decimal(scale, integers) => {
+                out.push(*scale);
+                integers.put(out);
+            }
+            Self::Integers(integers) => integers.put(out),
+            Self::Doubles(doubles) => doubles.put(out),
+            Self::Flags(trues, first, last) => {
+                put_varint(
+                    out,
+                    (*trues as u64) << 2 | u64::from(*first) << 1 | u64::from(*last),
+                );
+            }
+        }
+    }
+
+    /// Bytes it takes in the directory.
+    pub(super) fn len(&self) -> usize {
+        let mut out = Vec::new();
+        self.put(&mut out);
+        out.len()
+    }
 }
 
 /// One column of a chunk.
@@ -106,21 +150,7 @@ impl Entry {
             put_varint(out, count as u64);
         }
         put_varint(out, body_len as u64);
-        match known {
-            Known::Nothing => {}
-            Known::Decimal(scale, integers) => {
-                out.push(*scale);
-                integers.put(out);
-            }
-            Known::Integers(integers) => integers.put(out),
-            Known::Doubles(doubles) => doubles.put(out),
-            Known::Flags(trues, first, last) => {
-                put_varint(
-                    out,
-                    (*trues as u64) << 2 | u64::from(*first) << 1 | u64::from(*last),
-                );
-            }
-        }
+        known.put(out);
     }
 
     pub(super) fn summary(&self, chunk: &[u8]) -> ColumnSummary {
@@ -201,9 +231,8 @@ impl<'a> Entries<'a> {
         let tag = reader.byte()?;
         let field_type =
             FieldType::from_number(tag & TAG_TYPE).ok_or_else(|| reader.invalid("type"))?;
-        let codec = *Codec::ALL
-            .get(usize::from(tag >> TAG_CODEC_SHIFT))
-            .ok_or_else(|| reader.invalid("codec"))?;
+        let codec =
+            Codec::from_number(tag >> TAG_CODEC_SHIFT).ok_or_else(|| reader.invalid("codec"))?;
         let nulls = tag & TAG_NULLS != 0;
         let count = if nulls {
             reader.bounded("values of a column", self.rows - 1)?
@@ -225,9 +254,15 @@ impl<'a> Entries<'a> {
                 }
                 Known::Decimal(scale, Integers::read(reader)?)
             }
-            (Codec::DecimalPatched | Codec::Xor | Codec::Raw, FieldType::Float) => {
-                Known::Doubles(Doubles::read(reader)?)
-            }
+            (
+                Codec::DecimalPatched
+                | Codec::Xor
+                | Codec::Raw
+                | Codec::Quotient
+                | Codec::Widened
+                | Codec::Dictionary,
+                FieldType::Float,
+            ) => Known::Doubles(Doubles::read(reader)?),
             (Codec::Integers, FieldType::Integer | FieldType::Unsigned) => {
                 Known::Integers(Integers::read(reader)?)
             }

@@ -6,6 +6,7 @@
 
 mod column;
 mod directory;
+mod floats;
 mod seal;
 
 use std::ops::Range;

@@ -1,15 +1,15 @@
 //! Making a chunk.
 
-use edgetime_protocol::cell::{self, MARK_NULL};
+use edgetime_protocol::cell::MARK_NULL;
 
 use super::directory::{Codec, Entry, Known};
+use super::floats::{self, FloatHabit};
 use super::{CHECKED_FROM, UNITS, VERSION, checksum};
 use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::cells::{CellColumn, Cells};
-use crate::codec::decimal::{Decimals, Floats};
 use crate::codec::integers::{self, Effort, Habit};
-use crate::codec::statistics::{Doubles, Integers};
-use crate::codec::{bools, dictionary, gorilla, timestamps};
+use crate::codec::statistics::Integers;
+use crate::codec::{bools, dictionary, timestamps};
 use crate::limits::{COLUMNS, ROWS_CLAIMED};
 use crate::types::{ColumnId, FieldType, Position};
 
@@ -24,9 +24,7 @@ pub struct Hints {
 #[derive(Clone, Copy, Debug)]
 struct ColumnHints {
     id: ColumnId,
-    integers: Habit,
-    /// Of doubles that turned out to be decimals.
-    scale: Option<u8>,
+    habit: FloatHabit,
 }
 
 impl Hints {
@@ -35,8 +33,7 @@ impl Hints {
         let index = index.unwrap_or_else(|| {
             self.columns.push(ColumnHints {
                 id,
-                integers: Habit::default(),
-                scale: None,
+                habit: FloatHabit::default(),
             });
             self.columns.len() - 1
         });
@@ -151,11 +148,11 @@ fn put_values(
     out: &mut Vec<u8>,
 ) -> (Codec, Known) {
     match column.field_type {
-        FieldType::Float => put_floats(bits, marks, hints, effort, out),
+        FieldType::Float => floats::put(bits, marks, &mut hints.habit, effort, out),
         FieldType::Integer | FieldType::Unsigned => {
             let unsigned = column.field_type == FieldType::Unsigned;
             let known = Integers::of(bits, unsigned);
-            integers::encode(bits, known.range(), &mut hints.integers, effort, out);
+            integers::encode(bits, known.range(), &mut hints.habit.integers, effort, out);
             (Codec::Integers, Known::Integers(known))
         }
         FieldType::Boolean => {
@@ -171,76 +168,4 @@ fn put_values(
             (Codec::Strings, Known::Nothing)
         }
     }
-}
-
-fn put_floats(
-    bits: &[u64],
-    marks: &[u8],
-    hints: &mut ColumnHints,
-    effort: Effort,
-    out: &mut Vec<u8>,
-) -> (Codec, Known) {
-    let doubles = match Floats::new(bits, marks, hints.scale) {
-        Floats::Decimal(decimals) if decimals.strangers.is_empty() => {
-            hints.scale = Some(decimals.scale);
-            let known = Integers::of(&decimals.mantissas, false);
-            integers::encode(
-                &decimals.mantissas,
-                known.range(),
-                &mut hints.integers,
-                effort,
-                out,
-            );
-            return (Codec::Decimal, Known::Decimal(decimals.scale, known));
-        }
-        Floats::Decimal(decimals) => {
-            hints.scale = Some(decimals.scale);
-            put_patched(&decimals, hints, effort, out);
-            let doubles: Vec<u64> = bits
-                .iter()
-                .zip(marks)
-                .map(|(&bits, &mark)| cell::float(bits, mark).to_bits())
-                .collect();
-            let known = Known::Doubles(Doubles::of(&doubles));
-            return (Codec::DecimalPatched, known);
-        }
-        Floats::Doubles(doubles) => doubles,
-    };
-    let known = Known::Doubles(Doubles::of(&doubles));
-    let start = out.len();
-    gorilla::encode(&doubles, out);
-    if out.len() - start < doubles.len() * 8 {
-        return (Codec::Xor, known);
-    }
-    out.truncate(start);
-    for double in doubles {
-        out.extend_from_slice(&double.to_le_bytes());
-    }
-    (Codec::Raw, known)
-}
-
-/// The scale, the values that are stored apart, and the integers of all rows.
-fn put_patched(
-    decimals: &Decimals<'_>,
-    hints: &mut ColumnHints,
-    effort: Effort,
-    out: &mut Vec<u8>,
-) {
-    out.push(decimals.scale);
-    put_varint(out, decimals.strangers.len() as u64);
-    let mut previous = 0;
-    for &(index, bits) in &decimals.strangers {
-        put_varint(out, (index - previous) as u64);
-        out.extend_from_slice(&bits.to_le_bytes());
-        previous = index;
-    }
-    let known = Integers::of(&decimals.mantissas, false);
-    put_zigzag(out, known.first as i64);
-    integers::encode(
-        &decimals.mantissas,
-        known.range(),
-        &mut hints.integers,
-        effort,
-        out,
-    );
 }

@@ -5,6 +5,7 @@
 //! do not fit, or stored as runs. All arithmetic wraps, so that signed and unsigned numbers of any size
 //! come back exactly. The layout is in `FORMAT.md`.
 
+mod entropy;
 mod factor;
 mod packed;
 mod runs;
@@ -37,6 +38,7 @@ const HEAD_KIND_SHIFT: u32 = 4;
 
 const KIND_PACKED: u8 = 0;
 const KIND_RUNS: u8 = 1;
+const KIND_ENTROPY: u8 = 2;
 
 /// Appends `values` without the first, which the reader has to know. `range` is an upper bound of the
 /// distance between any two of them, `u64::MAX` where it is not known.
@@ -73,32 +75,47 @@ fn encode_offsets(
     runs: bool,
     out: &mut Vec<u8>,
 ) {
-    let chosen = match effort {
-        Effort::Cheap => cheap(offsets, range, runs),
+    let flag = if factor == 1 { 0 } else { HEAD_FACTOR };
+    let (head, body) = match effort {
+        Effort::Cheap => {
+            let choice = cheap(offsets, range, runs);
+            return put_choice(offsets, &choice, flag, factor, effort, out);
+        }
         Effort::Full => full(offsets, range, runs),
     };
-    let flag = if factor == 1 { 0 } else { HEAD_FACTOR };
-    match chosen {
-        Choice::Packed(plan) => {
-            out.push(flag | plan.head());
-            if factor != 1 {
-                put_varint(out, factor);
-            }
-            plan.put(offsets, out);
-        }
-        Choice::Runs => {
-            out.push(flag | KIND_RUNS << HEAD_KIND_SHIFT);
-            if factor != 1 {
-                put_varint(out, factor);
-            }
-            runs::put(offsets, effort, out);
-        }
+    out.push(flag | head);
+    if factor != 1 {
+        put_varint(out, factor);
     }
+    out.extend_from_slice(&body);
 }
 
 enum Choice {
     Packed(Plan),
     Runs,
+}
+
+fn put_choice(
+    offsets: &[u64],
+    choice: &Choice,
+    flag: u8,
+    factor: u64,
+    effort: Effort,
+    out: &mut Vec<u8>,
+) {
+    out.push(
+        flag | match choice {
+            Choice::Packed(plan) => plan.head(),
+            Choice::Runs => KIND_RUNS << HEAD_KIND_SHIFT,
+        },
+    );
+    if factor != 1 {
+        put_varint(out, factor);
+    }
+    match choice {
+        Choice::Packed(plan) => plan.put(offsets, out),
+        Choice::Runs => runs::put(offsets, effort, out),
+    }
 }
 
 /// One order is guessed from a sample, runs from the number of changes.
@@ -113,23 +130,45 @@ fn cheap(offsets: &[u64], range: u64, runs: bool) -> Choice {
     Choice::Packed(plan)
 }
 
-fn full(offsets: &[u64], range: u64, runs: bool) -> Choice {
-    let mut best = Plan::frame(offsets, range);
+/// Everything is made, the smallest stays. Returns its head and its bytes.
+fn full(offsets: &[u64], range: u64, runs: bool) -> (u8, Vec<u8>) {
+    let mut plan = Plan::frame(offsets, range);
     let mut changes = 0;
     for order in [0, 1, 2] {
-        let (plan, changed) = Plan::deltas(offsets, order);
+        let (other, changed) = Plan::deltas(offsets, order);
         if order == 1 {
             changes = changed;
         }
-        if plan.bits < best.bits {
-            best = plan;
+        if other.bits < plan.bits {
+            plan = other;
         }
     }
-    if runs && runs::estimate(changes, offsets.len(), range) < best.bits {
-        return Choice::Runs;
+    let mut body = Vec::new();
+    plan.put(offsets, &mut body);
+    let mut best = (plan.head(), body);
+    if runs && changes * 2 < offsets.len() {
+        let mut body = Vec::new();
+        runs::put(offsets, Effort::Full, &mut body);
+        if body.len() < best.1.len() {
+            best = (KIND_RUNS << HEAD_KIND_SHIFT, body);
+        }
     }
-    Choice::Packed(best)
+    if offsets.len() < ENTROPY_COUNT {
+        return best;
+    }
+    for order in [0, 1, 2] {
+        let mut body = Vec::new();
+        let made = entropy::put(offsets, order, &mut body);
+        // Slower to read, so it has to be worth it.
+        if made && body.len() * 33 < best.1.len() * 32 {
+            best = (KIND_ENTROPY << HEAD_KIND_SHIFT | order, body);
+        }
+    }
+    best
 }
+
+/// Numbers from which on a table of frequencies may pay.
+const ENTROPY_COUNT: usize = 32;
 
 /// Reads `count` numbers, the first of which is `first`, to the end of `out`.
 pub(crate) fn decode(
@@ -168,6 +207,7 @@ fn decode_offsets(
             let patched = head & HEAD_PATCHES != 0;
             packed::read(reader, count, order, patched, first, factor, out)
         }
+        KIND_ENTROPY if order <= 2 => entropy::read(reader, count, order, first, factor, out),
         KIND_RUNS if runs => runs::read(reader, count, first, factor, out),
         _ => Err(reader.invalid("kind of integers")),
     }
@@ -180,6 +220,9 @@ pub(crate) fn name(head: u8) -> &'static str {
         (KIND_PACKED, 1) => "delta",
         (KIND_PACKED, 2) => "delta2",
         (KIND_RUNS, _) => "runs",
+        (KIND_ENTROPY, 0) => "entropy",
+        (KIND_ENTROPY, 1) => "delta entropy",
+        (KIND_ENTROPY, 2) => "delta2 entropy",
         _ => "unknown",
     }
 }

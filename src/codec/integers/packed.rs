@@ -142,7 +142,7 @@ pub(super) fn likely_order(offsets: &[u64]) -> u8 {
 
 /// Hands out the differences of an order, of numbers that follow a 0.
 #[inline]
-fn residuals(offsets: &[u64], order: u8, mut take: impl FnMut(u64)) {
+pub(super) fn residuals(offsets: &[u64], order: u8, mut take: impl FnMut(u64)) {
     match order {
         0 => offsets.iter().for_each(|&offset| take(offset)),
         1 => {
@@ -182,7 +182,7 @@ pub(super) fn read(
     factor: u64,
     out: &mut Vec<u64>,
 ) -> Result<(), CodecError> {
-    let mut delta = if order == 2 {
+    let delta = if order == 2 {
         reader.zigzag()? as u64
     } else {
         0
@@ -211,7 +211,19 @@ pub(super) fn read(
     if patched {
         read_patches(reader, patches, width, count, &mut out[start + seed..])?;
     }
-    let numbers = &mut out[start..];
+    integrate(&mut out[start..], order, delta, base, first, factor);
+    Ok(())
+}
+
+/// Undoes the differences: residuals, less by `base`, become numbers times `factor` behind `first`.
+pub(super) fn integrate(
+    numbers: &mut [u64],
+    order: u8,
+    mut delta: u64,
+    base: u64,
+    first: u64,
+    factor: u64,
+) {
     match order {
         0 if factor == 1 => {
             let base = base.wrapping_add(first);
@@ -248,7 +260,6 @@ pub(super) fn read(
             }
         }
     }
-    Ok(())
 }
 
 fn read_patches(
