@@ -4,8 +4,7 @@
 pub mod blocks;
 pub mod clock;
 pub mod codec;
-
 pub mod limits;
-
+pub mod meta;
 pub mod storage;
 pub mod types;
