@@ -9,6 +9,7 @@ pub mod codec;
 pub mod engine;
 pub mod limits;
 pub mod log;
+pub mod meta;
 pub mod series;
 pub mod storage;
 pub mod types;
