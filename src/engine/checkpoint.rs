@@ -294,7 +294,7 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
                 id: database.id,
                 name: &database.name,
             }
-            .encode(out)
+            .encode(out);
         });
         reached.databases = database.id.0 as usize + 1;
     }

@@ -5,6 +5,7 @@ use crate::catalog::CatalogError;
 use crate::codec::CodecError;
 use crate::engine::Verb;
 use crate::log::LogError;
+use crate::meta::MetaError;
 use crate::types::Timestamp;
 
 /// A refusal or failure of the engine.
@@ -64,4 +65,7 @@ pub enum EngineError {
     /// Stored bytes do not decode.
     #[error("chunk: {0}")]
     Codec(#[from] CodecError),
+    /// The metadata index failed.
+    #[error("metadata: {0}")]
+    Meta(#[from] MetaError),
 }

@@ -32,6 +32,7 @@ impl Engine {
         if self.checkpoint_is_due() {
             report.checkpoint = Some(self.checkpoint()?);
         }
+        self.index()?;
         Ok(report)
     }
 

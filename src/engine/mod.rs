@@ -8,6 +8,7 @@ mod access;
 mod batch;
 mod checkpoint;
 mod error;
+mod index;
 mod maintenance;
 mod read;
 mod recovery;
@@ -39,11 +40,13 @@ pub use self::status::{MemoryUse, Status};
 pub use self::write::{TimeBounds, Written};
 
 use self::checkpoint::Persisted;
+use self::index::Indexed;
 use self::shard::{Placement, Shard};
 use crate::blocks::BlockStore;
 use crate::catalog::{Catalog, CatalogLimits};
 use crate::clock::{Clock, ManualClock};
 use crate::log::{Log, LogOptions};
+use crate::meta::MetaStore;
 use crate::types::{Position, Timestamp};
 
 /// How an engine works. The server derives this from its configuration.
@@ -82,6 +85,8 @@ pub struct Engine {
     shards: Box<[RwLock<Shard>]>,
     log: Log,
     blocks: BlockStore,
+    meta: Arc<dyn MetaStore>,
+    indexed: Mutex<Indexed>,
     /// How much of the catalog the state file has. Its lock also keeps checkpoints one at a time.
     persisted: Mutex<Persisted>,
     opened: OpenReport,

@@ -8,9 +8,8 @@ use bytes::Bytes;
 
 use crate::blocks::{ChunkEntry, Pin};
 use crate::catalog::{Column, Tag};
-use crate::codec::vector::ColumnVector;
 use crate::engine::{Access, Engine, EngineError, Verb};
-use crate::series::Snapshot;
+use crate::series::{Decoded, Snapshot};
 use crate::types::{
     ColumnId, DatabaseId, LayoutColumn, MeasurementId, SeriesId, TimeRange, Timestamp,
 };
@@ -54,7 +53,7 @@ pub struct SeriesReader<'a> {
 
 impl SeriesReader<'_> {
     /// The next rows: ascending unique times, and one column for each that was asked for.
-    pub fn next(&mut self) -> Result<Option<(Vec<Timestamp>, Vec<ColumnVector>)>, EngineError> {
+    pub fn next_batch(&mut self) -> Result<Option<Decoded>, EngineError> {
         let Self {
             engine,
             snapshot,

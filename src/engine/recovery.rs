@@ -18,6 +18,7 @@ use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::log::definitions::{self, Definition};
 use crate::log::rows::{RecordedLayout, RowsPayload};
 use crate::log::{FrameType, Log, Recovery};
+use crate::meta::MetaStore;
 use crate::series::{Location, RowRef, Sealed};
 use crate::storage::Storage;
 use crate::types::{Layout, LayoutColumn, Position, SeriesId, StoreId};
@@ -76,6 +77,7 @@ impl Engine {
     /// Opens the store in a storage, or makes one with the identity `fresh`.
     pub fn open(
         storage: Arc<dyn Storage>,
+        meta: Arc<dyn MetaStore>,
         clock: Arc<dyn Clock>,
         fresh: StoreId,
         options: EngineOptions,
@@ -134,6 +136,8 @@ impl Engine {
             shards: restored.shards.into_iter().map(RwLock::new).collect(),
             log,
             blocks,
+            meta,
+            indexed: Mutex::default(),
             persisted: Mutex::new(persisted),
             opened: restored.report,
             rejected_rows: 0.into(),

@@ -72,7 +72,7 @@ impl Engine {
             }
         }
         let cache = self.blocks.cache_stats();
-        memory.cache_bytes = cache.weight_bytes as u64;
+        memory.cache_bytes = cache.weight_bytes;
         let state = if log.read_only.is_some() {
             "read_only"
         } else if self.opened.is_damaged() {

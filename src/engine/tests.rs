@@ -11,6 +11,7 @@ use crate::clock::ManualClock;
 use crate::codec::vector::Values;
 use crate::engine::{Access, Engine, EngineError, EngineOptions, Reject, SeriesRef};
 use crate::log::LogOptions;
+use crate::meta::MemoryMeta;
 use crate::storage::FileStorage;
 use crate::types::{FieldType, StoreId, TimeRange};
 
@@ -45,7 +46,14 @@ fn options() -> EngineOptions {
 fn open(folder: &Path, options: EngineOptions) -> Engine {
     let storage = Arc::new(FileStorage::open(folder).expect("a folder"));
     let clock = Arc::new(ManualClock::at(NOW));
-    Engine::open(storage, clock, StoreId(7), options).expect("opens")
+    Engine::open(
+        storage,
+        Arc::new(MemoryMeta::default()),
+        clock,
+        StoreId(7),
+        options,
+    )
+    .expect("opens")
 }
 
 fn write_row(engine: &Engine, host: &str, time: Option<i64>, value: i64, text: &str) -> u64 {
@@ -89,7 +97,7 @@ fn read_all(engine: &Engine, host: &str) -> Rows {
     let mut rows = Rows::new();
     for series in series {
         let mut reader = engine.read_series(series.id, TimeRange::ALL, &columns);
-        while let Some((times, columns)) = reader.next().expect("reads") {
+        while let Some((times, columns)) = reader.next_batch().expect("reads") {
             let (Values::Integer(numbers), Values::String(texts)) =
                 (&columns[0].values, &columns[1].values)
             else {
@@ -234,7 +242,7 @@ fn rejected_lines_can_be_read_back() {
     let series = engine.select_series(view.id, &|_| true);
     let columns: Vec<_> = view.columns.iter().map(|column| column.id).collect();
     let mut reader = engine.read_series(series[0].id, TimeRange::ALL, &columns);
-    let (_, columns) = reader.next().expect("reads").expect("a row");
+    let (_, columns) = reader.next_batch().expect("reads").expect("a row");
     assert!(matches!(&columns[0].values, Values::Integer(lines) if lines == &[3]));
     assert!(
         matches!(&columns[3].values, Values::String(t) if t.get(0) == "broken \u{fffd} line".as_bytes())
@@ -248,8 +256,14 @@ fn old_rows_expire_and_their_space_returns() {
     options.raw_age_max_ns = 100 * SECOND;
     let storage = Arc::new(FileStorage::open(folder.path()).expect("a folder"));
     let clock = Arc::new(ManualClock::at(NOW));
-    let engine =
-        Engine::open(storage, Arc::clone(&clock) as _, StoreId(7), options).expect("opens");
+    let engine = Engine::open(
+        storage,
+        Arc::new(MemoryMeta::default()),
+        Arc::clone(&clock) as _,
+        StoreId(7),
+        options,
+    )
+    .expect("opens");
     for i in 0..100 {
         write_row(&engine, "a", Some(NOW - 99 * SECOND + i * SECOND), i, "x");
     }

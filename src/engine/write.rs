@@ -148,7 +148,7 @@ impl Engine {
                 Err(AppendError::EpochChanged(_)) => {}
                 Err(error) => {
                     self.forget_definitions(shard, rows, layouts, epoch.0);
-                    return Err(self.refusal(error));
+                    return Err(refusal(error));
                 }
             }
         }
@@ -295,15 +295,15 @@ impl Engine {
             follow.follow(newest);
         }
     }
+}
 
-    fn refusal(&self, error: AppendError) -> EngineError {
-        match error {
-            AppendError::Full => EngineError::Busy,
+fn refusal(error: AppendError) -> EngineError {
+    match error {
+        AppendError::Full => EngineError::Busy,
 
-            other => EngineError::ReadOnly {
-                reason: other.to_string(),
-            },
-        }
+        other => EngineError::ReadOnly {
+            reason: other.to_string(),
+        },
     }
 }
 

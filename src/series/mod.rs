@@ -14,7 +14,7 @@ mod series;
 
 pub use self::merge::gather_heap;
 pub use self::open::OpenChunk;
-pub use self::read::{Piece, Snapshot};
+pub use self::read::{Decoded, Piece, Snapshot};
 pub use self::ring::Ring;
 pub use self::rows::{RowRef, Rows};
 pub use self::sealed::{Location, Sealed};

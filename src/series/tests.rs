@@ -167,7 +167,7 @@ proptest! {
             let mut write = write.clone();
             if ordered {
                 // Mostly in order: a few steps back, as from a gateway that retries.
-                write.time = i as i64 * 4 - i64::from(write.time.rem_euclid(8)) * i64::from(*seal < 40);
+                write.time = i as i64 * 4 - write.time.rem_euclid(8) * i64::from(*seal < 40);
             }
             apply(&mut series, &mut scratch, &write, i as u64 + 1);
             model_apply(&mut model, &write);
