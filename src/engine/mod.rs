@@ -129,6 +129,11 @@ impl Engine {
         Ok(self.log.prepare()?)
     }
 
+    /// Whether the store takes no writes any more.
+    pub fn is_read_only(&self) -> bool {
+        self.log.usage().read_only.is_some()
+    }
+
     /// What was found when the store was opened.
     pub fn opened(&self) -> &OpenReport {
         &self.opened

@@ -43,7 +43,7 @@ fn options() -> EngineOptions {
     }
 }
 
-fn open(folder: &Path, options: EngineOptions) -> Engine {
+fn open(folder: &Path, options: EngineOptions) -> Arc<Engine> {
     let storage = Arc::new(FileStorage::open(folder).expect("a folder"));
     let clock = Arc::new(ManualClock::at(NOW));
     Engine::open(
@@ -84,7 +84,7 @@ fn try_write(
 
 type Rows = BTreeMap<i64, (i64, String)>;
 
-fn read_all(engine: &Engine, host: &str) -> Rows {
+fn read_all(engine: &Arc<Engine>, host: &str) -> Rows {
     let access = Access::full();
     let Some(view) = engine
         .measurement(&access, "default", "cpu")
