@@ -59,7 +59,12 @@ pub(crate) fn encode(
         .map(|value| value.wrapping_sub(*first))
         .collect();
     let factor = if range >> 63 == 0 {
-        factor::divide(&mut offsets, habit.factor)
+        let guess = if effort == Effort::Cheap {
+            habit.factor
+        } else {
+            0
+        };
+        factor::divide(&mut offsets, guess)
     } else {
         1
     };
