@@ -12,6 +12,7 @@ mod runs;
 
 use super::bytes::{Reader, put_varint};
 use super::error::CodecError;
+use entropy::Model;
 use packed::Plan;
 
 /// How hard to look for the smallest form.
@@ -58,7 +59,12 @@ pub(crate) fn encode(
         .map(|value| value.wrapping_sub(*first))
         .collect();
     let factor = if range >> 63 == 0 {
-        factor::divide(&mut offsets, habit.factor)
+        let guess = if effort == Effort::Cheap {
+            habit.factor
+        } else {
+            0
+        };
+        factor::divide(&mut offsets, guess)
     } else {
         1
     };
@@ -156,12 +162,14 @@ fn full(offsets: &[u64], range: u64, runs: bool) -> (u8, Vec<u8>) {
     if offsets.len() < ENTROPY_COUNT {
         return best;
     }
-    for order in [0, 1, 2] {
+    let models = [0, 1, 2].map(|order| Model::new(offsets, order));
+    let model = models.iter().flatten().min_by_key(|model| model.bytes);
+    // Slower to read, so it has to be worth it.
+    if let Some(model) = model.filter(|model| model.bytes * 33 < best.1.len() * 32) {
         let mut body = Vec::new();
-        let made = entropy::put(offsets, order, &mut body);
-        // Slower to read, so it has to be worth it.
-        if made && body.len() * 33 < best.1.len() * 32 {
-            best = (KIND_ENTROPY << HEAD_KIND_SHIFT | order, body);
+        model.put(offsets, &mut body);
+        if body.len() * 33 < best.1.len() * 32 {
+            best = (KIND_ENTROPY << HEAD_KIND_SHIFT | model.order, body);
         }
     }
     best
