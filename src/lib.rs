@@ -4,6 +4,7 @@
 pub mod blocks;
 pub mod clock;
 pub mod codec;
+pub mod config;
 pub mod limits;
 pub mod meta;
 pub mod storage;
