@@ -1,9 +1,15 @@
 //! EdgeTimeDB: an in-memory time-series server for the edge.
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod blocks;
+pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod codec;
+pub mod engine;
 pub mod limits;
+pub mod log;
+pub mod meta;
+pub mod series;
 pub mod storage;
 pub mod types;

@@ -26,8 +26,24 @@ pub const VALUE_BYTES: usize = 64 * 1024;
 pub const ROWS_CLAIMED: usize = 65_536;
 /// Largest payload of one log frame, bytes.
 pub const FRAME_BYTES: usize = 4 * 1024 * 1024;
+/// Largest record of a state or image file, bytes.
+pub const CHECKPOINT_RECORD_BYTES: usize = 64 * 1024 * 1024;
+/// Most block files a manifest may list.
+pub const BLOCK_FILES: usize = 1 << 20;
+/// Most chunks of one block file.
+pub const BLOCK_FILE_CHUNKS: usize = 1 << 20;
+/// Most counters a manifest may hold.
+pub const MANIFEST_COUNTERS: usize = 65_536;
+/// Block files that are held open for reading at a time.
+pub const BLOCK_FILES_OPEN: usize = 128;
 /// A page of the log: a sync group starts on one.
 pub const PAGE_BYTES: usize = 4096;
+/// Smallest segment of the log, bytes.
+pub const LOG_SEGMENT_BYTES_MIN: u64 = 64 * 1024;
+/// Largest segment of the log, bytes: recovery holds one in memory.
+pub const LOG_SEGMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Most segments of the log.
+pub const LOG_SEGMENTS: u32 = 1024;
 /// Largest binary frame on the wire, bytes.
 pub const WIRE_FRAME_BYTES: usize = 1024 * 1024;
 /// Largest SQL text, bytes.
@@ -38,4 +54,9 @@ const _: () = assert!(CHUNK_ROWS.is_multiple_of(BLOCK_ROWS));
 const _: () = assert!(CHUNK_ROWS <= ROWS_CLAIMED);
 const _: () = assert!(VALUE_BYTES < LINE_BYTES);
 const _: () = assert!(LINE_BYTES < FRAME_BYTES);
+const _: () = assert!(FRAME_BYTES <= CHECKPOINT_RECORD_BYTES);
+const _: () = assert!(CHECKPOINT_RECORD_BYTES < u32::MAX as usize);
+const _: () = assert!(BLOCK_FILES_OPEN > 0);
+const _: () = assert!(LOG_SEGMENT_BYTES_MIN.is_multiple_of(PAGE_BYTES as u64));
+const _: () = assert!(LOG_SEGMENT_BYTES_MIN < LOG_SEGMENT_BYTES_MAX);
 const _: () = assert!(COLUMNS <= u16::MAX as usize);

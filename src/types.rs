@@ -1,5 +1,8 @@
 //! Identifiers, positions and times. Newtypes only, so that no id is taken for another.
 
+mod layout;
+
+pub use self::layout::{FieldId, Layout, LayoutColumn};
 pub use edgetime_protocol::types::{AckLevel, FieldType, Precision};
 
 /// Nanoseconds since the Unix epoch. Never rounded inside.

@@ -101,6 +101,14 @@ impl BytesVector {
         self.offsets.push(self.data.len() as u32);
     }
 
+    /// Appends all strings of another.
+    pub fn append(&mut self, more: &Self) {
+        let base = self.data.len() as u32;
+        self.data.extend_from_slice(&more.data);
+        self.offsets
+            .extend(more.offsets[1..].iter().map(|offset| base + offset));
+    }
+
     /// The string at a row.
     #[must_use]
     pub fn get(&self, row: usize) -> &[u8] {
@@ -225,6 +233,33 @@ impl ColumnVector {
         Self {
             values,
             validity: Validity::from_words(vec![0; rows.div_ceil(64)]),
+        }
+    }
+
+    /// Appends the rows of a column of the same type.
+    ///
+    /// # Panics
+    /// Panics if the types differ.
+    pub fn append(&mut self, more: &Self) {
+        let before = self.len();
+        match (&mut self.values, &more.values) {
+            (Values::Float(a), Values::Float(b)) => a.extend_from_slice(b),
+            (Values::Integer(a), Values::Integer(b)) => a.extend_from_slice(b),
+            (Values::Unsigned(a), Values::Unsigned(b)) => a.extend_from_slice(b),
+            (Values::Boolean(a), Values::Boolean(b)) => a.extend_from_slice(b),
+            (Values::String(a), Values::String(b)) | (Values::Binary(a), Values::Binary(b)) => {
+                a.append(b);
+            }
+            (a, b) => panic!(
+                "columns of {} and {} do not join",
+                a.field_type(),
+                b.field_type()
+            ),
+        }
+        if !(self.validity.is_all() && more.validity.is_all()) {
+            let first = (0..before).map(|row| self.validity.is_valid(row));
+            let second = (0..more.len()).map(|row| more.validity.is_valid(row));
+            self.validity = Validity::from_flags(first.chain(second));
         }
     }
 

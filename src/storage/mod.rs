@@ -3,9 +3,21 @@
 //! The traits are the seam where a seeded simulation puts a disk that tears and forgets. Nothing here
 //! knows what the bytes mean. Names are relative to the data directory, with `/` between folders.
 
+mod choice;
+mod directory;
+mod file;
+mod lock;
+mod mmap;
+
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+
+pub use choice::{BackendChoice, open};
+pub use directory::TEMPORARY;
+pub use file::FileStorage;
+pub use lock::{DirectoryLock, LockError};
+pub use mmap::MmapStorage;
 
 /// What went wrong on the device, and where.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +74,9 @@ pub trait Storage: Send + Sync {
     /// Makes a segment of exactly this size, zero-filled, on blocks that are really there, durable
     /// under its name when this returns.
     fn create_segment(&self, name: &str, size_bytes: u64) -> Result<Arc<dyn Segment>>;
-    /// Opens a segment as it is. Also used before a segment is written anew: a recycled segment is
-    /// opened again, so that its pages leave the page cache first.
+    /// Opens a segment to be written anew: its pages leave the page cache first. No other handle of
+    /// the segment may be alive. What is only read is read with [`open_file`](Self::open_file),
+    /// which sees the same bytes: a page that cannot be read is an error there, and a fault in a map.
     fn open_segment(&self, name: &str) -> Result<Arc<dyn Segment>>;
     /// Makes an empty file, or empties it.
     fn create_file(&self, name: &str) -> Result<Arc<dyn File>>;
@@ -110,3 +123,19 @@ pub trait File: Send + Sync {
     /// Returns when everything written before the call is on the device.
     fn sync(&self) -> Result<()>;
 }
+
+/// Refuses what is not inside a segment.
+fn check_bounds(name: &str, offset: u64, length: usize, size_bytes: u64) -> Result<()> {
+    let end = offset.saturating_add(length as u64);
+    if end <= size_bytes {
+        return Ok(());
+    }
+    Err(StorageError::OutOfBounds {
+        name: name.to_owned(),
+        range: offset..end,
+        size: size_bytes,
+    })
+}
+
+#[cfg(test)]
+mod tests;

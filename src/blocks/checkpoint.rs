@@ -1,0 +1,435 @@
+//! The writing side of a checkpoint: block files, state, images, and the two manifests.
+//!
+//! Holds to these rules. A file is referred to only after it is synced. The manifest in force is never
+//! touched: the other slot is written. A file is removed only after a durable manifest no longer lists it.
+
+use std::sync::Arc;
+
+use super::bytes::Seed;
+use super::chunk::{ChunkMeta, FOLDER, FileId};
+use super::error::{BlockError, Result};
+use super::image::ImageRecord;
+use super::inventory::{Folder, ManifestFound, Manifests};
+use super::manifest::{CommitInfo, MANIFEST_NAMES, Manifest, ManifestFile, ManifestRecords};
+use super::pins::Pins;
+use super::records::{self, RecordFile};
+use super::writer::{BlockFileWriter, FinishedFile};
+use crate::limits::{MANIFEST_COUNTERS, PAGE_BYTES};
+use crate::storage::{File, Storage};
+use crate::types::StoreId;
+
+/// Bytes of records gathered before they are written.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// Where damaged files go instead of being removed.
+const QUARANTINE: &str = "quarantine";
+
+/// What the next commit will refer to.
+pub(super) struct Checkpoint {
+    storage: Arc<dyn Storage>,
+    store: StoreId,
+    committed: Option<Arc<Manifest>>,
+    /// The manifest file written next.
+    slot: usize,
+    /// Whether that file has to be made anew: it is not there, or a write to it failed.
+    slot_is_new: bool,
+    next_file: FileId,
+    next_number: u32,
+    state: Option<ManifestRecords>,
+    image: Option<ManifestRecords>,
+    state_required: bool,
+    unreferenced: Option<Folder>,
+    /// State and image files that are on the device.
+    record_files: Vec<(RecordFile, u32)>,
+    graveyard: Vec<Grave>,
+}
+
+/// A file no durable manifest lists any more.
+struct Grave {
+    generation: u64,
+    name: String,
+    block_file: Option<FileId>,
+    damaged: bool,
+}
+
+impl Checkpoint {
+    pub(super) fn new(
+        storage: Arc<dyn Storage>,
+        store: StoreId,
+        manifests: &Manifests,
+        folder: &Folder,
+    ) -> Self {
+        let manifest = manifests.manifest();
+        let slot = manifests.current.map_or(0, |current| 1 - current);
+        let highest = folder.blocks.last().map_or(0, |id| id.0);
+        let next_file = manifest.map_or(1, |manifest| manifest.next_file.0);
+        let numbers = [folder.states.last(), folder.images.last()];
+        let number = numbers.into_iter().flatten().max().copied().unwrap_or(0);
+        let next_number = manifest.map_or(1, |manifest| manifest.next_number);
+        let states = folder.states.iter().map(|n| (RecordFile::State, *n));
+        let images = folder.images.iter().map(|n| (RecordFile::Image, *n));
+        Self {
+            storage,
+            store,
+            committed: manifest.cloned().map(Arc::new),
+            slot,
+            slot_is_new: !matches!(manifests.found[slot], ManifestFound::Valid(_)),
+            next_file: FileId(next_file.max(highest.saturating_add(1))),
+            next_number: next_number.max(number.saturating_add(1)),
+            state: manifest.and_then(|manifest| manifest.state),
+            image: manifest.and_then(|manifest| manifest.image),
+            state_required: false,
+            unreferenced: None,
+            record_files: states.chain(images).collect(),
+            graveyard: Vec::new(),
+        }
+    }
+
+    /// Removes what a crash left behind. What cannot be removed now is tried again at the next commit.
+    pub(super) fn remove_leftovers(&mut self, leftovers: &Folder) {
+        for id in &leftovers.blocks {
+            self.bury(0, *id, false);
+        }
+        let states = leftovers.states.iter().map(|n| (RecordFile::State, *n));
+        let images = leftovers.images.iter().map(|n| (RecordFile::Image, *n));
+        for file in states.chain(images) {
+            self.bury_records(file);
+        }
+        self.remove_obsolete(&Pins::default());
+    }
+
+    pub(super) fn keep_unreferenced(&mut self, folder: Folder) {
+        self.unreferenced = Some(folder);
+    }
+
+    /// The files that may have been listed by the manifest that is lost: among them the state in force, which
+    /// may go on behind its valid length.
+    pub(super) fn take_unreferenced(&mut self) -> Option<Folder> {
+        let mut folder = self.unreferenced.take()?;
+        folder.states.extend(self.state.map(|state| state.number));
+        folder.states.sort_unstable();
+        Some(folder)
+    }
+
+    pub(super) fn unreferenced(&self) -> usize {
+        self.unreferenced.as_ref().map_or(0, Folder::files)
+    }
+
+    /// From now on a commit fails until the state has been rewritten.
+    pub(super) fn require_state(&mut self) {
+        self.state = None;
+        self.state_required = true;
+    }
+
+    pub(super) const fn state_is_required(&self) -> bool {
+        self.state_required
+    }
+
+    pub(super) fn committed(&self) -> Option<Arc<Manifest>> {
+        self.committed.clone()
+    }
+
+    pub(super) fn record_bytes(&self) -> (u64, u64) {
+        let len = |records: Option<ManifestRecords>| records.map_or(0, |records| records.len_bytes);
+        (len(self.state), len(self.image))
+    }
+
+    pub(super) fn write_chunks<B: AsRef<[u8]>>(
+        &mut self,
+        chunks: impl Iterator<Item = (ChunkMeta, B)>,
+    ) -> Result<FinishedFile> {
+        let id = self.next_file;
+        self.next_file = FileId(next(id.0, "block file ids")?);
+        let written = self.write_block_file(id, chunks);
+        if written.is_err() && self.storage.remove(&id.name()).is_err() {
+            self.bury(0, id, false);
+        }
+        written
+    }
+
+    fn write_block_file<B: AsRef<[u8]>>(
+        &self,
+        id: FileId,
+        chunks: impl Iterator<Item = (ChunkMeta, B)>,
+    ) -> Result<FinishedFile> {
+        let mut writer = BlockFileWriter::create(&*self.storage, self.store, id)?;
+        for (meta, bytes) in chunks {
+            writer.append(meta, bytes.as_ref())?;
+        }
+        writer.finish(&*self.storage)
+    }
+
+    pub(super) fn append_state<B: AsRef<[u8]>>(
+        &mut self,
+        records: impl IntoIterator<Item = (u8, B)>,
+    ) -> Result<()> {
+        let mut records = records.into_iter().peekable();
+        if records.peek().is_none() {
+            return Ok(());
+        }
+        if self.state_required {
+            return Err(BlockError::StateMissing);
+        }
+        let Some(state) = self.state else {
+            return self.rewrite_state(records);
+        };
+        let file = self
+            .storage
+            .open_file(&RecordFile::State.name(state.number))?;
+        let mut writer = RecordWriter::append(file, self.store, state);
+        for (kind, payload) in records {
+            writer.record(kind, &[payload.as_ref()])?;
+        }
+        self.state = Some(writer.finish()?);
+        Ok(())
+    }
+
+    pub(super) fn rewrite_state<B: AsRef<[u8]>>(
+        &mut self,
+        records: impl IntoIterator<Item = (u8, B)>,
+    ) -> Result<()> {
+        let written = self.write_records(RecordFile::State, |writer| {
+            for (kind, payload) in records {
+                writer.record(kind, &[payload.as_ref()])?;
+            }
+            Ok(())
+        })?;
+        self.state = Some(written);
+        self.state_required = false;
+        Ok(())
+    }
+
+    pub(super) fn write_images<'a>(
+        &mut self,
+        images: impl IntoIterator<Item = ImageRecord<'a>>,
+    ) -> Result<()> {
+        let mut images = images.into_iter().peekable();
+        if images.peek().is_none() {
+            self.image = None;
+            return Ok(());
+        }
+        let written = self.write_records(RecordFile::Image, |writer| {
+            for image in images {
+                writer.record(0, &[&image.prefix(), image.bytes])?;
+            }
+            Ok(())
+        })?;
+        self.image = Some(written);
+        Ok(())
+    }
+
+    /// Writes a new file of records and syncs it and its name.
+    fn write_records(
+        &mut self,
+        kind: RecordFile,
+        write: impl FnOnce(&mut RecordWriter) -> Result<()>,
+    ) -> Result<ManifestRecords> {
+        let number = self.next_number;
+        self.next_number = next(number, "state and image numbers")?;
+        let name = kind.name(number);
+        let storage = &*self.storage;
+        let written = (|| {
+            let file = storage.create_file(&name)?;
+            let mut writer = RecordWriter::create(file, kind, self.store, number);
+            write(&mut writer)?;
+            let written = writer.finish()?;
+            storage.sync_folder(FOLDER)?;
+            Ok(written)
+        })();
+        if written.is_ok() || storage.remove(&name).is_err() {
+            self.record_files.push((kind, number));
+        }
+        written
+    }
+
+    /// Writes the manifest and makes it durable.
+    pub(super) fn commit(&mut self, info: CommitInfo, files: Vec<ManifestFile>) -> Result<u64> {
+        if self.state_required {
+            return Err(BlockError::StateMissing);
+        }
+        if info.counters.len() > MANIFEST_COUNTERS {
+            return Err(BlockError::TooLarge {
+                what: "counters of a manifest",
+                found: info.counters.len() as u64,
+                limit: MANIFEST_COUNTERS as u64,
+            });
+        }
+        let mut manifest = Manifest {
+            store: self.store,
+            sequence: self.committed.as_ref().map_or(0, |last| last.sequence),
+            info,
+            next_file: self.next_file,
+            next_number: self.next_number,
+            state: self.state,
+            image: self.image,
+            files,
+        };
+        // The first commit writes both files, so that a manifest that is missing later is known to be lost.
+        loop {
+            manifest.sequence += 1;
+            self.write_manifest(&manifest.encode())
+                .inspect_err(|_| self.slot_is_new = true)?;
+            self.slot = 1 - self.slot;
+            self.slot_is_new = manifest.sequence == 1;
+            self.committed = Some(Arc::new(manifest.clone()));
+            if manifest.sequence > 1 {
+                break;
+            }
+        }
+        self.bury_what_is_not_listed();
+        Ok(manifest.sequence)
+    }
+
+    /// In place where the file is there, which needs no space on a full device.
+    fn write_manifest(&mut self, bytes: &[u8]) -> Result<()> {
+        let name = MANIFEST_NAMES[self.slot];
+        let file = if self.slot_is_new {
+            self.storage.create_file(name)?
+        } else {
+            self.storage.open_file(name)?
+        };
+        file.write_at(0, bytes)?;
+        file.sync()?;
+        if self.slot_is_new {
+            self.storage.sync_folder("")?;
+        }
+        Ok(())
+    }
+
+    fn bury_what_is_not_listed(&mut self) {
+        let current = [
+            self.state.map(|state| (RecordFile::State, state.number)),
+            self.image.map(|image| (RecordFile::Image, image.number)),
+        ];
+        let record_files = std::mem::take(&mut self.record_files);
+        for file in record_files {
+            if current.contains(&Some(file)) {
+                self.record_files.push(file);
+            } else {
+                self.bury_records(file);
+            }
+        }
+        if let Some(unreferenced) = self.unreferenced.take() {
+            for id in unreferenced.blocks {
+                self.bury(0, id, true);
+            }
+        }
+    }
+
+    /// Notes a block file for removal, once nobody has a pin older than the generation.
+    pub(super) fn bury(&mut self, generation: u64, id: FileId, damaged: bool) {
+        self.graveyard.push(Grave {
+            generation,
+            name: id.name(),
+            block_file: Some(id),
+            damaged,
+        });
+    }
+
+    fn bury_records(&mut self, (kind, number): (RecordFile, u32)) {
+        self.graveyard.push(Grave {
+            generation: 0,
+            name: kind.name(number),
+            block_file: None,
+            damaged: false,
+        });
+    }
+
+    /// Removes what is noted and not pinned; returns the block files among it. A file that resists stays
+    /// noted: the store is whole without it.
+    pub(super) fn remove_obsolete(&mut self, pins: &Pins) -> Vec<FileId> {
+        let mut removed = Vec::new();
+        let graveyard = std::mem::take(&mut self.graveyard);
+        for grave in graveyard {
+            if !pins.is_free(grave.generation) || !self.remove(&grave) {
+                self.graveyard.push(grave);
+            } else {
+                removed.extend(grave.block_file);
+            }
+        }
+        removed
+    }
+
+    fn remove(&self, grave: &Grave) -> bool {
+        let done = if grave.damaged {
+            let base = grave.name.rsplit('/').next().unwrap_or(&grave.name);
+            self.storage.create_folder(QUARANTINE).and_then(|()| {
+                self.storage
+                    .rename(&grave.name, &format!("{QUARANTINE}/{base}"))
+            })
+        } else {
+            self.storage.remove(&grave.name)
+        };
+        done.map_or_else(|error| error.is_not_found(), |()| true)
+    }
+}
+
+/// Appends records to a state or image file.
+struct RecordWriter {
+    file: Arc<dyn File>,
+    seed: Seed,
+    number: u32,
+    written: u64,
+    buffer: Vec<u8>,
+}
+
+impl RecordWriter {
+    fn create(file: Arc<dyn File>, kind: RecordFile, store: StoreId, number: u32) -> Self {
+        let mut buffer = Vec::new();
+        records::encode_file_header(kind, store, number, &mut buffer);
+        Self {
+            file,
+            seed: records::seed(store, number),
+            number,
+            written: 0,
+            buffer,
+        }
+    }
+
+    /// Goes on at the next page boundary, behind the zeros of the last append.
+    fn append(file: Arc<dyn File>, store: StoreId, at: ManifestRecords) -> Self {
+        Self {
+            file,
+            seed: records::seed(store, at.number),
+            number: at.number,
+            written: at.len_bytes.next_multiple_of(PAGE_BYTES as u64),
+            buffer: Vec::new(),
+        }
+    }
+
+    fn record(&mut self, kind: u8, parts: &[&[u8]]) -> Result<()> {
+        records::encode_record(&self.seed, kind, parts, &mut self.buffer)?;
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.write_at(self.written, &self.buffer)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Fills the last page with zeros, over what an append before a crash may have left, and syncs.
+    fn finish(mut self) -> Result<ManifestRecords> {
+        let len_bytes = self.written + self.buffer.len() as u64;
+        let padded = len_bytes.next_multiple_of(PAGE_BYTES as u64);
+        let fill = (padded - len_bytes) as usize;
+        self.buffer.extend(std::iter::repeat_n(0, fill));
+        self.flush()?;
+        self.file.sync()?;
+        Ok(ManifestRecords {
+            number: self.number,
+            len_bytes,
+        })
+    }
+}
+
+fn next(number: u32, what: &'static str) -> Result<u32> {
+    number.checked_add(1).ok_or(BlockError::TooLarge {
+        what,
+        found: u64::from(number) + 1,
+        limit: u64::from(u32::MAX),
+    })
+}

@@ -1,0 +1,310 @@
+//! The block store: everything of a store but its log, changed by commits and read at any time.
+//!
+//! A checkpoint calls, in this order: `write_chunks`, `append_state` (or `rewrite_state`), `write_images`,
+//! `commit`. Each of the first three is synced when it returns; `commit` makes a manifest durable that
+//! refers to them; only after it has returned may log segments before its `replay_from` be recycled.
+//! Until then the previous manifest is valid, and everything it refers to is there.
+//!
+//! Locks, in this order: `writer` (held over input and output, by the one who checkpoints), `table`,
+//! `open_files`, the cache's shards. Readers take the last two only, and never over a read.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use super::cache::{CacheStats, ChunkCache};
+use super::checkpoint::Checkpoint;
+use super::chunk::{ChunkEntry, ChunkMeta, FOLDER, FileId};
+use super::error::{BlockError, Damage, Result};
+use super::file::BlockFile;
+use super::image::ImageRecord;
+use super::inventory::{Folder, Manifests};
+use super::load::{Loader, Visitor};
+use super::manifest::{CommitInfo, Manifest};
+use super::pins::{Pin, Pins};
+use super::table::{BlockUsage, FileInfo, Table};
+use crate::limits::BLOCK_FILES_OPEN;
+use crate::storage::Storage;
+use crate::types::StoreId;
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockOptions {
+    /// The store that has to be there, where the caller knows it (from the log); a manifest of another
+    /// store is then an error.
+    pub expected: Option<StoreId>,
+    /// The identity of the store if there is none yet: random, from the caller.
+    pub fresh: StoreId,
+    /// Bytes of the chunk cache.
+    pub cache_bytes: usize,
+}
+
+/// What opening found.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The store's identity.
+    pub store: StoreId,
+    /// Whether there was nothing: the caller commits a first manifest, so that the identity lasts.
+    pub created: bool,
+    /// The manifest in force. `None` for a new store, and where both are damaged.
+    pub manifest: Option<Manifest>,
+    /// What was lost or is doubtful.
+    pub damage: Vec<Damage>,
+    /// Files no manifest lists that were kept, because a manifest is damaged that may have listed them.
+    /// Where the log does not reach back to `replay_from`, call [`BlockStore::adopt_unreferenced`].
+    pub unreferenced: usize,
+    /// Whether the state has to be written anew before the next commit: the old file cannot be
+    /// continued.
+    pub state_rewrite_needed: bool,
+}
+
+/// Sealed chunks, catalog state and images on disk.
+pub struct BlockStore {
+    storage: Arc<dyn Storage>,
+    store: StoreId,
+    writer: Mutex<Checkpoint>,
+    table: Mutex<Table>,
+    open_files: Mutex<LruCache<FileId, Arc<BlockFile>>>,
+    cache: ChunkCache,
+    pins: Arc<Pins>,
+}
+
+impl BlockStore {
+    /// Opens the store, and tells the visitor what it holds. Leftovers of a checkpoint that a crash
+    /// interrupted are removed.
+    ///
+    /// Damage never makes it fail: only the device, a newer format, and a store other than the expected do.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        options: BlockOptions,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(Self, Opened)> {
+        storage.create_folder(FOLDER)?;
+        let manifests = Manifests::read(&*storage, options.expected)?;
+        let folder = Folder::read(&*storage)?;
+        let manifest = manifests.manifest();
+        let created = manifest.is_none() && manifests.damage.is_empty() && folder.files() == 0;
+        let store = manifest
+            .map(|manifest| manifest.store)
+            .or(options.expected)
+            .or_else(|| folder.store(&*storage))
+            .unwrap_or(options.fresh);
+        let mut loader = Loader {
+            storage: &*storage,
+            store,
+            verify: false,
+            damage: manifests.damage.clone(),
+        };
+        let mut table = Table::default();
+        let mut checkpoint = Checkpoint::new(Arc::clone(&storage), store, &manifests, &folder);
+        if let Some(manifest) = manifest {
+            loader.listed(manifest, &mut table, visitor)?;
+            let unreferenced = folder.unreferenced(manifest);
+            if manifests.damage.is_empty() {
+                checkpoint.remove_leftovers(&unreferenced);
+            } else {
+                checkpoint.keep_unreferenced(unreferenced);
+            }
+        } else if !created {
+            let files = folder.files();
+            loader.damage.push(Damage::NoManifest { files });
+            loader.found(&folder, &mut table, visitor)?;
+            checkpoint.require_state();
+        }
+        let opened = Opened {
+            store,
+            created,
+            manifest: manifest.cloned(),
+            damage: loader.damage,
+            unreferenced: checkpoint.unreferenced(),
+            state_rewrite_needed: checkpoint.state_is_required(),
+        };
+        let this = Self {
+            storage,
+            store,
+            writer: Mutex::new(checkpoint),
+            table: Mutex::new(table),
+            open_files: Mutex::new(LruCache::new(OPEN_FILES)),
+            cache: ChunkCache::new(options.cache_bytes),
+            pins: Arc::default(),
+        };
+        Ok((this, opened))
+    }
+
+    /// Takes over files that no manifest lists: needed where the newer manifest is lost and the log has
+    /// been recycled behind the older one. The visitor hears state records, chunks and images again or for
+    /// the first time; the newest log position decides. The state has to be rewritten before the next commit.
+    pub fn adopt_unreferenced(&self, visitor: &mut dyn Visitor) -> Result<Vec<Damage>> {
+        let mut writer = self.writer.lock();
+        let Some(folder) = writer.take_unreferenced() else {
+            return Ok(Vec::new());
+        };
+        let mut loader = Loader {
+            storage: &*self.storage,
+            store: self.store,
+            verify: false,
+            damage: Vec::new(),
+        };
+        let mut found = Table::default();
+        loader.found(&folder, &mut found, visitor)?;
+        self.table.lock().merge(found);
+        writer.require_state();
+        Ok(loader.damage)
+    }
+
+    /// The store's identity.
+    #[must_use]
+    pub const fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// Writes chunks to one new block file and syncs it. The next commit makes them part of the store.
+    /// Without chunks no file is made.
+    pub fn write_chunks<B: AsRef<[u8]>>(
+        &self,
+        chunks: impl IntoIterator<Item = (ChunkMeta, B)>,
+    ) -> Result<Vec<ChunkEntry>> {
+        let mut writer = self.writer.lock();
+        let mut chunks = chunks.into_iter().peekable();
+        if chunks.peek().is_none() {
+            return Ok(Vec::new());
+        }
+        let finished = writer.write_chunks(chunks)?;
+        self.table.lock().add_finished(&finished);
+        Ok(finished.entries)
+    }
+
+    /// Appends records (kind and payload) to the state and syncs it. After an error nothing of them is
+    /// there, and they have to be given again.
+    pub fn append_state<B: AsRef<[u8]>>(
+        &self,
+        records: impl IntoIterator<Item = (u8, B)>,
+    ) -> Result<()> {
+        self.writer.lock().append_state(records)
+    }
+
+    /// Writes the whole state anew, to a file that replaces the old one at the next commit. For a state
+    /// that has grown much beyond what it holds, or whose file is damaged.
+    pub fn rewrite_state<B: AsRef<[u8]>>(
+        &self,
+        records: impl IntoIterator<Item = (u8, B)>,
+    ) -> Result<()> {
+        self.writer.lock().rewrite_state(records)
+    }
+
+    /// Writes all images anew, to a file that replaces the old one at the next commit; without images there
+    /// is none from then on. A checkpoint that does not call this keeps the old images.
+    pub fn write_images<'a>(
+        &self,
+        images: impl IntoIterator<Item = ImageRecord<'a>>,
+    ) -> Result<()> {
+        self.writer.lock().write_images(images)
+    }
+
+    /// Makes all that was written since the last commit the store: durable when it returns. Then removes
+    /// the files that are no longer part of it. Returns the manifest's sequence number.
+    ///
+    /// After an error the previous commit is in force, or this one: recycle nothing, and try again.
+    pub fn commit(&self, info: CommitInfo) -> Result<u64> {
+        let mut writer = self.writer.lock();
+        let (listed, obsolete) = self.table.lock().snapshot();
+        let sequence = writer.commit(info, listed)?;
+        let generation = self.pins.advance();
+        for id in obsolete {
+            let damaged = self.table.lock().remove(id).unwrap_or(false);
+            writer.bury(generation, id, damaged);
+        }
+        for id in writer.remove_obsolete(&self.pins) {
+            self.open_files.lock().pop(&id);
+            self.cache.remove_file(id);
+        }
+        Ok(sequence)
+    }
+
+    /// Reads a chunk through the cache. Take a [`Self::pin`] before copying the entry where a commit may
+    /// happen in between.
+    pub fn read_chunk(&self, entry: &ChunkEntry) -> Result<Bytes> {
+        let len = entry.len_bytes as usize;
+        let cached = self.cache.get(entry.file, entry.offset);
+        if let Some(bytes) = cached.filter(|bytes| bytes.len() == len) {
+            return Ok(bytes);
+        }
+        let bytes = self.read_chunk_uncached(entry)?;
+        self.cache.insert(entry.file, entry.offset, bytes.clone());
+        Ok(bytes)
+    }
+
+    /// Reads a chunk without displacing others from the cache: for compaction, backup and verification.
+    pub fn read_chunk_uncached(&self, entry: &ChunkEntry) -> Result<Bytes> {
+        self.file(entry.file)?.read_chunk(entry)
+    }
+
+    /// Keeps files from being removed while entries of theirs are in use.
+    #[must_use]
+    pub fn pin(&self) -> Pin {
+        self.pins.pin()
+    }
+
+    /// Declares a chunk dead: expired, deleted or rewritten elsewhere. Takes effect on disk with the next
+    /// commit; a file without a living chunk is removed then. Returns whether it was alive.
+    pub fn release(&self, entry: &ChunkEntry) -> bool {
+        self.table.lock().release(entry)
+    }
+
+    /// All block files, by id.
+    #[must_use]
+    pub fn files(&self) -> Vec<FileInfo> {
+        self.table.lock().infos()
+    }
+
+    /// What is on disk.
+    #[must_use]
+    pub fn usage(&self) -> BlockUsage {
+        let (state_bytes, image_bytes) = self.writer.lock().record_bytes();
+        BlockUsage {
+            state_bytes,
+            image_bytes,
+            ..self.table.lock().usage()
+        }
+    }
+
+    /// The manifest of the last commit: with a pin taken before, the list of a consistent backup.
+    #[must_use]
+    pub fn committed(&self) -> Option<Arc<Manifest>> {
+        self.writer.lock().committed()
+    }
+
+    /// The cache's figures.
+    #[must_use]
+    pub fn cache_stats(&self) -> CacheStats {
+        self.cache.stats()
+    }
+
+    /// The cache, to resize or clear it.
+    #[must_use]
+    pub const fn cache(&self) -> &ChunkCache {
+        &self.cache
+    }
+
+    fn file(&self, id: FileId) -> Result<Arc<BlockFile>> {
+        if let Some(file) = self.open_files.lock().get(&id) {
+            return Ok(Arc::clone(file));
+        }
+        let file = self.storage.open_file(&id.name()).map_err(|error| {
+            if error.is_not_found() {
+                BlockError::FileGone { file: id }
+            } else {
+                error.into()
+            }
+        })?;
+        let file = Arc::new(BlockFile::unchecked(file, self.store, id));
+        self.open_files.lock().put(id, Arc::clone(&file));
+        Ok(file)
+    }
+}
+
+/// Handles held open at a time.
+const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(BLOCK_FILES_OPEN).expect("asserted in limits");

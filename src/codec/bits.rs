@@ -1,0 +1,141 @@
+//! Numbers of a fixed width in bits, behind one another, least significant bit first.
+//!
+//! Value `i` of width `w` stands in bits `i*w .. (i+1)*w`; bit `b` is bit `b % 8` of byte `b / 8`.
+//! The last byte is filled with zeros.
+
+/// Bytes that `count` numbers of `width` bits take.
+#[inline]
+pub(crate) const fn packed_len(count: usize, width: u32) -> usize {
+    (count * width as usize).div_ceil(8)
+}
+
+/// Bits needed for a number.
+#[inline]
+pub(crate) const fn width_of(value: u64) -> u32 {
+    64 - value.leading_zeros()
+}
+
+/// All numbers of `width` bits have no bit outside.
+#[inline]
+pub(crate) const fn mask(width: u32) -> u64 {
+    if width >= 64 {
+        u64::MAX
+    } else {
+        (1 << width) - 1
+    }
+}
+
+/// Appends numbers. Bits above the width must be zero.
+#[inline]
+pub(crate) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
+    if width == 0 {
+        return;
+    }
+    let mut word = 0u64;
+    let mut filled = 0;
+    for value in values {
+        debug_assert!(value & !mask(width) == 0);
+        word |= value << filled;
+        filled += width;
+        if filled >= 64 {
+            out.extend_from_slice(&word.to_le_bytes());
+            filled -= 64;
+            word = value.checked_shr(width - filled).unwrap_or(0);
+        }
+    }
+    let len = out.len() + filled.div_ceil(8) as usize;
+    out.extend_from_slice(&word.to_le_bytes());
+    out.truncate(len);
+}
+
+/// The number at an index; bits beyond the end are zeros.
+#[inline]
+pub(crate) fn get(bytes: &[u8], index: usize, width: u32) -> u64 {
+    let bit = index * width as usize;
+    let (at, shift) = (bit / 8, bit as u32 % 8);
+    let word = load(bytes, at) >> shift;
+    let value = if shift + width > 64 {
+        word | load(bytes, at + 8) << (64 - shift)
+    } else {
+        word
+    };
+    value & mask(width)
+}
+
+#[inline]
+fn load(bytes: &[u8], at: usize) -> u64 {
+    if let Some(word) = bytes.get(at..at + 8).and_then(|word| word.try_into().ok()) {
+        return u64::from_le_bytes(word);
+    }
+    let mut word = [0; 8];
+    if let Some(rest) = bytes.get(at..) {
+        word[..rest.len()].copy_from_slice(rest);
+    }
+    u64::from_le_bytes(word)
+}
+
+/// Reads as many numbers as `out` holds. Bytes behind the numbers may follow and make it faster.
+#[inline]
+pub(crate) fn unpack(bytes: &[u8], width: u32, out: &mut [u64]) {
+    macro_rules! by_width {
+        ($($width:literal)*) => {
+            match width {
+                0 => {
+                    out.fill(0);
+                    return;
+                }
+                $($width => unpack_groups::<$width>(bytes, out),)*
+                _ => 0,
+            }
+        };
+    }
+    let done = by_width!(
+        1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
+        33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57
+    );
+    for (index, value) in out.iter_mut().enumerate().skip(done) {
+        *value = get(bytes, index, width);
+    }
+}
+
+/// Eight numbers at a time, as long as whole words can be loaded; returns how many were read.
+fn unpack_groups<const WIDTH: usize>(bytes: &[u8], out: &mut [u64]) -> usize {
+    let mut done = 0;
+    for (group, values) in bytes
+        .windows(WIDTH + 8)
+        .step_by(WIDTH)
+        .zip(out.chunks_exact_mut(8))
+    {
+        for (index, value) in values.iter_mut().enumerate() {
+            let bit = index * WIDTH;
+            let mut word = [0; 8];
+            word.copy_from_slice(&group[bit / 8..bit / 8 + 8]);
+            *value = u64::from_le_bytes(word) >> (bit % 8) & mask(WIDTH as u32);
+        }
+        done += 8;
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn all_widths_round_trip(width in 0u32..=64, values in prop::collection::vec(any::<u64>(), 0..200), slack in 0usize..20) {
+            let values: Vec<u64> = values.iter().map(|value| value & mask(width)).collect();
+            let mut bytes = Vec::new();
+            pack(values.iter().copied(), width, &mut bytes);
+            prop_assert_eq!(bytes.len(), packed_len(values.len(), width));
+            bytes.extend(std::iter::repeat_n(0xa5, slack));
+            let mut out = vec![7; values.len()];
+            unpack(&bytes, width, &mut out);
+            prop_assert_eq!(&out, &values);
+            for (index, value) in values.iter().enumerate() {
+                prop_assert_eq!(get(&bytes, index, width), *value);
+            }
+        }
+    }
+}

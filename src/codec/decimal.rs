@@ -1,0 +1,174 @@
+//! Decimals as integers: one scale for all values of a column.
+
+use std::borrow::Cow;
+
+use edgetime_protocol::cell::{self, MANTISSA_MAX, POWERS_OF_TEN, SCALE_MAX};
+
+/// Brings decimal cells to their largest scale, in place, and returns it.
+///
+/// `None`, and the cells as they were, where one of them is no decimal or where a mantissa would leave
+/// the integers that a double holds exactly.
+pub(crate) fn rescale(bits: &mut [u64], marks: &[u8]) -> Option<u8> {
+    let scale = marks.iter().copied().max()?;
+    if scale > SCALE_MAX {
+        return None;
+    }
+    let fits = bits.iter().zip(marks).all(|(&value, &mark)| {
+        let limit = MANTISSA_MAX / INTEGER_POWERS[usize::from(scale - mark).min(16)];
+        (value as i64).unsigned_abs() <= limit as u64 && (scale - mark <= 15 || value == 0)
+    });
+    if !fits {
+        return None;
+    }
+    for (value, &mark) in bits.iter_mut().zip(marks) {
+        *value = value.wrapping_mul(INTEGER_POWERS[usize::from(scale - mark).min(16)] as u64);
+    }
+    Some(scale)
+}
+
+/// Powers of ten up to the first one beyond [`MANTISSA_MAX`].
+const INTEGER_POWERS: [i64; 17] = {
+    let mut powers = [1; 17];
+    let mut index = 1;
+    while index < 17 {
+        powers[index] = powers[index - 1] * 10;
+        index += 1;
+    }
+    powers
+};
+
+/// A column of floats, seen as decimals where it is one.
+pub(crate) enum Floats<'a> {
+    /// Integers at one scale.
+    Decimal(Decimals<'a>),
+    /// IEEE 754 bits.
+    Doubles(Vec<u64>),
+}
+
+/// Decimals of one scale.
+pub(crate) struct Decimals<'a> {
+    pub(crate) scale: u8,
+    /// Two's complement; at the place of a stranger stands the number before it.
+    pub(crate) mantissas: Cow<'a, [u64]>,
+    /// Index and IEEE 754 bits of the values that are no decimals of this scale.
+    pub(crate) strangers: Vec<(usize, u64)>,
+}
+
+impl<'a> Floats<'a> {
+    /// Finds out whether cells, none of which is null, are decimals. `guess` is the scale tried first for
+    /// doubles that do not come with a scale.
+    pub(crate) fn new(bits: &'a [u64], marks: &[u8], guess: Option<u8>) -> Self {
+        let scale = marks.first().copied().unwrap_or(0);
+        if scale <= SCALE_MAX && marks.iter().all(|&mark| mark == scale) {
+            return Self::Decimal(Decimals {
+                scale,
+                mantissas: Cow::Borrowed(bits),
+                strangers: Vec::new(),
+            });
+        }
+        let mut own = bits.to_vec();
+        if let Some(scale) = rescale(&mut own, marks) {
+            return Self::Decimal(Decimals {
+                scale,
+                mantissas: Cow::Owned(own),
+                strangers: Vec::new(),
+            });
+        }
+        for (value, &mark) in own.iter_mut().zip(marks) {
+            *value = cell::float(*value, mark).to_bits();
+        }
+        let written = marks.iter().copied().filter(|&mark| mark <= SCALE_MAX);
+        let guess = written.max().max(guess).unwrap_or(0);
+        match detect(&own, guess) {
+            Some(decimals) => Self::Decimal(decimals),
+            None => Self::Doubles(own),
+        }
+    }
+}
+
+impl Decimals<'_> {
+    /// Whether no other form is likely to be smaller.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.strangers.is_empty() && self.scale <= PLAIN_SCALE_MAX
+    }
+}
+
+/// Scale and integers of decimals that went through single precision, where all of them did.
+pub(crate) fn widened(doubles: &[u64]) -> Option<(u8, Vec<u64>)> {
+    (0..=PLAIN_SCALE_MAX).find_map(|scale| {
+        let power = POWERS_OF_TEN[usize::from(scale)];
+        let integer = |&double: &u64| {
+            let scaled = f64::from_bits(double) * power;
+            let integer = (scaled + 0.5f64.copysign(scaled)) as i64;
+            let back = f64::from((integer as f64 / power) as f32);
+            (back.to_bits() == double && integer.unsigned_abs() < 1 << 31).then_some(integer as u64)
+        };
+        let integers: Option<Vec<u64>> = doubles.iter().map(integer).collect();
+        Some((scale, integers?))
+    })
+}
+
+/// The decimals that doubles were made from, where nearly all of them are decimals of one scale.
+fn detect(doubles: &[u64], guess: u8) -> Option<Decimals<'static>> {
+    let mut scale = guess.min(DETECTED_SCALE_MAX);
+    let mut failed = 0;
+    let step = doubles.len().div_ceil(SAMPLE).max(1);
+    for &double in doubles.iter().step_by(step) {
+        let value = f64::from_bits(double);
+        match (scale..=DETECTED_SCALE_MAX).find(|&scale| mantissa(value, scale).is_some()) {
+            Some(found) => scale = found,
+            None => failed += 1,
+        }
+    }
+    if failed * 8 > doubles.len().div_ceil(step) {
+        return None;
+    }
+    for _ in 0..3 {
+        let decimals = at_scale(doubles, scale);
+        if decimals.strangers.len() * 32 <= doubles.len() {
+            return Some(decimals);
+        }
+        let more = decimals.strangers.iter().find_map(|&(_, double)| {
+            (scale + 1..=DETECTED_SCALE_MAX)
+                .find(|&scale| mantissa(f64::from_bits(double), scale).is_some())
+        });
+        scale = more?;
+    }
+    None
+}
+
+fn at_scale(doubles: &[u64], scale: u8) -> Decimals<'static> {
+    let mut strangers = Vec::new();
+    let mut previous = 0;
+    let mantissas = doubles.iter().enumerate().map(|(index, &double)| {
+        match mantissa(f64::from_bits(double), scale) {
+            Some(found) => previous = found as u64,
+            None => strangers.push((index, double)),
+        }
+        previous
+    });
+    let mantissas = mantissas.collect();
+    Decimals {
+        scale,
+        mantissas: Cow::Owned(mantissas),
+        strangers,
+    }
+}
+
+/// The integer whose quotient by 10^scale is this double, bit for bit.
+#[inline]
+fn mantissa(value: f64, scale: u8) -> Option<i64> {
+    let power = POWERS_OF_TEN[usize::from(scale)];
+    let scaled = value * power;
+    let mantissa = (scaled + 0.5f64.copysign(scaled)) as i64;
+    let exact = mantissa.unsigned_abs() <= MANTISSA_MAX as u64
+        && (mantissa as f64 / power).to_bits() == value.to_bits();
+    exact.then_some(mantissa)
+}
+
+/// Largest scale of readings as sensors give them, rather than of averages.
+const PLAIN_SCALE_MAX: u8 = 5;
+/// Largest scale that is looked for: beyond it nearly every double is some decimal.
+const DETECTED_SCALE_MAX: u8 = 14;
+/// Doubles looked at before all are.
+const SAMPLE: usize = 32;

@@ -1,0 +1,346 @@
+//! Differences in as many bits as their frequency asks for: tabled asymmetric numeral systems.
+//!
+//! (J. Duda, "Asymmetric numeral systems", 2013.) A residual becomes a symbol and some bits as they are:
+//! small ones are symbols themselves, larger ones share a symbol with those of about their size. The
+//! frequencies of the symbols stand before them, in a sum of 2^log; each symbol takes log minus the binary
+//! logarithm of its frequency in bits, fractions included.
+
+use super::packed::{integrate, residuals};
+use crate::codec::bits::{mask, width_of};
+use crate::codec::bytes::{Reader, put_varint, put_zigzag, unzigzag, zigzag};
+use crate::codec::error::CodecError;
+
+/// Numbers that have a symbol of their own.
+const EXACT: u64 = 16;
+/// Binary logarithm of the number of symbols a power of two is divided into, above that.
+const PARTS: u32 = 2;
+const SYMBOLS: usize = 256;
+/// Bounds of the table's binary logarithm.
+const LOG_MIN: u32 = 5;
+const LOG_MAX: u32 = 11;
+
+/// Symbol, number of bits as they are, and these bits.
+#[inline]
+fn split(number: u64) -> (usize, u32, u64) {
+    if number < EXACT {
+        return (number as usize, 0, 0);
+    }
+    let width = width_of(number);
+    let rest = width - 1 - PARTS;
+    let part = number >> rest & mask(PARTS);
+    let symbol = EXACT + u64::from((width - 5) << PARTS) + part;
+    (symbol as usize, rest, number & mask(rest))
+}
+
+/// The least number with this symbol, and how many bits are added to it.
+const fn join(symbol: usize) -> (u64, u32) {
+    if symbol < EXACT as usize {
+        return (symbol as u64, 0);
+    }
+    let above = symbol - EXACT as usize;
+    let rest = (above >> PARTS) as u32 + 4 - PARTS;
+    let part = above as u64 & mask(PARTS);
+    ((1 << PARTS | part) << rest, rest)
+}
+
+/// Appends the differences of an order, or nothing where the symbols are too many to be worth it.
+pub(super) fn put(offsets: &[u64], order: u8, out: &mut Vec<u8>) -> bool {
+    let mut rests = Vec::with_capacity(offsets.len());
+    residuals(offsets, order, |residual| rests.push(residual));
+    if rests.is_empty() {
+        return false;
+    }
+    let mut sorted = rests.clone();
+    let middle = sorted.len() / 2;
+    let center = *sorted.select_nth_unstable_by_key(middle, |&r| r as i64).1;
+    let mut counts = [0u32; SYMBOLS];
+    let parts: Vec<(usize, u32, u64)> = rests
+        .iter()
+        .map(|rest| split(zigzag(rest.wrapping_sub(center) as i64)))
+        .collect();
+    for part in &parts {
+        counts[part.0] += 1;
+    }
+    let symbols = counts.iter().filter(|&&count| count > 0).count();
+    let log = (width_of(symbols as u64) + 3).clamp(LOG_MIN, LOG_MAX - 1);
+    let log = if rests.len() < 300 { log.min(8) } else { log };
+    if symbols > 1 << (log - 1) {
+        return false;
+    }
+    let shares = normalise(&counts, rests.len(), log);
+    if order == 2 {
+        put_zigzag(out, offsets[0] as i64);
+    }
+    put_zigzag(out, center as i64);
+    let mut writer = BitWriter::default();
+    let last = counts.iter().rposition(|&count| count > 0).unwrap_or(0);
+    for &share in &shares[..=last] {
+        let width = width_of(u64::from(share) + 1);
+        writer.put(0, width - 1);
+        writer.put(1, 1);
+        writer.put((u64::from(share) + 1) & mask(width - 1), width - 1);
+    }
+    let slots = spread(&shares, log);
+    let mut starts = [0u32; SYMBOLS];
+    let mut sum = 0;
+    for (start, share) in starts.iter_mut().zip(&shares) {
+        *start = sum;
+        sum += share;
+    }
+    // For each symbol, its slots in ascending order.
+    let mut filled = starts;
+    let mut places = vec![0u32; 1 << log];
+    for (slot, &symbol) in slots.iter().enumerate() {
+        places[filled[usize::from(symbol)] as usize] = slot as u32;
+        filled[usize::from(symbol)] += 1;
+    }
+    // Backwards, so that the reader goes forwards.
+    let mut state = 1u32 << log;
+    let mut chunks = Vec::with_capacity(parts.len());
+    for &(symbol, _, _) in parts.iter().rev() {
+        let share = shares[symbol];
+        let mut bits = log - share.ilog2();
+        if state >> bits < share {
+            bits -= 1;
+        }
+        chunks.push((u64::from(state) & mask(bits), bits));
+        let place = starts[symbol] + (state >> bits) - share;
+        state = (1 << log) + places[place as usize];
+    }
+    writer.put(u64::from(state) & mask(log), log);
+    for (&(bits, width), part) in chunks.iter().rev().zip(&parts) {
+        writer.put(part.2, part.1);
+        writer.put(bits, width);
+    }
+    let bytes = writer.finish();
+    out.push(log as u8);
+    put_varint(out, last as u64);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(&bytes);
+    true
+}
+
+/// Shares of 2^log in proportion to the counts, none less than one where there is a count.
+fn normalise(counts: &[u32; SYMBOLS], total: usize, log: u32) -> [u32; SYMBOLS] {
+    let mut shares = [0u32; SYMBOLS];
+    let mut sum = 0i64;
+    for (share, &count) in shares.iter_mut().zip(counts) {
+        if count > 0 {
+            let scaled = ((u64::from(count) << (log + 1)) / total as u64).div_ceil(2);
+            *share = (scaled as u32).max(1);
+            sum += i64::from(*share);
+        }
+    }
+    let mut missing = (1i64 << log) - sum;
+    while missing != 0 {
+        // The largest share bears it with the least loss.
+        let Some(largest) = shares.iter_mut().max() else {
+            break;
+        };
+        let change = missing.clamp(-(i64::from(*largest) / 4).max(1), i64::from(*largest));
+        *largest = (i64::from(*largest) + change) as u32;
+        missing -= change;
+    }
+    shares
+}
+
+/// Which symbol owns which slot of the table: each spread over all of it.
+fn spread(shares: &[u32], log: u32) -> Vec<u8> {
+    let size = 1usize << log;
+    let step = (size >> 1) + (size >> 3) + 3;
+    let mut slots = vec![0; size];
+    let mut at = 0;
+    for (symbol, &share) in shares.iter().enumerate() {
+        for _ in 0..share {
+            slots[at] = symbol as u8;
+            at = (at + step) & (size - 1);
+        }
+    }
+    slots
+}
+
+/// What a state of the reader stands for.
+#[derive(Clone, Copy, Default)]
+struct Step {
+    /// Least number of the symbol.
+    base: u64,
+    /// Bits to add to it.
+    rest: u8,
+    /// Bits of the next state.
+    bits: u8,
+    /// The next state without them.
+    next: u16,
+}
+
+/// Reads numbers, multiplied by `factor` and added to `first`, to the end of `out`.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    count: usize,
+    order: u8,
+    first: u64,
+    factor: u64,
+    out: &mut Vec<u64>,
+) -> Result<(), CodecError> {
+    let seed = usize::from(order == 2);
+    let delta = if seed == 1 {
+        reader.zigzag()? as u64
+    } else {
+        0
+    };
+    let center = reader.zigzag()? as u64;
+    let log = u32::from(reader.byte()?);
+    let last = reader.bounded("symbols", SYMBOLS - 1)?;
+    let len = reader.bounded("length of symbols", reader.rest().len())?;
+    if !(LOG_MIN..=LOG_MAX).contains(&log) {
+        return Err(reader.invalid("size of a table"));
+    }
+    let mut bits = BitReader {
+        bytes: reader.take(len)?,
+        at: 0,
+    };
+    let mut shares = [0u32; SYMBOLS];
+    let mut sum = 0;
+    for share in &mut shares[..=last] {
+        let width = bits.zeros();
+        if width > log {
+            return Err(reader.invalid("share of a symbol"));
+        }
+        *share = (1 << width | bits.get(width) as u32) - 1;
+        sum += *share;
+    }
+    if sum != 1 << log {
+        return Err(reader.invalid("sum of shares"));
+    }
+    let steps = steps(&shares, log);
+    let mut state = bits.get(log) as usize;
+    let start = out.len();
+    out.resize(start + count, 0);
+    for number in &mut out[start + seed..] {
+        let step = steps[state & (steps.len() - 1)];
+        let rest = bits.get(u32::from(step.rest));
+        *number = unzigzag(step.base.wrapping_add(rest)) as u64;
+        state = usize::from(step.next) + bits.get(u32::from(step.bits)) as usize;
+    }
+    if bits.at > len * 8 {
+        return Err(reader.truncated());
+    }
+    integrate(&mut out[start..], order, delta, center, first, factor);
+    Ok(())
+}
+
+fn steps(shares: &[u32; SYMBOLS], log: u32) -> Vec<Step> {
+    let mut next = *shares;
+    let slots = spread(shares, log);
+    let step = |symbol: u8| {
+        let state = &mut next[usize::from(symbol)];
+        let bits = log - state.ilog2();
+        let (base, rest) = join(usize::from(symbol));
+        let step = Step {
+            base,
+            rest: rest as u8,
+            bits: bits as u8,
+            next: ((*state << bits) - (1 << log)) as u16,
+        };
+        *state += 1;
+        step
+    };
+    slots.into_iter().map(step).collect()
+}
+
+/// Bits of any number behind one another, least significant first.
+#[derive(Default)]
+struct BitWriter {
+    bytes: Vec<u8>,
+    word: u64,
+    filled: u32,
+}
+
+impl BitWriter {
+    fn put(&mut self, bits: u64, count: u32) {
+        self.word |= bits.checked_shl(self.filled).unwrap_or(0);
+        self.filled += count;
+        if self.filled >= 64 {
+            self.bytes.extend_from_slice(&self.word.to_le_bytes());
+            self.filled -= 64;
+            self.word = bits.checked_shr(count - self.filled).unwrap_or(0);
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let len = self.bytes.len() + self.filled.div_ceil(8) as usize;
+        self.bytes.extend_from_slice(&self.word.to_le_bytes());
+        self.bytes.truncate(len);
+        self.bytes
+    }
+}
+
+/// Bits beyond the end are zeros; the caller looks at `at` when all is read.
+struct BitReader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl BitReader<'_> {
+    #[inline]
+    fn load(&self, at: usize) -> u64 {
+        if let Some(word) = self.bytes.get(at..at + 8).and_then(|w| w.try_into().ok()) {
+            return u64::from_le_bytes(word);
+        }
+        let mut word = [0; 8];
+        if let Some(rest) = self.bytes.get(at..) {
+            word[..rest.len()].copy_from_slice(rest);
+        }
+        u64::from_le_bytes(word)
+    }
+
+    #[inline]
+    fn get(&mut self, count: u32) -> u64 {
+        let (byte, shift) = (self.at / 8, self.at as u32 % 8);
+        self.at += count as usize;
+        let word = self.load(byte) >> shift;
+        if shift + count > 64 {
+            return (word | self.load(byte + 8) << (64 - shift)) & mask(count);
+        }
+        word & mask(count)
+    }
+
+    /// Zeros up to the next one, which is consumed too; 64 where there is none near.
+    fn zeros(&mut self) -> u32 {
+        let (byte, shift) = (self.at / 8, self.at as u32 % 8);
+        let zeros = (self.load(byte) >> shift).trailing_zeros();
+        self.at += zeros as usize + 1;
+        zeros
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn symbols_and_bits_are_the_number(number in any::<u64>(), shift in 0u32..64) {
+            let number = number >> shift;
+            let (symbol, rest, bits) = split(number);
+            prop_assert!(symbol < SYMBOLS);
+            prop_assert_eq!(join(symbol), (number - bits, rest));
+        }
+
+        #[test]
+        fn numbers_come_back(numbers in prop::collection::vec((any::<i64>(), 0u32..64), 1..600), order in 0u8..3, narrow in any::<bool>()) {
+            let offsets: Vec<u64> = numbers.iter().map(|&(number, shift)| (number >> if narrow { 60 } else { shift }) as u64).collect();
+            let mut bytes = Vec::new();
+            if put(&offsets, order, &mut bytes) {
+                let mut out = Vec::new();
+                read(&mut Reader::new(&bytes), offsets.len(), order, 0, 1, &mut out).expect("just encoded");
+                prop_assert_eq!(out, offsets);
+            }
+        }
+
+        #[test]
+        fn any_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = read(&mut Reader::new(&bytes), 500, 1, 0, 1, &mut Vec::new());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Averages: doubles that are an integer over a small divisor, but for a few units in the last place.
+//!
+//! A value is `d / divisor`, optionally rounded to 15 significant digits as many programs print doubles,
+//! plus a correction: the difference of the IEEE 754 bits, taken as integers. Corrections that are all zero
+//! take three bytes. Any double comes back exactly, since the correction may be anything.
+
+use edgetime_protocol::cell::POWERS_OF_TEN;
+
+use super::bytes::{Reader, put_varint, put_zigzag};
+use super::error::CodecError;
+use super::integers::{self, Effort, Habit};
+
+/// What the values were found to be quotients of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Form {
+    divisor: u32,
+    /// To 15 significant digits.
+    rounded: bool,
+}
+
+impl Form {
+    /// The smallest divisor with which nearly all of a sample are close to a quotient.
+    pub(crate) fn detect(doubles: &[u64]) -> Option<Self> {
+        let step = doubles.len().div_ceil(SAMPLE).max(1);
+        let sample: Vec<f64> = doubles
+            .iter()
+            .step_by(step)
+            .map(|&double| f64::from_bits(double))
+            .filter(|value| value.is_normal())
+            .collect();
+        let mut divisors: Vec<u32> = SMALL
+            .iter()
+            .flat_map(|small| TENS.iter().map(move |ten| small * ten))
+            .collect();
+        divisors.sort_unstable();
+        divisors.dedup();
+        let divisor = divisors.into_iter().find(|&divisor| {
+            let allowed = sample.len() / 16;
+            let far = sample.iter().filter(|&&value| !is_near(value, divisor));
+            far.take(allowed + 1).count() <= allowed
+        })?;
+        let exact = |rounded| {
+            let form = Self { divisor, rounded };
+            let hits = sample
+                .iter()
+                .filter(|&&value| form.value(form.integer(value)) == value);
+            hits.count()
+        };
+        Some(Self {
+            divisor,
+            rounded: exact(true) > exact(false),
+        })
+    }
+
+    /// The nearest integer that the value may be a quotient of.
+    fn integer(self, value: f64) -> i64 {
+        let scaled = value * f64::from(self.divisor);
+        (scaled + 0.5f64.copysign(scaled)) as i64
+    }
+
+    fn value(self, integer: i64) -> f64 {
+        let quotient = integer as f64 / f64::from(self.divisor);
+        if self.rounded {
+            to_15_digits(quotient)
+        } else {
+            quotient
+        }
+    }
+}
+
+fn is_near(value: f64, divisor: u32) -> bool {
+    let scaled = value * f64::from(divisor);
+    let nearest = (scaled + 0.5f64.copysign(scaled)) as i64 as f64;
+    scaled.abs() < INTEGER_MAX && (scaled - nearest).abs() <= scaled.abs() * TOLERANCE
+}
+
+/// The double nearest to the 15 most significant digits, or nearly so: what counts is that it is the same
+/// everywhere, and that it is right most of the time.
+fn to_15_digits(value: f64) -> f64 {
+    let magnitude = value.abs();
+    // Digits before the point, and never less than one.
+    let digits = POWERS_OF_TEN[1..16]
+        .iter()
+        .position(|&power| magnitude < power);
+    let Some(digits) = digits else { return value };
+    let mut scale = 14 - digits;
+    if magnitude < 1.0 {
+        let zeros = POWERS_OF_TEN[1..8]
+            .iter()
+            .position(|&power| magnitude * power >= 1.0);
+        let Some(zeros) = zeros else { return value };
+        scale += zeros + 1;
+    }
+    let power = POWERS_OF_TEN[scale];
+    let scaled = value * power;
+    (scaled + 0.5f64.copysign(scaled)) as i64 as f64 / power
+}
+
+/// Appends all values: form, integers, corrections.
+pub(crate) fn encode(form: Form, doubles: &[u64], effort: Effort, out: &mut Vec<u8>) {
+    put_varint(out, u64::from(form.divisor) << 1 | u64::from(form.rounded));
+    let mut integers = Vec::with_capacity(doubles.len());
+    let mut corrections = Vec::with_capacity(doubles.len());
+    for &double in doubles {
+        let integer = form.integer(f64::from_bits(double));
+        integers.push(integer as u64);
+        corrections.push(double.wrapping_sub(form.value(integer).to_bits()));
+    }
+    for numbers in [&integers, &corrections] {
+        let signed = || numbers.iter().map(|&number| number as i64);
+        let (least, most) = (signed().min().unwrap_or(0), signed().max().unwrap_or(0));
+        let range = most.wrapping_sub(least) as u64;
+        put_zigzag(out, numbers.first().copied().unwrap_or(0) as i64);
+        integers::encode(numbers, range, &mut Habit::default(), effort, out);
+    }
+}
+
+/// Reads `count` values.
+pub(crate) fn decode(
+    reader: &mut Reader<'_>,
+    count: usize,
+    out: &mut Vec<u64>,
+) -> Result<(), CodecError> {
+    let form = reader.bounded("divisor", u32::MAX as usize)?;
+    let form = Form {
+        divisor: form as u32 >> 1,
+        rounded: form & 1 == 1,
+    };
+    let mut integers = Vec::with_capacity(count);
+    let first = reader.zigzag()? as u64;
+    integers::decode(reader, count, first, &mut integers)?;
+    let start = out.len();
+    let first = reader.zigzag()? as u64;
+    integers::decode(reader, count, first, out)?;
+    for (value, integer) in out[start..].iter_mut().zip(integers) {
+        *value = value.wrapping_add(form.value(integer as i64).to_bits());
+    }
+    Ok(())
+}
+
+/// Numbers of readings that are averaged.
+const SMALL: [u32; 12] = [1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 16];
+/// Resolutions of a reading.
+const TENS: [u32; 6] = [1, 5, 10, 100, 1_000, 10_000];
+/// Relative distance from a quotient that still counts: about a thousand units in the last place.
+const TOLERANCE: f64 = 2.5e-13;
+/// Beyond it, chance alone comes close to an integer.
+const INTEGER_MAX: f64 = 1e9;
+/// Doubles looked at.
+const SAMPLE: usize = 48;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_double_comes_back(doubles in prop::collection::vec(prop_oneof![any::<u64>(), (-1e6f64..1e6).prop_map(f64::to_bits)], 1..100), divisor in 1u32..1000, rounded in any::<bool>()) {
+            let mut bytes = Vec::new();
+            encode(Form { divisor, rounded }, &doubles, Effort::Full, &mut bytes);
+            let mut out = Vec::new();
+            decode(&mut Reader::new(&bytes), doubles.len(), &mut out).expect("just encoded");
+            prop_assert_eq!(out, doubles);
+        }
+    }
+
+    #[test]
+    fn printed_thirds_are_recognised() {
+        let doubles: Vec<u64> = (0..200)
+            .map(|row| f64::from(1300 + row * 7 % 50) / 3.0)
+            .map(|value| format!("{value:.12}").parse::<f64>().expect("a number"))
+            .map(f64::to_bits)
+            .collect();
+        let form = Form::detect(&doubles).expect("thirds");
+        assert_eq!(
+            form,
+            Form {
+                divisor: 3,
+                rounded: true
+            }
+        );
+        let mut bytes = Vec::new();
+        encode(form, &doubles, Effort::Full, &mut bytes);
+        assert!(bytes.len() < 200);
+    }
+}

@@ -1,0 +1,238 @@
+//! Statistics of a column, kept in front of a chunk so that nobody has to decode it for them.
+
+use edgetime_protocol::cell::POWERS_OF_TEN;
+
+use super::bytes::{Reader, put_varint, put_wide_zigzag, put_zigzag};
+use super::error::CodecError;
+
+/// Count aside, what a chunk knows about the values of a column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Statistics {
+    /// Floats. Minimum and maximum leave NaN out and are NaN where there is nothing else.
+    Float {
+        /// Least value.
+        min: f64,
+        /// Greatest value.
+        max: f64,
+        /// Sum: exact before one rounding for decimals, compensated for other doubles.
+        sum: f64,
+        /// Of the first row that has a value.
+        first: f64,
+        /// Of the last row that has a value.
+        last: f64,
+    },
+    /// Signed integers.
+    Integer {
+        /// Least value.
+        min: i64,
+        /// Greatest value.
+        max: i64,
+        /// Exact.
+        sum: i128,
+        /// Of the first row that has a value.
+        first: i64,
+        /// Of the last row that has a value.
+        last: i64,
+    },
+    /// Unsigned integers.
+    Unsigned {
+        /// Least value.
+        min: u64,
+        /// Greatest value.
+        max: u64,
+        /// Exact.
+        sum: u128,
+        /// Of the first row that has a value.
+        first: u64,
+        /// Of the last row that has a value.
+        last: u64,
+    },
+    /// Truth values.
+    Boolean {
+        /// How many are true.
+        trues: usize,
+        /// Of the first row that has a value.
+        first: bool,
+        /// Of the last row that has a value.
+        last: bool,
+    },
+    /// Strings, binary values, columns without any value.
+    None,
+}
+
+/// Statistics of 64-bit integers, signed or not, as they are stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Integers {
+    pub(crate) first: u64,
+    last: u64,
+    pub(crate) min: u64,
+    max: u64,
+    /// Of the distances from the first.
+    sum: i128,
+}
+
+impl Integers {
+    /// Of one value at least. `unsigned` tells how to compare.
+    pub(crate) fn of(values: &[u64], unsigned: bool) -> Self {
+        let first = values.first().copied().unwrap_or(0);
+        let last = values.last().copied().unwrap_or(0);
+        let (min, max, total) = if unsigned {
+            let bounds = values.iter().fold((first, first), |(min, max), &value| {
+                (min.min(value), max.max(value))
+            });
+            let total: u128 = values.iter().map(|&value| u128::from(value)).sum();
+            (
+                bounds.0,
+                bounds.1,
+                total as i128 - i128::from(first) * values.len() as i128,
+            )
+        } else {
+            let signed = first as i64;
+            let mut bounds = (signed, signed);
+            let mut total = 0i128;
+            // Sums of a few values below 2^53 fit 64 bits; larger ones take the wide road.
+            for some in values.chunks(512) {
+                let before = bounds;
+                for &value in some {
+                    bounds = (bounds.0.min(value as i64), bounds.1.max(value as i64));
+                }
+                let small = bounds.0 >= -SMALL && bounds.1 <= SMALL;
+                debug_assert!(bounds.0 <= before.0);
+                total += if small {
+                    i128::from(some.iter().map(|&value| value as i64).sum::<i64>())
+                } else {
+                    some.iter().map(|&value| i128::from(value as i64)).sum()
+                };
+            }
+            let total = total - i128::from(signed) * values.len() as i128;
+            (bounds.0 as u64, bounds.1 as u64, total)
+        };
+        Self {
+            first,
+            last,
+            min,
+            max,
+            sum: total,
+        }
+    }
+
+    /// Distance from the least to the greatest.
+    pub(crate) fn range(&self) -> u64 {
+        self.max.wrapping_sub(self.min)
+    }
+
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        put_zigzag(out, self.first as i64);
+        put_zigzag(out, self.last.wrapping_sub(self.first) as i64);
+        put_varint(out, self.first.wrapping_sub(self.min));
+        put_varint(out, self.max.wrapping_sub(self.first));
+        put_wide_zigzag(out, self.sum);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let first = reader.zigzag()? as u64;
+        Ok(Self {
+            first,
+            last: first.wrapping_add(reader.zigzag()? as u64),
+            min: first.wrapping_sub(reader.varint()?),
+            max: first.wrapping_add(reader.varint()?),
+            sum: reader.wide_zigzag()?,
+        })
+    }
+
+    fn total(&self, count: usize, first: i128) -> i128 {
+        self.sum.wrapping_add(first.wrapping_mul(count as i128))
+    }
+
+    pub(crate) fn signed(&self, count: usize) -> Statistics {
+        Statistics::Integer {
+            min: self.min as i64,
+            max: self.max as i64,
+            sum: self.total(count, i128::from(self.first as i64)),
+            first: self.first as i64,
+            last: self.last as i64,
+        }
+    }
+
+    pub(crate) fn unsigned(&self, count: usize) -> Statistics {
+        Statistics::Unsigned {
+            min: self.min,
+            max: self.max,
+            sum: self.total(count, i128::from(self.first)) as u128,
+            first: self.first,
+            last: self.last,
+        }
+    }
+
+    pub(crate) fn decimal(&self, count: usize, scale: u8) -> Statistics {
+        let power = POWERS_OF_TEN
+            .get(usize::from(scale))
+            .copied()
+            .unwrap_or(f64::NAN);
+        let float = |mantissa: u64| mantissa as i64 as f64 / power;
+        Statistics::Float {
+            min: float(self.min),
+            max: float(self.max),
+            sum: self.total(count, i128::from(self.first as i64)) as f64 / power,
+            first: float(self.first),
+            last: float(self.last),
+        }
+    }
+}
+
+/// Magnitude up to which 512 values can be added in 64 bits.
+const SMALL: i64 = 1 << 53;
+
+/// Statistics of doubles as they are stored: five times 8 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doubles([f64; 5]);
+
+impl Doubles {
+    /// Of one value at least.
+    pub(crate) fn of(values: &[u64]) -> Self {
+        let (mut min, mut max) = (f64::NAN, f64::NAN);
+        let (mut sum, mut lost) = (0.0f64, 0.0f64);
+        for &value in values {
+            let value = f64::from_bits(value);
+            min = min.min(value);
+            max = max.max(value);
+            // Neumaier's summation: what is lost by each addition is kept beside.
+            let next = sum + value;
+            lost += if sum.abs() >= value.abs() {
+                (sum - next) + value
+            } else {
+                (value - next) + sum
+            };
+            sum = next;
+        }
+        let corrected = sum + lost;
+        let sum = if corrected.is_nan() { sum } else { corrected };
+        let at = |value: Option<&u64>| value.map_or(f64::NAN, |&value| f64::from_bits(value));
+        Self([min, max, sum, at(values.first()), at(values.last())])
+    }
+
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        for value in self.0 {
+            out.extend_from_slice(&value.to_bits().to_le_bytes());
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let mut values = [0.0; 5];
+        for value in &mut values {
+            *value = f64::from_bits(reader.word()?);
+        }
+        Ok(Self(values))
+    }
+
+    pub(crate) const fn statistics(&self) -> Statistics {
+        let [min, max, sum, first, last] = self.0;
+        Statistics::Float {
+            min,
+            max,
+            sum,
+            first,
+            last,
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! A checkpoint: sealed chunks go to a block file, the catalog's news to the state file, slow series get an
+//! image of their open rows, a manifest joins them; only then may the log's segments be used again.
+//!
+//! Series are visited a few at a time, so that writers never wait for a checkpoint. What makes that
+//! right: a chunk or image says up to which log position it holds its series, and the replay starts at the
+//! lowest position that any series still needs.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use crate::blocks::{ChunkEntry, ChunkMeta, CommitInfo, ImageRecord};
+use crate::catalog::Catalog;
+use crate::codec::chunk::{self, Chunk, Hints};
+use crate::codec::{Cells, CodecError, Effort};
+use crate::engine::{Engine, EngineError};
+use crate::log::definitions::{Definition, encode_series};
+use crate::series::{Location, Sealed};
+use crate::types::{DatabaseId, MeasurementId, Position, SeriesId};
+
+/// What a checkpoint did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckpointReport {
+    /// Chunks written.
+    pub chunks: usize,
+    /// Their bytes.
+    pub chunk_bytes: u64,
+    /// Series whose open rows were written as an image.
+    pub images: usize,
+    /// Where a replay would start now.
+    pub replay_from: Position,
+    /// Log segments that can be used again.
+    pub segments_freed: u32,
+}
+
+/// How much of the catalog somebody has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Persisted {
+    databases: usize,
+    measurements: usize,
+    columns: Vec<usize>,
+    series: u32,
+}
+
+/// The kind of a state record that holds definitions.
+pub(super) const STATE_DEFINITIONS: u8 = 1;
+/// Series visited under one hold of a shard's lock.
+const SLICE_SERIES: usize = 64;
+/// Bytes of definitions in one state record.
+const RECORD_BYTES: usize = 32 * 1024;
+
+struct Flush {
+    series: SeriesId,
+    chunk: Sealed<ChunkEntry>,
+    bytes: Bytes,
+}
+
+struct Image {
+    series: SeriesId,
+    first_position: Position,
+    last_position: Position,
+    bytes: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Collected {
+    flushes: Vec<Flush>,
+    images: Vec<Image>,
+    replay_from: Position,
+}
+
+impl Engine {
+    /// Writes what the log still holds alone to block files, and frees the log. One at a time.
+    pub fn checkpoint(&self) -> Result<CheckpointReport, EngineError> {
+        self.checkpoint_pinning(false)
+    }
+
+    /// As [`Self::checkpoint`], with an image of every series, so that a restart has nothing to replay.
+    pub fn checkpoint_everything(&self) -> Result<CheckpointReport, EngineError> {
+        self.checkpoint_pinning(true)
+    }
+
+    fn checkpoint_pinning(&self, images_of_all: bool) -> Result<CheckpointReport, EngineError> {
+        let mut persisted = self.persisted.lock();
+        let usage = self.log.usage();
+        let under_pressure = usage.used_bytes * 4 > usage.capacity_bytes * 3;
+        let keep = if images_of_all {
+            0
+        } else {
+            usage.capacity_bytes / 2
+        };
+        let pinning_below = Position(self.log.end().0.saturating_sub(keep));
+        let collected = self.collect(pinning_below)?;
+        let (records, reached, layouts) = {
+            let catalog = self.catalog.read();
+            let (records, reached) = news(&catalog, &persisted);
+            (records, reached, catalog.layout_count())
+        };
+        // Nothing that is not durable in the log may be durable in a block file.
+        self.log.sync()?;
+        let recompressed = collected
+            .flushes
+            .iter()
+            .map(|flush| recompress(&flush.bytes, under_pressure))
+            .collect::<Result<Vec<_>, _>>()?;
+        let metas = collected.flushes.iter().map(|flush| self.meta_of(flush));
+        let entries = self.blocks.write_chunks(metas.zip(recompressed.iter()))?;
+        let records = records.iter().map(|record| (STATE_DEFINITIONS, record));
+        if self.opened.state_rewrite_needed && self.checkpoints.load(Ordering::Relaxed) == 0 {
+            let (all, _) = news(&self.catalog.read(), &Persisted::default());
+            self.blocks
+                .rewrite_state(all.iter().map(|record| (STATE_DEFINITIONS, record)))?;
+        } else {
+            self.blocks.append_state(records)?;
+        }
+        self.blocks
+            .write_images(collected.images.iter().map(|image| ImageRecord {
+                series: image.series,
+                first_position: image.first_position,
+                last_position: image.last_position,
+                bytes: &image.bytes,
+            }))?;
+        self.blocks.commit(CommitInfo {
+            replay_from: collected.replay_from,
+            durable: self.log.durable(),
+            newest_wall: self.clock.wall_ns(),
+            highest_database: DatabaseId(reached.databases as u32),
+            highest_measurement: MeasurementId(reached.measurements as u32),
+            highest_series: SeriesId(reached.series),
+            counters: Vec::new(),
+        })?;
+        self.checkpoints.fetch_add(1, Ordering::Relaxed);
+        self.mark_stored(&collected.flushes, &entries, recompressed);
+        self.mark_defined(reached.series, layouts);
+        *persisted = reached;
+        let segments_freed = self.log.recycle(collected.replay_from)?;
+        Ok(CheckpointReport {
+            chunks: entries.len(),
+            chunk_bytes: entries.iter().map(|entry| u64::from(entry.len_bytes)).sum(),
+            images: collected.images.len(),
+            replay_from: collected.replay_from,
+            segments_freed,
+        })
+    }
+
+    /// Unflushed chunks of all series, and images of those that hold rows from before `pinning_below`.
+    fn collect(&self, pinning_below: Position) -> Result<Collected, EngineError> {
+        let mut collected = Collected {
+            replay_from: self.log.end(),
+            ..Collected::default()
+        };
+        for (index, shard) in self.shards.iter().enumerate() {
+            let mut slot = 0;
+            loop {
+                let shard = shard.read();
+                let end = shard.len().min(slot + SLICE_SERIES);
+                while slot < end {
+                    let Some(series) = shard.get(slot) else { break };
+                    let id = self.placement.id(index, slot);
+                    for chunk in series.ring.iter() {
+                        if let Location::Memory(bytes) = &chunk.location {
+                            collected.flushes.push(Flush {
+                                series: id,
+                                chunk: chunk.clone(),
+                                bytes: bytes.clone(),
+                            });
+                        }
+                    }
+                    if let Some(first) = series.first_unsealed() {
+                        if first < pinning_below {
+                            collected.images.extend(image_of(id, series)?);
+                        } else {
+                            collected.replay_from = collected.replay_from.min(first);
+                        }
+                    }
+                    slot += 1;
+                }
+                if slot >= shard.len() {
+                    break;
+                }
+            }
+        }
+        Ok(collected)
+    }
+
+    fn meta_of(&self, flush: &Flush) -> ChunkMeta {
+        let catalog = self.catalog.read();
+        let measurement = catalog
+            .series(flush.series)
+            .map(|series| series.measurement);
+        let owner = measurement.and_then(|id| catalog.measurement_by_id(id));
+        ChunkMeta {
+            series: flush.series,
+            database: owner.map_or(DatabaseId(0), |owner| owner.database),
+            measurement: measurement.unwrap_or_default(),
+            rows: flush.chunk.rows,
+            first_time: flush.chunk.first_time,
+            last_time: flush.chunk.last_time,
+            first_position: flush.chunk.first_position,
+            last_position: flush.chunk.last_position,
+        }
+    }
+
+    /// Chunks that a manifest lists are read from their files from now on.
+    fn mark_stored(&self, flushes: &[Flush], entries: &[ChunkEntry], bytes: Vec<Bytes>) {
+        for ((flush, entry), bytes) in flushes.iter().zip(entries).zip(bytes) {
+            self.blocks.cache().insert(entry.file, entry.offset, bytes);
+            let mut shard = self.shards[self.placement.shard(flush.series)].write();
+            let series = shard.series_mut(self.placement.slot(flush.series));
+            let found = series.ring.iter_mut().find(|chunk| {
+                chunk.is_unflushed() && chunk.precedence() == flush.chunk.precedence()
+            });
+            if let Some(chunk) = found {
+                chunk.len_bytes = entry.len_bytes;
+                chunk.location = Location::Stored(*entry);
+            } else {
+                // It expired meanwhile.
+                self.blocks.release(entry);
+            }
+        }
+    }
+
+    /// What the state file has need not be repeated in the log.
+    fn mark_defined(&self, series_end: u32, layouts: usize) {
+        for (index, shard) in self.shards.iter().enumerate() {
+            let mut shard = shard.write();
+            for slot in 0..shard.len() {
+                if self.placement.id(index, slot).0 < series_end {
+                    shard.series_mut(slot).defined = u64::MAX;
+                }
+            }
+            for id in 0..layouts {
+                *shard.layout_defined(id as u32) = u64::MAX;
+            }
+        }
+    }
+}
+
+fn image_of(
+    id: SeriesId,
+    series: &crate::series::Series<ChunkEntry>,
+) -> Result<Option<Image>, CodecError> {
+    Ok(series.image()?.map(|rows| Image {
+        series: id,
+        first_position: rows.first_position,
+        last_position: rows.last_position,
+        bytes: chunk::encode(
+            &rows.cells,
+            (rows.first_position, rows.last_position),
+            &mut Hints::default(),
+            Effort::Cheap,
+        ),
+    }))
+}
+
+/// The smallest form of a chunk, or the same again where there is no time for it.
+fn recompress(bytes: &Bytes, under_pressure: bool) -> Result<Bytes, CodecError> {
+    if under_pressure {
+        return Ok(bytes.clone());
+    }
+    let opened = Chunk::open(bytes)?;
+    let mut cells = Cells::default();
+    opened.decode_cells(&mut cells)?;
+    let positions = (opened.first_position(), opened.last_position());
+    let smaller = chunk::encode(&cells, positions, &mut Hints::default(), Effort::Full);
+    Ok(if smaller.len() < bytes.len() {
+        Bytes::from(smaller)
+    } else {
+        bytes.clone()
+    })
+}
+
+/// What the catalog has beyond `since`, as records of definitions, and how much it has now.
+pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persisted) {
+    let mut reached = since.clone();
+    let mut records = vec![Vec::new()];
+    let mut add = |encode: &dyn Fn(&mut Vec<u8>)| {
+        if records
+            .last()
+            .is_some_and(|last| last.len() >= RECORD_BYTES)
+        {
+            records.push(Vec::new());
+        }
+        if let Some(last) = records.last_mut() {
+            encode(last);
+        }
+    };
+    for database in catalog
+        .databases()
+        .filter(|d| d.id.0 as usize >= since.databases)
+    {
+        add(&|out| {
+            Definition::Database {
+                id: database.id,
+                name: &database.name,
+            }
+            .encode(out);
+        });
+        reached.databases = database.id.0 as usize + 1;
+    }
+    for measurement in catalog.measurements() {
+        let index = measurement.id.0 as usize;
+        if index >= since.measurements {
+            let (id, database, name) = (measurement.id, measurement.database, &*measurement.name);
+            add(&|out| Definition::Measurement { id, database, name }.encode(out));
+            reached.measurements = index + 1;
+        }
+        if reached.columns.len() <= index {
+            reached.columns.resize(index + 1, 0);
+        }
+        for column in &measurement.columns()[reached.columns[index]..] {
+            add(&|out| {
+                Definition::Column {
+                    measurement: measurement.id,
+                    id: column.id,
+                    field_type: column.field_type,
+                    name: &column.name,
+                }
+                .encode(out);
+            });
+        }
+        reached.columns[index] = measurement.columns().len();
+    }
+    for series in catalog.series_from(since.series) {
+        add(&|out| {
+            let tags = series.tags.iter().map(|(name, value)| (&**name, &**value));
+            encode_series(out, series.id, series.measurement, series.tags.len(), tags);
+        });
+    }
+    reached.series = catalog.series_end();
+    records.retain(|record| !record.is_empty());
+    (records, reached)
+}
+
+impl Persisted {
+    /// Series numbers below this are had.
+    pub(super) fn series_end(&self) -> u32 {
+        self.series
+    }
+}

@@ -1,0 +1,71 @@
+//! Why the engine refuses.
+
+use crate::blocks::BlockError;
+use crate::catalog::CatalogError;
+use crate::codec::CodecError;
+use crate::engine::Verb;
+use crate::log::LogError;
+use crate::meta::MetaError;
+use crate::types::Timestamp;
+
+/// A refusal or failure of the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The caller has no right to it.
+    #[error("no right to {verb:?} in database {database:?}")]
+    Denied {
+        /// What was asked.
+        verb: Verb,
+        /// Where.
+        database: String,
+    },
+    /// A name cannot be had.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A time that no device can have measured.
+    #[error("time {time} ns lies before {min} ns, the earliest that is accepted")]
+    TooEarly {
+        /// The row's time.
+        time: Timestamp,
+        /// The bound.
+        min: Timestamp,
+    },
+    /// A time too far ahead of the server's clock.
+    #[error("time {time} ns lies after {max} ns, too far ahead of the server's clock")]
+    TooLate {
+        /// The row's time.
+        time: Timestamp,
+        /// The bound.
+        max: Timestamp,
+    },
+    /// A time that the retention has passed already.
+    #[error("time {time} ns is older than the retention, which keeps what is after {horizon} ns")]
+    Expired {
+        /// The row's time.
+        time: Timestamp,
+        /// The bound.
+        horizon: Timestamp,
+    },
+    /// The log is full until a checkpoint frees a segment. Try again.
+    #[error("the log is full until the next checkpoint; try again")]
+    Busy,
+    /// The store takes no writes any more.
+    #[error("the store is read-only: {reason}")]
+    ReadOnly {
+        /// Why.
+        reason: String,
+    },
+    /// The log failed.
+    #[error("log: {0}")]
+    Log(#[from] LogError),
+    /// Block files failed.
+    #[error("block files: {0}")]
+    Blocks(#[from] BlockError),
+    /// Stored bytes do not decode.
+    #[error("chunk: {0}")]
+    Codec(#[from] CodecError),
+    /// The metadata index failed.
+    #[error("metadata: {0}")]
+    Meta(#[from] MetaError),
+}

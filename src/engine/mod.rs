@@ -1,0 +1,150 @@
+//! The engine: shards, the log under them, block files behind them, and every lock.
+//!
+//! Lock order: catalog, then a shard, then the log, then caches. Nothing here starts a thread, reads a
+//! clock or opens a socket: clock, storage and metadata store come in as arguments, and the server calls
+//! [`Engine::tick`] and [`Engine::sync`] from threads of its own.
+
+mod access;
+mod batch;
+mod checkpoint;
+mod error;
+mod index;
+mod maintenance;
+mod read;
+mod recovery;
+mod rejects;
+mod resolve;
+mod shard;
+mod status;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+pub use self::access::{Access, Verb};
+pub use self::batch::Batch;
+pub use self::checkpoint::CheckpointReport;
+pub use self::error::EngineError;
+pub use self::maintenance::TickReport;
+pub use self::read::{MeasurementView, SeriesReader, SeriesView};
+pub use self::recovery::OpenReport;
+pub use self::rejects::{REJECTED, Reject};
+pub use self::resolve::{RowPlan, SeriesRef};
+pub use self::shard::RowCounts;
+pub use self::status::{MemoryUse, Status};
+pub use self::write::{TimeBounds, Written};
+
+use self::checkpoint::Persisted;
+use self::index::Indexed;
+use self::shard::{Placement, Shard};
+use crate::blocks::BlockStore;
+use crate::catalog::{Catalog, CatalogLimits};
+use crate::clock::{Clock, ManualClock};
+use crate::log::{Log, LogOptions};
+use crate::meta::MetaStore;
+use crate::types::{Position, Timestamp};
+
+/// How an engine works. The server derives this from its configuration.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Shards, 1 to 256.
+    pub shards: usize,
+    /// The log's sizes.
+    pub log: LogOptions,
+    /// Bounds of the catalog.
+    pub catalog: CatalogLimits,
+    /// Rows further ahead of the clock are refused, nanoseconds.
+    pub time_future_max_ns: i64,
+    /// Rows earlier than this are refused, nanoseconds.
+    pub time_min_ns: Timestamp,
+    /// Rows older than this expire, nanoseconds; 0: never.
+    pub raw_age_max_ns: i64,
+    /// Rows a series keeps in its ring at most; 0: no limit.
+    pub rows_per_series_max: u64,
+    /// An open chunk whose last row is older than this is sealed, nanoseconds.
+    pub chunk_age_max_ns: i64,
+    /// Bytes of the cache of stored chunks.
+    pub chunk_cache_bytes: usize,
+    /// Rows a measurement of rejected lines keeps.
+    pub rejected_rows_max: u64,
+    /// The clock that follows the newest row, where time is the data's own.
+    pub follow_data: Option<Arc<ManualClock>>,
+}
+
+/// The engine.
+pub struct Engine {
+    options: EngineOptions,
+    clock: Arc<dyn Clock>,
+    catalog: RwLock<Catalog>,
+    placement: Placement,
+    shards: Box<[RwLock<Shard>]>,
+    log: Log,
+    blocks: BlockStore,
+    meta: Arc<dyn MetaStore>,
+    indexed: Mutex<Indexed>,
+    /// How much of the catalog the state file has. Its lock also keeps checkpoints one at a time.
+    persisted: Mutex<Persisted>,
+    opened: OpenReport,
+    rejected_rows: AtomicU64,
+    checkpoints: AtomicU64,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("shards", &self.shards.len())
+            .field("log_end", &self.log.end())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// The clock that rows are checked against.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Makes everything durable that was written before the call. One caller at a time.
+    pub fn sync(&self) -> Result<Position, EngineError> {
+        Ok(self.log.sync()?)
+    }
+
+    /// Everything before this position survives a loss of power.
+    pub fn durable(&self) -> Position {
+        self.log.durable()
+    }
+
+    /// Everything accepted so far lies before this position.
+    pub fn end(&self) -> Position {
+        self.log.end()
+    }
+
+    /// Makes room ahead of the log's writer. Called by the thread that syncs.
+    pub fn prepare_log(&self) -> Result<(), EngineError> {
+        Ok(self.log.prepare()?)
+    }
+
+    /// What was found when the store was opened.
+    pub fn opened(&self) -> &OpenReport {
+        &self.opened
+    }
+
+    /// Rows by what became of them, since the server started.
+    pub fn row_counts(&self) -> RowCounts {
+        let mut counts = RowCounts::default();
+        for shard in &self.shards {
+            counts.add(shard.read().counts);
+        }
+        counts
+    }
+
+    /// Rows refused since the server started.
+    pub fn rejected_rows(&self) -> u64 {
+        self.rejected_rows.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,196 @@
+//! The read path: what there is, and a series' rows in a range of time.
+//!
+//! A reader holds a shard's lock only while it copies references to sealed chunks and the open end.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::blocks::{ChunkEntry, Pin};
+use crate::catalog::{Column, Tag};
+use crate::engine::{Access, Engine, EngineError, Verb};
+use crate::series::{Decoded, Snapshot};
+use crate::types::{
+    ColumnId, DatabaseId, LayoutColumn, MeasurementId, SeriesId, TimeRange, Timestamp,
+};
+
+/// A measurement as a reader sees it.
+#[derive(Clone, Debug)]
+pub struct MeasurementView {
+    /// Its number.
+    pub id: MeasurementId,
+    /// Its database.
+    pub database: DatabaseId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Names of its tags, sorted.
+    pub tag_names: Vec<Arc<str>>,
+    /// Its columns, in the order in which they were first written.
+    pub columns: Vec<Column>,
+    /// Number of its series.
+    pub series_count: usize,
+}
+
+/// A series as a reader sees it.
+#[derive(Clone, Debug)]
+pub struct SeriesView {
+    /// Its number.
+    pub id: SeriesId,
+    /// Its tags, sorted by name.
+    pub tags: Arc<[Tag]>,
+}
+
+/// The rows of a series in a range, batch by batch.
+#[derive(Debug)]
+pub struct SeriesReader<'a> {
+    engine: &'a Engine,
+    snapshot: Snapshot<ChunkEntry>,
+    columns: Vec<LayoutColumn>,
+    lanes: Vec<LayoutColumn>,
+    /// Keeps the files of the snapshot's chunks.
+    _pin: Pin,
+}
+
+impl SeriesReader<'_> {
+    /// The next rows: ascending unique times, and one column for each that was asked for.
+    pub fn next_batch(&mut self) -> Result<Option<Decoded>, EngineError> {
+        let Self {
+            engine,
+            snapshot,
+            columns,
+            lanes,
+            ..
+        } = self;
+        let mut fetch = |entry: &ChunkEntry| -> Result<Bytes, EngineError> {
+            Ok(engine.blocks.read_chunk(entry)?)
+        };
+        snapshot.next(columns, lanes, &mut fetch)
+    }
+}
+
+impl Engine {
+    /// Names of the databases that the caller sees, sorted.
+    pub fn databases(&self, access: &Access) -> Vec<Arc<str>> {
+        let catalog = self.catalog.read();
+        let mut names: Vec<Arc<str>> = catalog
+            .databases()
+            .filter(|database| access.sees(&database.name))
+            .map(|database| Arc::clone(&database.name))
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Names of a database's measurements, sorted; `None` where there is no such database.
+    pub fn measurements(
+        &self,
+        access: &Access,
+        database: &str,
+    ) -> Result<Option<Vec<Arc<str>>>, EngineError> {
+        access.check(Verb::Read, database)?;
+        let catalog = self.catalog.read();
+        Ok(catalog.database(database).map(|found| {
+            let mut names: Vec<_> = found
+                .measurements()
+                .map(|(name, _)| Arc::clone(name))
+                .collect();
+            names.sort_unstable();
+            names
+        }))
+    }
+
+    /// A measurement, if there is one of that name.
+    pub fn measurement(
+        &self,
+        access: &Access,
+        database: &str,
+        name: &str,
+    ) -> Result<Option<MeasurementView>, EngineError> {
+        access.check(Verb::Read, database)?;
+        let catalog = self.catalog.read();
+        Ok(catalog
+            .measurement(database, name)
+            .map(|found| MeasurementView {
+                id: found.id,
+                database: found.database,
+                name: Arc::clone(&found.name),
+                tag_names: found.tag_names.iter().cloned().collect(),
+                columns: found.columns().to_vec(),
+                series_count: found.series.len(),
+            }))
+    }
+
+    /// The series of a measurement whose tags are accepted, oldest first.
+    pub fn select_series(
+        &self,
+        measurement: MeasurementId,
+        accept: &dyn Fn(&[Tag]) -> bool,
+    ) -> Vec<SeriesView> {
+        let catalog = self.catalog.read();
+        let ids = catalog
+            .measurement_by_id(measurement)
+            .map_or(&[][..], |found| &found.series);
+        ids.iter()
+            .filter_map(|&id| catalog.series(id))
+            .filter(|series| accept(&series.tags))
+            .map(|series| SeriesView {
+                id: series.id,
+                tags: Arc::clone(&series.tags),
+            })
+            .collect()
+    }
+
+    /// The rows of a series in a range, of the columns named.
+    pub fn read_series(
+        &self,
+        series: SeriesId,
+        range: TimeRange,
+        columns: &[ColumnId],
+    ) -> SeriesReader<'_> {
+        let (columns, lanes) = self.lanes_of(series, columns);
+        let horizon = self.time_bounds().horizon;
+        let range = range.intersect(TimeRange {
+            start: horizon,
+            end: Timestamp::MAX,
+        });
+        let pin = self.blocks.pin();
+        let shard = self.shards[self.placement.shard(series)].read();
+        let snapshot = shard
+            .get(self.placement.slot(series))
+            .map_or_else(Snapshot::empty, |found| found.snapshot(range));
+        drop(shard);
+        SeriesReader {
+            engine: self,
+            snapshot,
+            columns,
+            lanes,
+            _pin: pin,
+        }
+    }
+
+    /// The columns asked for, and the other lanes of their fields.
+    fn lanes_of(
+        &self,
+        series: SeriesId,
+        columns: &[ColumnId],
+    ) -> (Vec<LayoutColumn>, Vec<LayoutColumn>) {
+        let catalog = self.catalog.read();
+        let measurement = catalog
+            .series(series)
+            .and_then(|entry| catalog.measurement_by_id(entry.measurement));
+        let Some(measurement) = measurement else {
+            return (Vec::new(), Vec::new());
+        };
+        let asked: Vec<LayoutColumn> = columns
+            .iter()
+            .filter_map(|&id| measurement.layout_column(id))
+            .collect();
+        let lanes = asked
+            .iter()
+            .flat_map(|column| measurement.lanes(column.field))
+            .filter(|lane| !columns.contains(&lane.id))
+            .filter_map(|lane| measurement.layout_column(lane.id))
+            .collect();
+        (asked, lanes)
+    }
+}

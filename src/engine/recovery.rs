@@ -1,0 +1,371 @@
+//! Opening a store: catalog, chunks and images from block files, then the log behind them.
+//!
+//! Damage is reported, never a reason not to start. A row of the log is applied unless a chunk or an
+//! image of its series already reaches beyond its position.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::blocks::{BlockOptions, BlockStore, ChunkEntry, Damage, ImageRecord, Visitor};
+use crate::catalog::{Catalog, CatalogError};
+use crate::clock::Clock;
+use crate::codec::{Cells, chunk::Chunk};
+use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
+use crate::engine::shard::{Placement, Shard};
+use crate::engine::write::row_position;
+use crate::engine::{Engine, EngineError, EngineOptions};
+use crate::log::definitions::{self, Definition};
+use crate::log::rows::{RecordedLayout, RowsPayload};
+use crate::log::{FrameType, Log, Recovery};
+use crate::meta::MetaStore;
+use crate::series::{Location, RowRef, Sealed};
+use crate::storage::Storage;
+use crate::types::{Layout, LayoutColumn, Position, SeriesId, StoreId};
+
+/// What was found when a store was opened.
+#[derive(Debug, Default)]
+pub struct OpenReport {
+    /// Whether the store was made.
+    pub created: bool,
+    /// Chunks in block files.
+    pub chunks: u64,
+    /// Rows in them.
+    pub chunk_rows: u64,
+    /// Series whose open rows came from an image.
+    pub images: u64,
+    /// Rows applied from the log.
+    pub replayed_rows: u64,
+    /// Rows of the log that block files already had.
+    pub skipped_rows: u64,
+    /// What the log said.
+    pub log: Recovery,
+    /// What is lost or doubtful in block files.
+    pub damage: Vec<Damage>,
+    /// What could not be understood, in words, at most [`PROBLEMS_MAX`].
+    pub problems: Vec<String>,
+    pub(super) state_rewrite_needed: bool,
+}
+
+/// Most problems that are listed one by one.
+pub const PROBLEMS_MAX: usize = 100;
+
+impl OpenReport {
+    /// Whether anything was lost or is doubtful.
+    pub fn is_damaged(&self) -> bool {
+        !self.damage.is_empty() || !self.problems.is_empty() || !self.log.corruption.is_empty()
+    }
+
+    fn problem(&mut self, problem: String) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// What is being put together.
+struct Restored {
+    catalog: Catalog,
+    placement: Placement,
+    shards: Vec<Shard>,
+    report: OpenReport,
+    /// How far block files and images have each series.
+    reached: Vec<Position>,
+}
+
+impl Engine {
+    /// Opens the store in a storage, or makes one with the identity `fresh`.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        meta: Arc<dyn MetaStore>,
+        clock: Arc<dyn Clock>,
+        fresh: StoreId,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        let mut restored = Restored {
+            catalog: Catalog::new(options.catalog),
+            placement: Placement::new(options.shards),
+            shards: (0..options.shards).map(|_| Shard::default()).collect(),
+            report: OpenReport::default(),
+            reached: Vec::new(),
+        };
+        let block_options = BlockOptions {
+            expected: None,
+            fresh,
+            cache_bytes: options.chunk_cache_bytes,
+        };
+        let (blocks, opened) =
+            BlockStore::open(Arc::clone(&storage), block_options, &mut restored)?;
+        restored.report.created = opened.created;
+        restored.report.damage = opened.damage;
+        restored.report.state_rewrite_needed = opened.state_rewrite_needed;
+        if opened.unreferenced > 0 {
+            let damage = blocks.adopt_unreferenced(&mut restored)?;
+            restored.report.damage.extend(damage);
+            restored.report.state_rewrite_needed = true;
+        }
+        let persisted = if restored.report.state_rewrite_needed {
+            Persisted::default()
+        } else {
+            news(&restored.catalog, &Persisted::default()).1
+        };
+        let replay_from = opened
+            .manifest
+            .map_or(Position(0), |manifest| manifest.info.replay_from);
+        if opened.created {
+            // The identity has to last before anything carries it.
+            blocks.commit(crate::blocks::CommitInfo::default())?;
+        }
+        let (log, recovery) = Log::open(
+            storage,
+            opened.store,
+            options.log.clone(),
+            replay_from,
+            &mut |frame| {
+                restored.frame(frame.kind, frame.position, frame.payload);
+                Ok(())
+            },
+        )?;
+        restored.report.log = recovery;
+        restored.mark_defined(persisted.series_end());
+        Ok(Self {
+            options,
+            clock,
+            catalog: RwLock::new(restored.catalog),
+            placement: restored.placement,
+            shards: restored.shards.into_iter().map(RwLock::new).collect(),
+            log,
+            blocks,
+            meta,
+            indexed: Mutex::default(),
+            persisted: Mutex::new(persisted),
+            opened: restored.report,
+            rejected_rows: 0.into(),
+            checkpoints: 0.into(),
+        })
+    }
+}
+
+impl Visitor for Restored {
+    fn state(&mut self, kind: u8, payload: &[u8]) {
+        if kind == STATE_DEFINITIONS {
+            self.define(payload, "state file");
+        } else {
+            self.report
+                .problem(format!("state record of unknown kind {kind}"));
+        }
+    }
+
+    fn chunk(&mut self, entry: &ChunkEntry) {
+        let meta = &entry.meta;
+        if self.catalog.series(meta.series).is_none() {
+            let series = meta.series;
+            self.report.problem(format!(
+                "a chunk belongs to series {series}, which is not defined"
+            ));
+            return;
+        }
+        self.report.chunks += 1;
+        self.report.chunk_rows += u64::from(meta.rows);
+        self.reach(meta.series, meta.last_position);
+        let slot = self.placement.slot(meta.series);
+        let series = self.shards[self.placement.shard(meta.series)].series_mut(slot);
+        let rank = u8::from(
+            series
+                .ring
+                .iter()
+                .any(|c| c.last_position == meta.last_position),
+        );
+        series.restore(Sealed {
+            first_time: meta.first_time,
+            last_time: meta.last_time,
+            rows: meta.rows,
+            len_bytes: entry.len_bytes,
+            first_position: meta.first_position,
+            last_position: meta.last_position,
+            rank,
+            location: Location::Stored(*entry),
+        });
+    }
+
+    fn image(&mut self, image: ImageRecord<'_>) {
+        if self.reached(image.series) >= image.last_position {
+            return;
+        }
+        let mut cells = Cells::default();
+        let decoded = Chunk::open(image.bytes).and_then(|chunk| chunk.decode_cells(&mut cells));
+        if let Err(error) = decoded {
+            self.report
+                .problem(format!("image of series {}: {error}", image.series));
+            return;
+        }
+        let Some(layout) = self.layout_of_cells(image.series, &cells) else {
+            let series = image.series;
+            self.report.problem(format!(
+                "an image belongs to series {series}, which is not defined"
+            ));
+            return;
+        };
+        self.report.images += 1;
+        self.reach(image.series, image.last_position);
+        let shard = &mut self.shards[self.placement.shard(image.series)];
+        let (series, scratch) = shard.series_and_scratch(self.placement.slot(image.series));
+        let rows = cells.times.len();
+        let (mut bits, mut marks, mut heap) = (Vec::new(), Vec::new(), Vec::new());
+        for row in 0..rows {
+            bits.clear();
+            marks.clear();
+            heap.clear();
+            for column in &cells.columns {
+                bits.push(column.bits[row]);
+                marks.push(column.marks[row]);
+            }
+            crate::series::gather_heap(&cells, row, &mut bits, &mut heap);
+            // The last row carries the position up to which the image holds everything.
+            let position = if row + 1 == rows {
+                image.last_position
+            } else {
+                image.first_position
+            };
+            let row = RowRef {
+                time: cells.times[row],
+                bits: &bits,
+                marks: &marks,
+                heap: &heap,
+            };
+            series.apply(&layout, row, position, scratch);
+        }
+    }
+}
+
+impl Restored {
+    fn frame(&mut self, kind: FrameType, position: Position, payload: &[u8]) {
+        match kind {
+            FrameType::Definitions => self.define(payload, "log"),
+            FrameType::Rows => self.rows(position, payload),
+            _ => {}
+        }
+    }
+
+    fn define(&mut self, payload: &[u8], source: &str) {
+        let mut failed: Vec<CatalogError> = Vec::new();
+        let catalog = &mut self.catalog;
+        let decoded = definitions::decode(payload, |definition| {
+            let result = match definition {
+                Definition::Database { id, name } => catalog.define_database(id, name),
+                Definition::Measurement { id, database, name } => {
+                    catalog.define_measurement(id, database, name)
+                }
+                Definition::Column {
+                    measurement,
+                    id,
+                    field_type,
+                    name,
+                } => catalog.define_column(measurement, id, name, field_type),
+                Definition::Series {
+                    id,
+                    measurement,
+                    tags,
+                } => catalog.define_series(id, measurement, &tags),
+            };
+            failed.extend(result.err());
+        });
+        for error in failed {
+            self.report.problem(format!("{source}: {error}"));
+        }
+        if let Err(error) = decoded {
+            self.report.problem(format!("{source}: {error}"));
+        }
+    }
+
+    fn rows(&mut self, position: Position, payload: &[u8]) {
+        let opened = match RowsPayload::open(payload) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.report
+                    .problem(format!("rows at position {position}: {error}"));
+                return;
+            }
+        };
+        let layouts: Vec<Option<Arc<Layout>>> = opened
+            .layouts
+            .iter()
+            .map(|layout| self.layout(layout))
+            .collect();
+        let result = opened.visit(|row| {
+            let position = row_position(position, row.ordinal);
+            if self.reached(row.series) >= position {
+                self.report.skipped_rows += 1;
+                return;
+            }
+            let known = self.catalog.series(row.series).map(|series| series.measurement);
+            let layout = layouts[row.layout].as_ref().filter(|layout| Some(layout.measurement) == known);
+            let Some(layout) = layout else {
+                let series = row.series;
+                self.report.problem(format!("a row at position {position} belongs to series {series}, whose definition is missing"));
+                return;
+            };
+            self.report.replayed_rows += 1;
+            let shard = &mut self.shards[self.placement.shard(row.series)];
+            let (series, scratch) = shard.series_and_scratch(self.placement.slot(row.series));
+            let row = RowRef { time: row.time, bits: row.bits, marks: row.marks, heap: row.heap };
+            series.apply(layout, row, position, scratch);
+        });
+        if let Err(error) = result {
+            self.report
+                .problem(format!("rows at position {position}: {error}"));
+        }
+    }
+
+    fn layout(&mut self, recorded: &RecordedLayout) -> Option<Arc<Layout>> {
+        self.layout_of(recorded.measurement, &recorded.columns)
+    }
+
+    fn layout_of_cells(&mut self, series: SeriesId, cells: &Cells) -> Option<Arc<Layout>> {
+        let measurement = self.catalog.series(series)?.measurement;
+        let columns: Vec<_> = cells.columns.iter().map(|c| (c.id, c.field_type)).collect();
+        self.layout_of(measurement, &columns)
+    }
+
+    fn layout_of(
+        &mut self,
+        measurement: crate::types::MeasurementId,
+        columns: &[(crate::types::ColumnId, crate::types::FieldType)],
+    ) -> Option<Arc<Layout>> {
+        let known = self.catalog.measurement_by_id(measurement)?;
+        let columns: Vec<LayoutColumn> = columns
+            .iter()
+            .map(|&(id, field_type)| {
+                known
+                    .layout_column(id)
+                    .filter(|c| c.field_type == field_type)
+            })
+            .collect::<Option<_>>()?;
+        Some(self.catalog.layout(measurement, &columns))
+    }
+
+    fn reached(&self, series: SeriesId) -> Position {
+        self.reached
+            .get(series.0 as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn reach(&mut self, series: SeriesId, position: Position) {
+        let index = series.0 as usize;
+        if self.reached.len() <= index {
+            self.reached.resize(index + 1, Position(0));
+        }
+        self.reached[index] = self.reached[index].max(position);
+    }
+
+    fn mark_defined(&mut self, series_end: u32) {
+        for (index, shard) in self.shards.iter_mut().enumerate() {
+            for slot in 0..shard.len() {
+                if self.placement.id(index, slot).0 < series_end {
+                    shard.series_mut(slot).defined = u64::MAX;
+                }
+            }
+        }
+    }
+}

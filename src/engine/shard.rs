@@ -1,0 +1,124 @@
+//! A shard: the series whose number leaves the same remainder, under one lock.
+
+use crate::blocks::ChunkEntry;
+use crate::log::rows::RowsEncoder;
+use crate::series::{Applied, Scratch, Series};
+use crate::types::SeriesId;
+
+/// The series of a shard and what writing them needs.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    series: Vec<Series<ChunkEntry>>,
+    pub scratch: Scratch,
+    pub encoder: RowsEncoder,
+    pub definitions: Vec<u8>,
+    /// By layout number: the epoch in which its columns were last defined.
+    pub layouts_defined: Vec<u64>,
+    pub counts: RowCounts,
+}
+
+/// Rows by what became of them, since the server started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowCounts {
+    /// New rows.
+    pub stored: u64,
+    /// Rows that replaced values of a row with the same time.
+    pub overwritten: u64,
+    /// Rows older than what was staged, merged when read and when sealed.
+    pub late: u64,
+    /// Rows that were dropped because of their age.
+    pub expired: u64,
+    /// Rows that were dropped because their series was full.
+    pub evicted: u64,
+}
+
+impl RowCounts {
+    /// Counts one applied row.
+    #[inline]
+    pub(super) fn count(&mut self, applied: Applied) {
+        match applied {
+            Applied::Appended | Applied::Inserted => self.stored += 1,
+            Applied::Overwritten => self.overwritten += 1,
+            Applied::Late => self.late += 1,
+        }
+    }
+
+    /// Adds another shard's.
+    pub(super) fn add(&mut self, other: Self) {
+        self.stored += other.stored;
+        self.overwritten += other.overwritten;
+        self.late += other.late;
+        self.expired += other.expired;
+        self.evicted += other.evicted;
+    }
+}
+
+/// Which shard a series is in, and where in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placement {
+    shards: u32,
+}
+
+impl Placement {
+    pub fn new(shards: usize) -> Self {
+        Self {
+            shards: shards as u32,
+        }
+    }
+
+    #[inline]
+    pub fn shard(self, id: SeriesId) -> usize {
+        (id.0 % self.shards) as usize
+    }
+
+    #[inline]
+    pub fn slot(self, id: SeriesId) -> usize {
+        (id.0 / self.shards) as usize
+    }
+
+    pub fn id(self, shard: usize, slot: usize) -> SeriesId {
+        SeriesId(slot as u32 * self.shards + shard as u32)
+    }
+}
+
+impl Shard {
+    /// The series in a slot, if anything was written to it.
+    pub fn get(&self, slot: usize) -> Option<&Series<ChunkEntry>> {
+        self.series.get(slot)
+    }
+
+    /// The series in a slot, and the scratch buffers beside it.
+    #[inline]
+    pub fn series_and_scratch(&mut self, slot: usize) -> (&mut Series<ChunkEntry>, &mut Scratch) {
+        if slot >= self.series.len() {
+            self.series.resize_with(slot + 1, Series::default);
+        }
+        (&mut self.series[slot], &mut self.scratch)
+    }
+
+    /// The series in a slot.
+    #[inline]
+    pub fn series_mut(&mut self, slot: usize) -> &mut Series<ChunkEntry> {
+        self.series_and_scratch(slot).0
+    }
+
+    /// The epoch in which a layout's columns were last defined.
+    #[inline]
+    pub fn layout_defined(&mut self, id: u32) -> &mut u64 {
+        let index = id as usize;
+        if index >= self.layouts_defined.len() {
+            self.layouts_defined.resize(index + 1, 0);
+        }
+        &mut self.layouts_defined[index]
+    }
+
+    /// All series with their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Series<ChunkEntry>)> {
+        self.series.iter().enumerate()
+    }
+
+    /// Number of slots in use.
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+}

@@ -1,0 +1,101 @@
+//! What the engine says of itself.
+
+use crate::blocks::{BlockUsage, CacheStats};
+use crate::engine::{Engine, RowCounts};
+use crate::log::LogUsage;
+use crate::types::Position;
+
+/// Bytes of memory, by pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Staged rows, open chunks and rings.
+    pub series_bytes: u64,
+    /// Sealed chunks that are in no block file yet.
+    pub unflushed_bytes: u64,
+    /// The cache of stored chunks.
+    pub cache_bytes: u64,
+    /// Appended to the log and not synced yet.
+    pub log_unsynced_bytes: u64,
+}
+
+/// A moment's figures.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// `ok`, `degraded`, `read_only` or `full`.
+    pub state: &'static str,
+    /// Databases.
+    pub databases: usize,
+    /// Measurements.
+    pub measurements: usize,
+    /// Series.
+    pub series: usize,
+    /// Rows by what became of them.
+    pub rows: RowCounts,
+    /// Rows refused.
+    pub rejected_rows: u64,
+    /// Rows in sealed chunks.
+    pub sealed_rows: u64,
+    /// Rows that are not sealed yet.
+    pub open_rows: u64,
+    /// Accepted up to here.
+    pub position_end: Position,
+    /// Durable up to here.
+    pub position_durable: Position,
+    /// The log.
+    pub log: LogUsage,
+    /// Block files.
+    pub blocks: BlockUsage,
+    /// The chunk cache.
+    pub cache: CacheStats,
+    /// Memory.
+    pub memory: MemoryUse,
+}
+
+impl Engine {
+    /// The figures of this moment.
+    pub fn status(&self) -> Status {
+        let log = self.log.usage();
+        let mut memory = MemoryUse {
+            log_unsynced_bytes: log.unsynced_bytes,
+            ..MemoryUse::default()
+        };
+        let (mut sealed_rows, mut open_rows) = (0, 0);
+        for shard in &self.shards {
+            for (_, series) in shard.read().iter() {
+                memory.series_bytes += (series.memory_bytes() + size_of_val(series)) as u64;
+                sealed_rows += series.ring.rows();
+                open_rows += series.unsealed_rows() as u64;
+                let unflushed = series.ring.iter().filter(|chunk| chunk.is_unflushed());
+                memory.unflushed_bytes += unflushed
+                    .map(|chunk| u64::from(chunk.len_bytes))
+                    .sum::<u64>();
+            }
+        }
+        let cache = self.blocks.cache_stats();
+        memory.cache_bytes = cache.weight_bytes;
+        let state = if log.read_only.is_some() {
+            "read_only"
+        } else if self.opened.is_damaged() {
+            "degraded"
+        } else {
+            "ok"
+        };
+        let catalog = self.catalog.read();
+        Status {
+            state,
+            databases: catalog.databases().count(),
+            measurements: catalog.measurements().count(),
+            series: catalog.series_count(),
+            rows: self.row_counts(),
+            rejected_rows: self.rejected_rows(),
+            sealed_rows,
+            open_rows,
+            position_end: self.log.end(),
+            position_durable: self.log.durable(),
+            log,
+            blocks: self.blocks.usage(),
+            cache,
+            memory,
+        }
+    }
+}

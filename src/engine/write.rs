@@ -1,0 +1,352 @@
+//! The write path: check, log, apply, under one shard's lock, once a batch and not once a row.
+//!
+//! Only what is in the log is applied, in the order of the log, so that a replay gives the same state.
+
+use std::sync::Arc;
+
+use parking_lot::RwLockReadGuard;
+
+use crate::catalog::Catalog;
+use crate::engine::batch::{BatchRow, NO_TIME, ShardRows};
+use crate::engine::shard::Shard;
+use crate::engine::{Batch, Engine, EngineError};
+use crate::log::definitions::{Definition, encode_series};
+use crate::log::{AppendError, Appended, FrameParts, FrameType};
+use crate::series::RowRef;
+use crate::types::{Layout, Position, Timestamp};
+
+/// What a batch came to.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Everything accepted lies before this position.
+    pub position: Position,
+    /// Rows accepted.
+    pub rows: usize,
+    /// Rows refused, which are still in the batch.
+    pub refused: usize,
+    /// Why they were refused.
+    pub error: Option<EngineError>,
+}
+
+/// Which accepted times there are.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeBounds {
+    /// Earliest.
+    pub min: Timestamp,
+    /// Latest.
+    pub max: Timestamp,
+    /// Rows before this have expired already.
+    pub horizon: Timestamp,
+}
+
+impl TimeBounds {
+    /// Refuses a time that cannot be stored.
+    #[inline]
+    pub fn check(&self, time: Timestamp) -> Result<(), EngineError> {
+        if time >= self.min && time <= self.max && time >= self.horizon {
+            return Ok(());
+        }
+        Err(self.refusal(time))
+    }
+
+    #[cold]
+    fn refusal(&self, time: Timestamp) -> EngineError {
+        let Self { min, max, horizon } = *self;
+        if time < min {
+            EngineError::TooEarly { time, min }
+        } else if time > max {
+            EngineError::TooLate { time, max }
+        } else {
+            EngineError::Expired { time, horizon }
+        }
+    }
+}
+
+impl Engine {
+    /// An empty batch for this engine.
+    pub fn batch(&self) -> Batch {
+        Batch::new(self.shards.len())
+    }
+
+    /// Which times are accepted now.
+    pub fn time_bounds(&self) -> TimeBounds {
+        let now = self.clock.wall_ns();
+        let ahead = self.options.time_future_max_ns;
+        let age = self.options.raw_age_max_ns;
+        TimeBounds {
+            min: self.options.time_min_ns,
+            max: now.saturating_add(ahead),
+            horizon: if age == 0 {
+                Timestamp::MIN
+            } else {
+                now.saturating_sub(age)
+            },
+        }
+    }
+
+    /// Writes a batch. Rows of a shard are accepted or refused together; what was accepted leaves the
+    /// batch, what was refused stays in it, to be written again or cleared.
+    pub fn write(&self, batch: &mut Batch) -> Written {
+        let mut written = Written::default();
+        for index in 0..batch.shards.len() {
+            let rows = &batch.shards[index];
+            if rows.rows.is_empty() {
+                continue;
+            }
+            match self.write_shard(index, rows, &batch.layouts) {
+                Ok(position) => {
+                    written.position = written.position.max(position);
+                    written.rows += rows.rows.len();
+                    batch.clear_shard(index);
+                }
+                Err(error) => {
+                    written.refused += rows.rows.len();
+                    written.error = Some(error);
+                }
+            }
+        }
+        if written.error.is_none() {
+            batch.clear();
+        }
+        written
+    }
+
+    fn write_shard(
+        &self,
+        index: usize,
+        rows: &ShardRows,
+        layouts: &[Arc<Layout>],
+    ) -> Result<Position, EngineError> {
+        let now = self.clock.wall_ns();
+        let mut catalog: Option<RwLockReadGuard<'_, Catalog>> = None;
+        loop {
+            let mut guard = self.shards[index].write();
+            let shard = &mut *guard;
+            let epoch = self.log.epoch();
+            if self.lacks_definitions(shard, rows, layouts, epoch.0) {
+                let Some(catalog) = &catalog else {
+                    // Lock order: the catalog comes before a shard.
+                    drop(guard);
+                    catalog = Some(self.catalog.read());
+                    continue;
+                };
+                self.gather_definitions(shard, rows, layouts, catalog, epoch.0);
+            } else {
+                shard.definitions.clear();
+            }
+            let times = self.encode_rows(shard, rows, layouts, now);
+            let frames = [
+                FrameParts::new(FrameType::Definitions, &shard.definitions),
+                FrameParts::new(FrameType::Rows, shard.encoder.payload()),
+            ];
+            let first = usize::from(shard.definitions.is_empty());
+            match self.log.append(epoch, &frames[first..]) {
+                Ok(appended) => {
+                    self.apply_rows(shard, rows, layouts, times.as_deref(), appended);
+                    return Ok(appended.end);
+                }
+                Err(AppendError::EpochChanged(_)) => {}
+                Err(error) => {
+                    self.forget_definitions(shard, rows, layouts, epoch.0);
+                    return Err(refusal(error));
+                }
+            }
+        }
+    }
+
+    /// Whether a row's series is not defined in this epoch's segment. Touching every series here also
+    /// brings it into the cache before rows are applied.
+    #[inline]
+    fn lacks_definitions(
+        &self,
+        shard: &mut Shard,
+        rows: &ShardRows,
+        layouts: &[Arc<Layout>],
+        epoch: u64,
+    ) -> bool {
+        let mut lacking = false;
+        for layout in layouts {
+            lacking |= *shard.layout_defined(layout.id) < epoch;
+        }
+        for row in &rows.rows {
+            lacking |= shard.series_mut(self.placement.slot(row.series)).defined < epoch;
+        }
+        lacking
+    }
+
+    /// Encodes the definitions that this epoch's segment lacks, and marks them as given.
+    #[cold]
+    fn gather_definitions(
+        &self,
+        shard: &mut Shard,
+        rows: &ShardRows,
+        layouts: &[Arc<Layout>],
+        catalog: &Catalog,
+        epoch: u64,
+    ) {
+        let mut out = std::mem::take(&mut shard.definitions);
+        out.clear();
+        for layout in layouts {
+            let defined = shard.layout_defined(layout.id);
+            if *defined < epoch {
+                *defined = epoch;
+                define_measurement(&mut out, catalog, layout);
+            }
+        }
+        for row in &rows.rows {
+            let series = shard.series_mut(self.placement.slot(row.series));
+            if series.defined >= epoch {
+                continue;
+            }
+            series.defined = epoch;
+            if let Some(entry) = catalog.series(row.series) {
+                let tags = entry.tags.iter().map(|(name, value)| (&**name, &**value));
+                encode_series(
+                    &mut out,
+                    entry.id,
+                    entry.measurement,
+                    entry.tags.len(),
+                    tags,
+                );
+            }
+        }
+        shard.definitions = out;
+    }
+
+    /// Takes back what [`Self::gather_definitions`] marked, where it did not reach the log.
+    #[cold]
+    fn forget_definitions(
+        &self,
+        shard: &mut Shard,
+        rows: &ShardRows,
+        layouts: &[Arc<Layout>],
+        epoch: u64,
+    ) {
+        for layout in layouts {
+            let defined = shard.layout_defined(layout.id);
+            if *defined == epoch {
+                *defined = 0;
+            }
+        }
+        for row in &rows.rows {
+            let series = shard.series_mut(self.placement.slot(row.series));
+            if series.defined == epoch {
+                series.defined = 0;
+            }
+        }
+    }
+
+    /// Encodes the rows; gives the times back where the server had to set any.
+    #[inline]
+    fn encode_rows(
+        &self,
+        shard: &mut Shard,
+        rows: &ShardRows,
+        layouts: &[Arc<Layout>],
+        now: Timestamp,
+    ) -> Option<Vec<Timestamp>> {
+        let timeless = rows.rows.iter().any(|row| row.time == NO_TIME);
+        let times: Option<Vec<Timestamp>> = timeless.then(|| {
+            let stamp = |row: &BatchRow| match row.time {
+                NO_TIME => shard.series_mut(self.placement.slot(row.series)).stamp(now),
+                time => time,
+            };
+            rows.rows.iter().map(stamp).collect()
+        });
+        let encoder = &mut shard.encoder;
+        encoder.begin(layouts.iter().map(|layout| &**layout), rows.rows.len());
+        for (i, row) in rows.rows.iter().enumerate() {
+            let layout = &*layouts[usize::from(row.layout)];
+            let time = times.as_ref().map_or(row.time, |times| times[i]);
+            let cells = cells_of(rows, row, layout);
+            encoder.push(row.series, (usize::from(row.layout), layout), time, cells);
+        }
+        times
+    }
+
+    #[inline]
+    fn apply_rows(
+        &self,
+        shard: &mut Shard,
+        rows: &ShardRows,
+        layouts: &[Arc<Layout>],
+        times: Option<&[Timestamp]>,
+        appended: Appended,
+    ) {
+        let mut newest = Timestamp::MIN;
+        let mut counts = shard.counts;
+        for (i, row) in rows.rows.iter().enumerate() {
+            let layout = &layouts[usize::from(row.layout)];
+            let (bits, marks, heap) = cells_of(rows, row, layout);
+            let time = times.map_or(row.time, |times| times[i]);
+            newest = newest.max(time);
+            let position = row_position(appended.last_frame, i as u64);
+            let (series, scratch) = shard.series_and_scratch(self.placement.slot(row.series));
+            let row = RowRef {
+                time,
+                bits,
+                marks,
+                heap,
+            };
+            counts.count(series.apply(layout, row, position, scratch));
+        }
+        shard.counts = counts;
+        if let Some(follow) = &self.options.follow_data {
+            follow.follow(newest);
+        }
+    }
+}
+
+fn refusal(error: AppendError) -> EngineError {
+    match error {
+        AppendError::Full => EngineError::Busy,
+
+        other => EngineError::ReadOnly {
+            reason: other.to_string(),
+        },
+    }
+}
+
+/// The position of a row: its frame's, and its ordinal in it.
+#[inline]
+pub(super) fn row_position(frame: Position, ordinal: u64) -> Position {
+    Position(frame.0 + 1 + ordinal)
+}
+
+#[inline]
+fn cells_of<'a>(
+    rows: &'a ShardRows,
+    row: &BatchRow,
+    layout: &Layout,
+) -> (&'a [u64], &'a [u8], &'a [u8]) {
+    let range = row.cells as usize..row.cells as usize + layout.stride();
+    (&rows.bits[range.clone()], &rows.marks[range], &rows.heap)
+}
+
+fn define_measurement(out: &mut Vec<u8>, catalog: &Catalog, layout: &Layout) {
+    let Some(measurement) = catalog.measurement_by_id(layout.measurement) else {
+        return;
+    };
+    if let Some(database) = catalog.database_by_id(measurement.database) {
+        Definition::Database {
+            id: database.id,
+            name: &database.name,
+        }
+        .encode(out);
+    }
+    Definition::Measurement {
+        id: measurement.id,
+        database: measurement.database,
+        name: &measurement.name,
+    }
+    .encode(out);
+    for column in measurement.columns() {
+        Definition::Column {
+            measurement: measurement.id,
+            id: column.id,
+            field_type: column.field_type,
+            name: &column.name,
+        }
+        .encode(out);
+    }
+}

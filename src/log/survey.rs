@@ -1,0 +1,303 @@
+//! Which segments make up the log, and which of their frames count.
+//!
+//! Reads with `pread` only and changes nothing. The chain is followed backwards from the newest header
+//! by `previous_epoch`; what is not on it (torn, moved or recycled) is no part of the log.
+
+use std::collections::HashMap;
+
+use crate::limits::PAGE_BYTES;
+use crate::storage::{Storage, StorageError};
+use crate::types::{Epoch, Position, StoreId};
+
+use super::LogError;
+use super::frame::claim;
+use super::recovery::{Gap, GapReason, TornTail};
+use super::segment::{FOLDER, HeaderPage, SegmentHeader, slot_name, slot_of};
+use super::walk::{Hole, infer_header, walk};
+
+/// One segment of the chain.
+#[derive(Clone, Debug)]
+pub(super) struct Extent {
+    pub(super) header: SegmentHeader,
+    /// Where it ends, if a later header says so.
+    pub(super) limit: Option<Position>,
+    /// The segment before it is missing.
+    pub(super) predecessor_lost: bool,
+    /// Its header is lost, and what it held was inferred from a frame.
+    pub(super) inferred: bool,
+}
+
+/// All segments of a log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chain {
+    /// Oldest first; those that lie before the checkpoint are left out.
+    pub(super) extents: Vec<Extent>,
+    /// Slots that have a file.
+    pub(super) slots: Vec<u32>,
+    /// The largest epoch of any header.
+    pub(super) epoch_max: Epoch,
+    /// No header reaches beyond this position.
+    pub(super) position_max: Position,
+}
+
+/// What of the chain counts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Survey {
+    /// Where the log ends.
+    pub(super) end: Position,
+    /// Behind the last whole unit of each extent.
+    pub(super) ends: Vec<Position>,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) torn_tail: Option<TornTail>,
+    /// Where the last part of a producer's batch is.
+    pub(super) last_parts: HashMap<(u64, u64), Position>,
+}
+
+impl Chain {
+    /// Reads the headers of a log's segments.
+    pub(super) fn read(
+        storage: &dyn Storage,
+        store: StoreId,
+        replay_from: Position,
+    ) -> Result<Self, LogError> {
+        let mut chain = Self::default();
+        let mut headers: Vec<(SegmentHeader, bool)> = Vec::new();
+        for name in storage.list(FOLDER)? {
+            let Some(slot) = slot_of(&name) else {
+                continue;
+            };
+            chain.slots.push(slot);
+            if let Some(found) = read_header(storage, store, slot)? {
+                headers.push(found);
+            }
+        }
+        for (header, _) in &headers {
+            chain.epoch_max = chain.epoch_max.max(header.epoch);
+            chain.position_max = chain.position_max.max(header.limit());
+        }
+        headers.retain(|(header, _)| header.limit() >= replay_from);
+        headers.sort_unstable_by_key(|(header, _)| std::cmp::Reverse(header.epoch));
+        chain.extents = link(headers, replay_from);
+        Ok(chain)
+    }
+
+    /// Walks the chain and decides what counts.
+    pub(super) fn survey(
+        &self,
+        storage: &dyn Storage,
+        store: StoreId,
+        replay_from: Position,
+    ) -> Result<Survey, LogError> {
+        let mut survey = Survey {
+            end: replay_from,
+            ..Survey::default()
+        };
+        let mut holes: Vec<(Hole, &Extent, GapReason)> = Vec::new();
+        let mut proven = Position(0);
+        let mut last_unit = Position(0);
+        for (index, extent) in self.extents.iter().enumerate() {
+            if extent.predecessor_lost {
+                let hole = Hole {
+                    from: survey.ends.last().copied().unwrap_or(replay_from),
+                    to: Some(extent.header.first()),
+                    claimed: true,
+                };
+                let reason = if extent.inferred {
+                    GapReason::Header
+                } else {
+                    GapReason::MissingSegment
+                };
+                holes.push((hole, extent, reason));
+            }
+            let bytes = read_segment(storage, &extent.header)?;
+            let last_parts = &mut survey.last_parts;
+            let walked = walk(
+                &extent.header,
+                store,
+                &bytes,
+                extent.limit.unwrap_or(extent.header.limit()),
+                &mut |unit| {
+                    for frame in unit {
+                        last_unit = frame.stamp.position;
+                        if let Some(producer) = frame.producer
+                            && producer.part + 1 >= producer.parts
+                        {
+                            let batch = (producer.producer, producer.sequence);
+                            last_parts.insert(batch, frame.stamp.position);
+                        }
+                    }
+                    Ok(())
+                },
+            )?;
+            proven = proven.max(walked.proven).max(extent.header.durable);
+            survey.ends.push(walked.end);
+            survey.end = survey.end.max(walked.end);
+            let next = self.extents.get(index + 1);
+            let behind = extent.limit.or(next.map(|next| next.header.first()));
+            for hole in walked.holes {
+                // The hole before a segment whose predecessor is lost is noted with that one.
+                if hole.to.is_some() || next.is_none_or(|next| !next.predecessor_lost) {
+                    let to = hole.to.or(behind);
+                    holes.push((Hole { to, ..hole }, extent, GapReason::Damaged));
+                }
+            }
+        }
+        survey.judge(&holes, proven, replay_from, last_unit);
+        Ok(survey)
+    }
+}
+
+impl Survey {
+    /// A hole is corruption as far as something knew it to be durable; the first that is not so is
+    /// where the log ends.
+    fn judge(
+        &mut self,
+        holes: &[(Hole, &Extent, GapReason)],
+        proven: Position,
+        replay_from: Position,
+        last_unit: Position,
+    ) {
+        for (hole, extent, reason) in holes {
+            let from = hole.from.max(replay_from);
+            if hole.to.is_some_and(|to| to <= from) {
+                continue;
+            }
+            let mut cut = from;
+            if from < proven {
+                let to = hole.to.map_or(proven, |to| to.min(proven));
+                self.gaps.push(Gap {
+                    from,
+                    to,
+                    segment: slot_name(extent.header.slot),
+                    reason: *reason,
+                    quarantined: None,
+                });
+                if hole.to == Some(to) {
+                    continue;
+                }
+                cut = to;
+            }
+            self.end = cut;
+            if hole.claimed || last_unit >= cut {
+                self.torn_tail = Some(TornTail { position: cut });
+            }
+            return;
+        }
+    }
+}
+
+/// The bytes of a segment. What the device cannot read is zeros, which validate as nothing.
+pub(super) fn read_segment(
+    storage: &dyn Storage,
+    header: &SegmentHeader,
+) -> Result<Vec<u8>, LogError> {
+    let file = storage.open_file(&slot_name(header.slot))?;
+    let length = file.len_bytes()?.min(header.size_bytes);
+    let mut bytes = vec![0; length as usize];
+    for (index, chunk) in bytes.chunks_mut(READ_BYTES).enumerate() {
+        let offset = (index * READ_BYTES) as u64;
+        if file.read_at(offset, chunk).is_err() {
+            // Page by page around the bad ones.
+            for (page, into) in chunk.chunks_mut(PAGE_BYTES).enumerate() {
+                if file
+                    .read_at(offset + (page * PAGE_BYTES) as u64, into)
+                    .is_err()
+                {
+                    into.fill(0);
+                }
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// The header of a slot, and whether it had to be inferred; none for a slot that holds nothing.
+fn read_header(
+    storage: &dyn Storage,
+    store: StoreId,
+    slot: u32,
+) -> Result<Option<(SegmentHeader, bool)>, LogError> {
+    let name = slot_name(slot);
+    let file = storage.open_file(&name)?;
+    let size_bytes = file.len_bytes()?.min(crate::limits::LOG_SEGMENT_BYTES_MAX);
+    let mut pages = [0_u8; 2 * PAGE_BYTES];
+    for (index, page) in pages.chunks_mut(PAGE_BYTES).enumerate() {
+        let read: Result<(), StorageError> = file.read_at((index * PAGE_BYTES) as u64, page);
+        if read.is_err() {
+            page.fill(0);
+        }
+    }
+    match SegmentHeader::decode(&pages[..PAGE_BYTES]) {
+        HeaderPage::Valid(header) if header.store != store => Err(LogError::OtherStore {
+            name,
+            found: header.store,
+            expected: store,
+        }),
+        HeaderPage::Valid(header) => Ok(Some((SegmentHeader { slot, ..header }, false))),
+        HeaderPage::OtherVersion(version) => Err(LogError::Version { name, version }),
+        HeaderPage::None => {
+            // A slot that was prepared and never used is zeros, and is not read to its end.
+            let used = claim(&pages[PAGE_BYTES..]).is_some_and(|(epoch, _)| epoch != 0);
+            if !used {
+                return Ok(None);
+            }
+            let whole = SegmentHeader {
+                store,
+                slot,
+                epoch: Epoch(0),
+                base: Position(0),
+                size_bytes,
+                previous_epoch: Epoch(0),
+                previous_end: Position(0),
+                durable: Position(0),
+            };
+            let bytes = read_segment(storage, &whole)?;
+            Ok(infer_header(slot, store, &bytes).map(|header| (header, true)))
+        }
+    }
+}
+
+/// Follows the chain from the newest header; `headers` are sorted, newest first.
+fn link(headers: Vec<(SegmentHeader, bool)>, replay_from: Position) -> Vec<Extent> {
+    let mut extents: Vec<Extent> = Vec::new();
+    let mut limit = None;
+    let mut candidates = headers.into_iter().peekable();
+    while let Some((header, inferred)) = candidates.next() {
+        extents.push(Extent {
+            header,
+            limit,
+            predecessor_lost: false,
+            inferred,
+        });
+        let Some(current) = extents.last_mut() else {
+            break;
+        };
+        if header.previous_epoch.0 == 0 || header.first() <= replay_from {
+            break;
+        }
+        // Those in between were given up by the run that wrote this one.
+        let before = |other: &SegmentHeader| {
+            other.epoch <= header.previous_epoch && other.first() <= header.first()
+        };
+        while candidates.next_if(|(other, _)| !before(other)).is_some() {}
+        match candidates.peek() {
+            Some((other, _)) if other.epoch == header.previous_epoch && !inferred => {
+                limit = Some(header.previous_end);
+            }
+            _ if header.previous_end <= replay_from => break,
+            Some(_) => {
+                // Where the one before it ends is only known when it is walked.
+                limit = None;
+                current.predecessor_lost = true;
+            }
+            None => {
+                current.predecessor_lost = true;
+                break;
+            }
+        }
+    }
+    extents.reverse();
+    extents
+}
+
+const READ_BYTES: usize = 1 << 20;

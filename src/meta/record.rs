@@ -1,0 +1,92 @@
+//! What the index holds, as plain records, and a batch of changes to it.
+
+use crate::types::{ColumnId, DatabaseId, FieldType, MeasurementId, SeriesId, Timestamp};
+
+/// A database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseRecord {
+    /// Its id.
+    pub id: DatabaseId,
+    /// Its name.
+    pub name: String,
+}
+
+/// A measurement of a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeasurementRecord {
+    /// Its id.
+    pub id: MeasurementId,
+    /// Its database.
+    pub database: DatabaseId,
+    /// Its name.
+    pub name: String,
+}
+
+/// One type lane of a field of a measurement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnRecord {
+    /// Its measurement.
+    pub measurement: MeasurementId,
+    /// Its number in the measurement.
+    pub id: ColumnId,
+    /// The field's name.
+    pub field: String,
+    /// The lane's type.
+    pub field_type: FieldType,
+    /// Time of the first value, nanoseconds.
+    pub first_seen: Timestamp,
+    /// Time of the last value, nanoseconds.
+    pub last_seen: Timestamp,
+}
+
+/// A series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesRecord {
+    /// Its id.
+    pub id: SeriesId,
+    /// Its database.
+    pub database: DatabaseId,
+    /// Its measurement.
+    pub measurement: MeasurementId,
+    /// Its tags in canonical text.
+    pub tags: String,
+}
+
+/// Changes that belong together. Removals are applied first; what depends on a removed record goes with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Databases that are gone.
+    pub removed_databases: Vec<DatabaseId>,
+    /// Measurements that are gone.
+    pub removed_measurements: Vec<MeasurementId>,
+    /// Series that are gone.
+    pub removed_series: Vec<SeriesId>,
+    /// New or changed databases.
+    pub databases: Vec<DatabaseRecord>,
+    /// New or changed measurements.
+    pub measurements: Vec<MeasurementRecord>,
+    /// New or changed columns.
+    pub columns: Vec<ColumnRecord>,
+    /// New or changed series.
+    pub series: Vec<SeriesRecord>,
+}
+
+impl Batch {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Changes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.removed_databases.len()
+            + self.removed_measurements.len()
+            + self.removed_series.len()
+            + self.databases.len()
+            + self.measurements.len()
+            + self.columns.len()
+            + self.series.len()
+    }
+}

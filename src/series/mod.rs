@@ -1,0 +1,24 @@
+//! A series in memory: staged rows, open chunk, sealed chunks in a ring, and how they are read as one.
+//!
+//! No lock, no clock, no device: the engine owns those. Rows become visible in the order in which they
+//! are applied; of two rows with the same time the later applied one wins, field by field.
+
+mod merge;
+mod open;
+mod read;
+mod ring;
+mod rows;
+mod sealed;
+#[allow(clippy::module_inception)]
+mod series;
+
+pub use self::merge::gather_heap;
+pub use self::open::OpenChunk;
+pub use self::read::{Decoded, Piece, Snapshot};
+pub use self::ring::Ring;
+pub use self::rows::{RowRef, Rows};
+pub use self::sealed::{Location, Sealed};
+pub use self::series::{Applied, Scratch, Series, UnsealedCells};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! The open chunk: blocks of rows behind one another in one buffer, readable at any moment.
+//!
+//! Every block explains itself, so that a block written before a field appeared needs no change.
+
+use crate::codec::{Cells, CodecError, block};
+use crate::series::Rows;
+use crate::types::{Layout, Timestamp};
+
+/// Blocks of the chunk that is being filled.
+#[derive(Debug, Default)]
+pub struct OpenChunk {
+    bytes: Vec<u8>,
+    rows: u32,
+    first_time: Timestamp,
+}
+
+impl OpenChunk {
+    /// Rows in all blocks.
+    #[inline]
+    pub fn rows(&self) -> usize {
+        self.rows as usize
+    }
+
+    /// The first row's time. Meaningless while there is no row.
+    pub fn first_time(&self) -> Timestamp {
+        self.first_time
+    }
+
+    /// The blocks as they are.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes of memory behind this.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Compresses the first `count` staged rows into a block. They must be later than all rows here.
+    pub fn push_block(&mut self, layout: &Layout, rows: &Rows, count: usize) {
+        let view = rows.view(layout, count);
+        if self.rows == 0 {
+            self.first_time = view.times[0];
+        }
+        block::encode(&view, &mut self.bytes);
+        self.rows += count as u32;
+    }
+
+    /// Forgets everything and keeps the buffer, which the next chunk fills to about the same size.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.rows = 0;
+    }
+}
+
+/// Decodes blocks behind one another.
+pub fn decode(mut bytes: &[u8], into: &mut Cells) -> Result<(), CodecError> {
+    while !bytes.is_empty() {
+        let used = block::decode(bytes, into)?;
+        bytes = &bytes[used..];
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! The circular buffer of a series: its sealed chunks in time order, bounded at the old end.
+
+use std::collections::VecDeque;
+
+use crate::series::Sealed;
+use crate::types::{TimeRange, Timestamp};
+
+/// Sealed chunks, sorted by first time; chunks of late rows may overlap others.
+#[derive(Debug)]
+pub struct Ring<E> {
+    chunks: VecDeque<Sealed<E>>,
+    rows: u64,
+    overlapping: bool,
+}
+
+impl<E> Default for Ring<E> {
+    fn default() -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            rows: 0,
+            overlapping: false,
+        }
+    }
+}
+
+impl<E: Clone> Ring<E> {
+    /// Puts a chunk where its first time belongs.
+    pub fn insert(&mut self, chunk: Sealed<E>) {
+        self.rows += u64::from(chunk.rows);
+        let at = self
+            .chunks
+            .partition_point(|c| c.first_time <= chunk.first_time);
+        let before = at.checked_sub(1).and_then(|i| self.chunks.get(i));
+        let after = self.chunks.get(at);
+        self.overlapping |= before.is_some_and(|c| c.last_time >= chunk.first_time)
+            || after.is_some_and(|c| c.first_time <= chunk.last_time);
+        self.chunks.insert(at, chunk);
+    }
+
+    /// Chunks that have a row in the range, in order of their first times.
+    pub fn overlapping(&self, range: TimeRange) -> impl Iterator<Item = &Sealed<E>> {
+        let from = if self.overlapping {
+            0
+        } else {
+            self.chunks.partition_point(|c| c.last_time < range.start)
+        };
+        self.chunks
+            .range(from..)
+            .take_while(move |c| range.overlaps(c.first_time, i64::MAX))
+            .filter(move |c| range.overlaps(c.first_time, c.last_time))
+    }
+
+    /// Takes out every chunk whose last row is older than `horizon`.
+    pub fn expire(&mut self, horizon: Timestamp) -> Vec<Sealed<E>> {
+        self.take_while_old(|chunk, _| chunk.last_time < horizon)
+    }
+
+    /// Takes out the oldest chunks until at most `rows_max` rows are left.
+    pub fn evict(&mut self, rows_max: u64) -> Vec<Sealed<E>> {
+        self.take_while_old(|chunk, rows| rows.saturating_sub(u64::from(chunk.rows)) >= rows_max)
+    }
+
+    /// All chunks.
+    pub fn iter(&self) -> impl Iterator<Item = &Sealed<E>> {
+        self.chunks.iter()
+    }
+
+    /// All chunks, to change where their bytes are.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Sealed<E>> {
+        self.chunks.iter_mut()
+    }
+
+    /// Rows in all chunks.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Chunks.
+    pub fn len(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Whether there is no chunk.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Bytes of memory behind the ring itself, without the chunks' bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.chunks.capacity() * size_of::<Sealed<E>>()
+    }
+
+    fn take_while_old(&mut self, old: impl Fn(&Sealed<E>, u64) -> bool) -> Vec<Sealed<E>> {
+        let mut taken = Vec::new();
+        let mut index = 0;
+        while let Some(chunk) = self.chunks.get(index) {
+            if old(chunk, self.rows) {
+                self.rows -= u64::from(chunk.rows);
+                taken.extend(self.chunks.remove(index));
+            } else if self.overlapping {
+                index += 1;
+            } else {
+                break;
+            }
+        }
+        if self.chunks.is_empty() {
+            self.overlapping = false;
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::Location;
+    use crate::types::Position;
+
+    fn chunk(first_time: i64, last_time: i64, position: u64) -> Sealed<()> {
+        Sealed {
+            first_time,
+            last_time,
+            rows: 10,
+            len_bytes: 0,
+            first_position: Position(position),
+            last_position: Position(position),
+            rank: 0,
+            location: Location::Stored(()),
+        }
+    }
+
+    fn firsts(ring: &Ring<()>, start: i64, end: i64) -> Vec<i64> {
+        ring.overlapping(TimeRange { start, end })
+            .map(|c| c.first_time)
+            .collect()
+    }
+
+    #[test]
+    fn finds_what_overlaps_a_range() {
+        let mut ring = Ring::default();
+        for i in 0..10 {
+            ring.insert(chunk(i * 10, i * 10 + 9, i as u64));
+        }
+        assert_eq!(firsts(&ring, 25, 40), [20, 30]);
+        assert_eq!(firsts(&ring, 95, i64::MAX), [90]);
+        assert_eq!(firsts(&ring, 100, 200), [0i64; 0]);
+        ring.insert(chunk(5, 95, 11));
+        assert_eq!(firsts(&ring, 25, 40), [5, 20, 30]);
+    }
+
+    #[test]
+    fn expiry_finds_old_chunks_behind_a_long_one() {
+        let mut ring = Ring::default();
+        ring.insert(chunk(0, 100, 1));
+        ring.insert(chunk(10, 20, 2));
+        ring.insert(chunk(30, 40, 3));
+        let gone: Vec<_> = ring.expire(35).iter().map(|c| c.first_time).collect();
+        assert_eq!((gone, ring.rows()), (vec![10], 20));
+    }
+
+    #[test]
+    fn eviction_keeps_at_least_the_rows_asked_for() {
+        let mut ring = Ring::default();
+        for i in 0..5 {
+            ring.insert(chunk(i * 10, i * 10 + 9, i as u64));
+        }
+        assert_eq!(ring.evict(25).len(), 2);
+        assert_eq!(ring.rows(), 30);
+    }
+}

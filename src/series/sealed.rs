@@ -1,0 +1,47 @@
+//! A sealed chunk as the ring knows it: what it covers and where its bytes are.
+
+use bytes::Bytes;
+
+use crate::types::{Position, Timestamp};
+
+/// Where the bytes of a sealed chunk are.
+#[derive(Clone, Debug)]
+pub enum Location<E> {
+    /// In memory only: not in a block file yet.
+    Memory(Bytes),
+    /// In a block file, at this entry.
+    Stored(E),
+}
+
+/// A sealed chunk. `E` is the block store's name for a place in a block file.
+#[derive(Clone, Debug)]
+pub struct Sealed<E> {
+    /// Time of the first row.
+    pub first_time: Timestamp,
+    /// Time of the last row.
+    pub last_time: Timestamp,
+    /// Rows, at least one.
+    pub rows: u32,
+    /// Bytes, encoded.
+    pub len_bytes: u32,
+    /// Log position of the earliest row.
+    pub first_position: Position,
+    /// Log position of the latest row: of two chunks with rows at one time the higher one wins.
+    pub last_position: Position,
+    /// Among chunks sealed at the same position, the one that wins.
+    pub rank: u8,
+    /// The bytes.
+    pub location: Location<E>,
+}
+
+impl<E> Sealed<E> {
+    /// What decides between rows with the same time.
+    pub fn precedence(&self) -> (Position, u8) {
+        (self.last_position, self.rank)
+    }
+
+    /// Whether it is in memory only.
+    pub fn is_unflushed(&self) -> bool {
+        matches!(self.location, Location::Memory(_))
+    }
+}

@@ -1,0 +1,393 @@
+//! One series: where a row goes, when a block closes, when a chunk seals.
+//!
+//! Invariants: staged rows are later than the open chunk's, sorted, unique in time; `newest` is the
+//! latest time ever appended in order; everything unsealed lies between `first_position` and
+//! `last_position` in the log, and sealing takes all of it, so that one position says what a block file
+//! already has.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::codec::chunk::{self, Hints};
+use crate::codec::{Cells, CodecError, Effort};
+use crate::limits::{BLOCK_ROWS, CHUNK_ROWS, LATE_ROWS, STAGING_ROWS};
+use crate::series::merge::{append_rows, merge, split_off};
+use crate::series::open::{self, OpenChunk};
+use crate::series::{Location, Ring, RowRef, Rows, Sealed};
+use crate::types::{ColumnId, FieldId, Layout, LayoutColumn, Position, Timestamp};
+use edgetime_protocol::cell::MARK_NULL;
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// A new row at the end.
+    Appended,
+    /// A new row among the staged ones.
+    Inserted,
+    /// Values of a row with the same time were replaced.
+    Overwritten,
+    /// Older than what is staged: kept aside, merged when read and when sealed.
+    Late,
+}
+
+/// Buffers that sealing and remapping reuse; one a shard.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    bits: Vec<u64>,
+    marks: Vec<u8>,
+    /// Decoded blocks while a chunk is sealed.
+    pub cells: Cells,
+}
+
+/// Rows and the log positions they came from, for an image of what is not sealed.
+#[derive(Debug)]
+pub struct UnsealedCells {
+    /// The rows, ascending and unique in time.
+    pub cells: Cells,
+    /// Position of the earliest row.
+    pub first_position: Position,
+    /// Position of the latest row.
+    pub last_position: Position,
+}
+
+/// A series. `E` is the block store's name for a place in a block file.
+#[derive(Debug)]
+pub struct Series<E> {
+    layout: Option<Arc<Layout>>,
+    newest: Timestamp,
+    rows: Rows,
+    open: OpenChunk,
+    first_position: Position,
+    last_position: Position,
+    sealed_newest: Timestamp,
+    stamped: Timestamp,
+    late: Option<Box<Rows>>,
+    hints: Hints,
+    /// The sealed chunks.
+    pub ring: Ring<E>,
+    /// The log epoch in which this series was last defined; the engine's to keep.
+    pub defined: u64,
+}
+
+impl<E: Clone> Default for Series<E> {
+    fn default() -> Self {
+        Self {
+            layout: None,
+            newest: Timestamp::MIN,
+            rows: Rows::default(),
+            open: OpenChunk::default(),
+            first_position: Position(0),
+            last_position: Position(0),
+            sealed_newest: Timestamp::MIN,
+            stamped: Timestamp::MIN,
+            late: None,
+            hints: Hints::default(),
+            ring: Ring::default(),
+            defined: 0,
+        }
+    }
+}
+
+impl<E: Clone> Series<E> {
+    /// Applies a row. Rows must come in the order of their positions.
+    #[inline]
+    pub fn apply(
+        &mut self,
+        layout: &Arc<Layout>,
+        row: RowRef<'_>,
+        position: Position,
+        scratch: &mut Scratch,
+    ) -> Applied {
+        if self.is_sealed() {
+            self.first_position = position;
+        }
+        self.last_position = position;
+        let same = self
+            .layout
+            .as_ref()
+            .is_some_and(|own| own.id == layout.id && own.id != Layout::PRIVATE);
+        if same && row.time > self.newest {
+            self.append(row, scratch);
+            return Applied::Appended;
+        }
+        self.apply_slowly(layout, row, scratch)
+    }
+
+    /// The time for a row that came without one: the server's, later than all that were given before.
+    pub fn stamp(&mut self, now: Timestamp) -> Timestamp {
+        self.stamped = now.max(self.stamped.saturating_add(1));
+        self.stamped
+    }
+
+    /// Rows that are not in a sealed chunk.
+    pub fn unsealed_rows(&self) -> usize {
+        self.open.rows() + self.rows.len() + self.late.as_ref().map_or(0, |late| late.len())
+    }
+
+    /// Whether every row is in a sealed chunk.
+    #[inline]
+    pub fn is_sealed(&self) -> bool {
+        self.first_position.0 == 0
+    }
+
+    /// Position of the earliest row that is not in a sealed chunk.
+    pub fn first_unsealed(&self) -> Option<Position> {
+        (!self.is_sealed()).then_some(self.first_position)
+    }
+
+    /// Position of the latest row.
+    pub fn last_position(&self) -> Position {
+        self.last_position
+    }
+
+    /// Time of the latest row that came in order.
+    pub fn newest(&self) -> Option<Timestamp> {
+        (self.newest != Timestamp::MIN).then_some(self.newest)
+    }
+
+    /// Adopts a chunk that a block file or an image brought back.
+    pub fn restore(&mut self, chunk: Sealed<E>) {
+        self.newest = self.newest.max(chunk.last_time);
+        self.sealed_newest = self.sealed_newest.max(chunk.last_time);
+        self.stamped = self.stamped.max(chunk.last_time);
+        self.last_position = self.last_position.max(chunk.last_position);
+        self.ring.insert(chunk);
+    }
+
+    /// Bytes of memory of rows, open chunk and ring, without sealed chunks' bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.rows.memory_bytes()
+            + self.open.memory_bytes()
+            + self
+                .late
+                .as_ref()
+                .map_or(0, |late| late.memory_bytes() + size_of::<Rows>())
+            + self.ring.memory_bytes()
+    }
+
+    /// Seals all rows. Gives the sealed chunks' bytes in memory to the ring; false if there was no row.
+    pub fn seal(&mut self, scratch: &mut Scratch) -> Result<bool, CodecError> {
+        let Some(layout) = self.layout.clone() else {
+            return Ok(false);
+        };
+        if self.is_sealed() {
+            return Ok(false);
+        }
+        let mut cells = std::mem::take(&mut scratch.cells);
+        cells.clear();
+        open::decode(self.open.bytes(), &mut cells)?;
+        append_rows(&mut cells, &layout, &self.rows);
+        if let Some(late) = self.late.take() {
+            let mut late_cells = Cells::default();
+            append_rows(&mut late_cells, &layout, &late);
+            let mut merged = merge(&[&cells, &late_cells], |id| field_of(&layout, id));
+            let boundary = merged
+                .times
+                .partition_point(|&time| time <= self.sealed_newest);
+            let newer = split_off(&mut merged, boundary);
+            self.insert_chunk(&newer, 0);
+            self.insert_chunk(&merged, 1);
+        } else {
+            self.insert_chunk(&cells, 0);
+        }
+        scratch.cells = cells;
+        self.forget_unsealed();
+        Ok(true)
+    }
+
+    /// A copy of all rows that are not sealed, in order.
+    pub fn image(&self) -> Result<Option<UnsealedCells>, CodecError> {
+        let Some(layout) = self.layout.as_ref().filter(|_| !self.is_sealed()) else {
+            return Ok(None);
+        };
+        let mut cells = Cells::default();
+        open::decode(self.open.bytes(), &mut cells)?;
+        append_rows(&mut cells, layout, &self.rows);
+        if let Some(late) = &self.late {
+            let mut late_cells = Cells::default();
+            append_rows(&mut late_cells, layout, late);
+            cells = merge(&[&cells, &late_cells], |id| field_of(layout, id));
+        }
+        Ok(Some(UnsealedCells {
+            cells,
+            first_position: self.first_position,
+            last_position: self.last_position,
+        }))
+    }
+
+    /// The parts of the unsealed rows, for a reader: layout, open chunk, staged rows, late rows.
+    pub(super) fn unsealed(&self) -> Option<(&Arc<Layout>, &OpenChunk, &Rows, Option<&Rows>)> {
+        let layout = self.layout.as_ref().filter(|_| !self.is_sealed())?;
+        Some((layout, &self.open, &self.rows, self.late.as_deref()))
+    }
+
+    #[inline]
+    fn append(&mut self, row: RowRef<'_>, scratch: &mut Scratch) {
+        let Some(layout) = &self.layout else { return };
+        self.newest = row.time;
+        self.stamped = self.stamped.max(row.time);
+        self.rows.push(layout, row);
+        if self.rows.len() == STAGING_ROWS {
+            self.close_block(scratch);
+        }
+    }
+
+    fn close_block(&mut self, scratch: &mut Scratch) {
+        let Some(layout) = &self.layout else { return };
+        self.open.push_block(layout, &self.rows, BLOCK_ROWS);
+        self.rows.remove_front(layout, BLOCK_ROWS);
+        if self.open.rows() + self.rows.len() >= CHUNK_ROWS {
+            self.seal(scratch)
+                .expect("blocks that were encoded here decode");
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn apply_slowly(
+        &mut self,
+        layout: &Arc<Layout>,
+        row: RowRef<'_>,
+        scratch: &mut Scratch,
+    ) -> Applied {
+        self.stamped = self.stamped.max(row.time);
+        if self.unsealed_rows() == 0 {
+            self.layout = Some(Arc::clone(layout));
+        }
+        let own = self.own_layout_for(layout);
+        let (mut bits, mut marks) = (
+            std::mem::take(&mut scratch.bits),
+            std::mem::take(&mut scratch.marks),
+        );
+        let mapped = map_row(&own, layout, row, &mut bits, &mut marks);
+        let applied = self.place(&own, mapped, scratch);
+        (scratch.bits, scratch.marks) = (bits, marks);
+        applied
+    }
+
+    fn place(&mut self, layout: &Layout, row: RowRef<'_>, scratch: &mut Scratch) -> Applied {
+        if row.time > self.newest {
+            self.append(row, scratch);
+            return Applied::Appended;
+        }
+        if self
+            .rows
+            .times()
+            .first()
+            .is_some_and(|&first| row.time >= first)
+        {
+            return match self.rows.times().binary_search(&row.time) {
+                Ok(at) => {
+                    self.rows.overwrite(layout, at, row);
+                    Applied::Overwritten
+                }
+                Err(at) => {
+                    self.rows.insert(layout, at, row);
+                    if self.rows.len() == STAGING_ROWS {
+                        self.close_block(scratch);
+                    }
+                    Applied::Inserted
+                }
+            };
+        }
+        let late = self.late.get_or_insert_default();
+        late.push(layout, row);
+        if late.len() >= LATE_ROWS {
+            self.seal(scratch)
+                .expect("blocks that were encoded here decode");
+        }
+        Applied::Late
+    }
+
+    /// The series' layout, widened where the row has columns that it lacks.
+    fn own_layout_for(&mut self, layout: &Arc<Layout>) -> Arc<Layout> {
+        let Some(own) = self.layout.clone() else {
+            return Arc::clone(layout);
+        };
+        if own.id == layout.id && own.id != Layout::PRIVATE {
+            return own;
+        }
+        let missing: Vec<LayoutColumn> = layout
+            .columns
+            .iter()
+            .filter(|column| own.index_of(column.id).is_none())
+            .copied()
+            .collect();
+        if missing.is_empty() {
+            return own;
+        }
+        let columns: Box<[LayoutColumn]> = own.columns.iter().copied().chain(missing).collect();
+        let places: Vec<usize> = (0..own.stride()).collect();
+        self.rows.widen(own.stride(), columns.len(), &places);
+        if let Some(late) = &mut self.late {
+            late.widen(own.stride(), columns.len(), &places);
+        }
+        let widened = Layout::new(Layout::PRIVATE, layout.measurement, columns);
+        self.layout = Some(Arc::clone(&widened));
+        widened
+    }
+
+    fn insert_chunk(&mut self, cells: &Cells, rank: u8) {
+        let (Some(&first_time), Some(&last_time)) = (cells.times.first(), cells.times.last())
+        else {
+            return;
+        };
+        let positions = (self.first_position, self.last_position);
+        let bytes = chunk::encode(cells, positions, &mut self.hints, Effort::Cheap);
+        self.sealed_newest = self.sealed_newest.max(last_time);
+        self.ring.insert(Sealed {
+            first_time,
+            last_time,
+            rows: cells.times.len() as u32,
+            len_bytes: bytes.len() as u32,
+            first_position: self.first_position,
+            last_position: self.last_position,
+            rank,
+            location: Location::Memory(Bytes::from(bytes)),
+        });
+    }
+
+    fn forget_unsealed(&mut self) {
+        self.open.clear();
+        self.rows.clear();
+        self.late = None;
+        self.first_position = Position(0);
+    }
+}
+
+fn field_of(layout: &Layout, id: ColumnId) -> FieldId {
+    // A column that the layout lacks cannot be in a block of this series: a field of its own is safe.
+    layout
+        .index_of(id)
+        .map_or(FieldId(u16::MAX), |at| layout.columns[at].field)
+}
+
+/// The row's cells in the order of the series' own layout.
+fn map_row<'a>(
+    own: &Layout,
+    layout: &Layout,
+    row: RowRef<'a>,
+    bits: &'a mut Vec<u64>,
+    marks: &'a mut Vec<u8>,
+) -> RowRef<'a> {
+    if own.id == layout.id && own.id != Layout::PRIVATE {
+        return row;
+    }
+    bits.clear();
+    bits.resize(own.stride(), 0);
+    marks.clear();
+    marks.resize(own.stride(), MARK_NULL);
+    for (i, column) in layout.columns.iter().enumerate() {
+        if let Some(at) = own.index_of(column.id) {
+            bits[at] = row.bits[i];
+            marks[at] = row.marks[i];
+        }
+    }
+    RowRef {
+        time: row.time,
+        bits,
+        marks,
+        heap: row.heap,
+    }
+}

@@ -1,0 +1,248 @@
+//! A series against a plain map: whatever order rows come in, what is read is what was written last.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::codec::CodecError;
+use crate::codec::vector::{ColumnVector, Values};
+use crate::series::{Applied, RowRef, Scratch, Series};
+use crate::types::{
+    ColumnId, FieldId, FieldType, Layout, LayoutColumn, MeasurementId, Position, TimeRange,
+};
+use edgetime_protocol::cell;
+
+/// Field 0 has two lanes, a number and a text; field 1 is an integer.
+const COLUMNS: [LayoutColumn; 3] = [
+    LayoutColumn {
+        id: ColumnId(0),
+        field_type: FieldType::Float,
+        field: FieldId(0),
+    },
+    LayoutColumn {
+        id: ColumnId(1),
+        field_type: FieldType::String,
+        field: FieldId(0),
+    },
+    LayoutColumn {
+        id: ColumnId(2),
+        field_type: FieldType::Integer,
+        field: FieldId(1),
+    },
+];
+
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Number(f64),
+    Text(String),
+}
+
+/// What a row writes: field 0 in one lane or the other, field 1, or both.
+#[derive(Clone, Debug)]
+struct Write {
+    time: i64,
+    first: Option<Value>,
+    second: Option<i64>,
+}
+
+type Model = BTreeMap<i64, (Option<Value>, Option<i64>)>;
+
+fn layout_for(write: &Write) -> Arc<Layout> {
+    let (mut id, mut columns) = (0, Vec::new());
+    match write.first {
+        Some(Value::Number(_)) => {
+            id += 1;
+            columns.push(COLUMNS[0]);
+        }
+        Some(Value::Text(_)) => {
+            id += 2;
+            columns.push(COLUMNS[1]);
+        }
+        None => {}
+    }
+    if write.second.is_some() {
+        id += 4;
+        columns.push(COLUMNS[2]);
+    }
+    Layout::new(id, MeasurementId(0), columns.into())
+}
+
+fn apply(series: &mut Series<()>, scratch: &mut Scratch, write: &Write, position: u64) -> Applied {
+    let (mut bits, mut marks, mut heap) = (Vec::new(), Vec::new(), Vec::new());
+    match &write.first {
+        Some(Value::Number(number)) => {
+            bits.push((number * 10.0) as i64 as u64);
+            marks.push(1);
+        }
+        Some(Value::Text(text)) => {
+            heap.extend_from_slice(text.as_bytes());
+            bits.push(cell::heap(0, text.len() as u32));
+            marks.push(0);
+        }
+        None => {}
+    }
+    if let Some(number) = write.second {
+        bits.push(number as u64);
+        marks.push(0);
+    }
+    let row = RowRef {
+        time: write.time,
+        bits: &bits,
+        marks: &marks,
+        heap: &heap,
+    };
+    series.apply(&layout_for(write), row, Position(position), scratch)
+}
+
+fn model_apply(model: &mut Model, write: &Write) {
+    let row = model.entry(write.time).or_default();
+    if write.first.is_some() {
+        row.0.clone_from(&write.first);
+    }
+    if write.second.is_some() {
+        row.1 = write.second;
+    }
+}
+
+fn read(series: &Series<()>, range: TimeRange) -> Model {
+    let mut snapshot = series.snapshot(range);
+    let mut model = Model::new();
+    let mut fetch = |(): &()| -> Result<Bytes, CodecError> { Ok(Bytes::new()) };
+    let mut last = i64::MIN;
+    while let Some((times, columns)) = snapshot.next(&COLUMNS, &[], &mut fetch).expect("decodes") {
+        for (row, &time) in times.iter().enumerate() {
+            assert!(time > last || last == i64::MIN, "{time} after {last}");
+            last = time;
+            let valid = |column: &ColumnVector| column.validity.is_valid(row);
+            let mut found = (None, None);
+            if let (Values::Float(values), true) = (&columns[0].values, valid(&columns[0])) {
+                found.0 = Some(Value::Number(values[row]));
+            }
+            if let (Values::String(values), true) = (&columns[1].values, valid(&columns[1])) {
+                assert_eq!(found.0, None, "two lanes at {time}");
+                let text = String::from_utf8_lossy(values.get(row)).into_owned();
+                found.0 = Some(Value::Text(text));
+            }
+            if let (Values::Integer(values), true) = (&columns[2].values, valid(&columns[2])) {
+                found.1 = Some(values[row]);
+            }
+            model.insert(time, found);
+        }
+    }
+    model
+}
+
+fn write() -> impl Strategy<Value = Write> {
+    let first = prop_oneof![
+        3 => (-999i64..999).prop_map(|n| Some(Value::Number(n as f64 / 10.0))),
+        1 => "[a-z]{0,5}".prop_map(|text| Some(Value::Text(text))),
+        1 => Just(None),
+    ];
+    (any::<i16>(), first, any::<Option<i64>>()).prop_map(|(time, first, second)| Write {
+        time: i64::from(time),
+        second: if first.is_none() {
+            Some(second.unwrap_or(7))
+        } else {
+            second
+        },
+        first,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn what_is_read_is_what_was_written_last(
+        writes in prop::collection::vec((write(), 0u8..200), 1..1500),
+        ordered in any::<bool>(),
+        bounds in (any::<i16>(), any::<i16>()),
+    ) {
+        let mut series = Series::default();
+        let mut scratch = Scratch::default();
+        let mut model = Model::new();
+        for (i, (write, seal)) in writes.iter().enumerate() {
+            let mut write = write.clone();
+            if ordered {
+                // Mostly in order: a few steps back, as from a gateway that retries.
+                write.time = i as i64 * 4 - write.time.rem_euclid(8) * i64::from(*seal < 40);
+            }
+            apply(&mut series, &mut scratch, &write, i as u64 + 1);
+            model_apply(&mut model, &write);
+            if *seal == 0 {
+                prop_assert!(series.seal(&mut scratch).expect("seals"));
+                prop_assert_eq!(series.unsealed_rows(), 0);
+            }
+        }
+        prop_assert_eq!(&read(&series, TimeRange::ALL), &model);
+        let range = TimeRange { start: bounds.0.into(), end: bounds.1.into() };
+        let part: Model = model
+            .iter()
+            .filter(|(time, _)| range.contains(**time))
+            .map(|(time, row)| (*time, row.clone()))
+            .collect();
+        prop_assert_eq!(&read(&series, range), &part);
+        let image = series.image().expect("decodes");
+        series.seal(&mut scratch).expect("seals");
+        prop_assert_eq!(&read(&series, TimeRange::ALL), &model);
+        if let Some(image) = image {
+            prop_assert!(image.cells.times.is_sorted());
+            prop_assert_eq!(image.last_position, Position(writes.len() as u64));
+        }
+    }
+}
+
+#[test]
+fn a_steady_series_seals_by_itself() {
+    let mut series = Series::default();
+    let mut scratch = Scratch::default();
+    for i in 0..5_000i64 {
+        let write = Write {
+            time: i * 1_000,
+            first: Some(Value::Number((i % 30) as f64 / 10.0)),
+            second: None,
+        };
+        assert_eq!(
+            apply(&mut series, &mut scratch, &write, i as u64 + 1),
+            Applied::Appended
+        );
+    }
+    assert_eq!(series.ring.len(), 4);
+    assert_eq!(series.ring.rows() as usize + series.unsealed_rows(), 5_000);
+    assert!(
+        series
+            .first_unsealed()
+            .is_some_and(|first| first.0 == series.ring.rows() + 1)
+    );
+}
+
+#[test]
+fn a_late_row_is_told_apart_from_an_overwrite() {
+    let mut series = Series::default();
+    let mut scratch = Scratch::default();
+    let mut at = |time, position| {
+        let write = Write {
+            time,
+            first: None,
+            second: Some(time),
+        };
+        apply(&mut series, &mut scratch, &write, position)
+    };
+    for time in 0..100 {
+        at(time * 10, time as u64 + 1);
+    }
+    assert_eq!(at(985, 200), Applied::Inserted);
+    assert_eq!(at(990, 201), Applied::Overwritten);
+    assert_eq!(at(5, 202), Applied::Late);
+}
+
+#[test]
+fn the_servers_times_rise_within_a_series() {
+    let mut series: Series<()> = Series::default();
+    assert_eq!(series.stamp(10), 10);
+    assert_eq!(series.stamp(10), 11);
+    assert_eq!(series.stamp(5), 12);
+    assert_eq!(series.stamp(50), 50);
+}
