@@ -129,6 +129,11 @@ impl Engine {
         Ok(self.log.prepare()?)
     }
 
+    /// The log's figures.
+    pub fn log_usage(&self) -> crate::log::LogUsage {
+        self.log.usage()
+    }
+
     /// Whether the store takes no writes any more.
     pub fn is_read_only(&self) -> bool {
         self.log.usage().read_only.is_some()
