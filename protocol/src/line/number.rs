@@ -107,7 +107,13 @@ const _: () = assert!(10_i64.pow(14) < MANTISSA_MAX);
 /// Every number, of any length.
 #[inline(never)]
 fn any_number(view: &[u8], at: usize, ended: bool) -> Result<Number, Stop> {
-    let end = token_end(view, at, ended)?;
+    // Most of a token are digits, which are skipped by the word.
+    let mut plain = at + usize::from(view.get(at) == Some(&b'-'));
+    plain += digits_len(&view[plain..]);
+    if view.get(plain) == Some(&b'.') {
+        plain += 1 + digits_len(&view[plain + 1..]);
+    }
+    let end = token_end(view, plain, ended)?;
     let token = &view[at..end];
     let (kind, bits, mark) = match token {
         [rest @ .., b'i'] => (FieldType::Integer, integer(rest, at)? as u64, 0),
@@ -178,17 +184,9 @@ fn float(token: &[u8], at: usize) -> Result<(u64, u8), LineError> {
     let syntax = || bad(at, "not a number");
     let negative = token.first() == Some(&b'-');
     let body = &token[usize::from(negative)..];
-    let digits_end = body
-        .iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(body.len());
-    let (whole, rest) = body.split_at(digits_end);
+    let (whole, rest) = body.split_at(digits_len(body));
     let (fraction, rest) = match rest {
-        [b'.', rest @ ..] => rest.split_at(
-            rest.iter()
-                .position(|byte| !byte.is_ascii_digit())
-                .unwrap_or(rest.len()),
-        ),
+        [b'.', rest @ ..] => rest.split_at(digits_len(rest)),
         _ => (&[][..], rest),
     };
     if whole.is_empty() && fraction.is_empty() {
@@ -197,7 +195,7 @@ fn float(token: &[u8], at: usize) -> Result<(u64, u8), LineError> {
     let exponent = match rest {
         [] => false,
         [b'e' | b'E', b'+' | b'-', digits @ ..] | [b'e' | b'E', digits @ ..]
-            if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) =>
+            if !digits.is_empty() && digits_len(digits) == digits.len() =>
         {
             true
         }
@@ -219,15 +217,45 @@ fn float(token: &[u8], at: usize) -> Result<(u64, u8), LineError> {
     }
 }
 
+/// How many digits `bytes` begins with.
+fn digits_len(bytes: &[u8]) -> usize {
+    let mut len = 0;
+    while let Some(word) = load(bytes, len) {
+        let count = digits(word) as usize;
+        len += count;
+        if count < 8 {
+            return len;
+        }
+    }
+    len + bytes[len..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count()
+}
+
 /// The digits of a decimal as one integer, where they satisfy the limits of a cell.
 fn mantissa(whole: &[u8], fraction: &[u8]) -> Option<i64> {
     if fraction.len() > usize::from(SCALE_MAX) {
         return None;
     }
-    whole.iter().chain(fraction).try_fold(0i64, |value, digit| {
-        let value = value * 10 + i64::from(digit - b'0');
-        (value <= MANTISSA_MAX).then_some(value)
-    })
+    let mut value = 0i64;
+    for part in [whole, fraction] {
+        let (words, rest) = part.as_chunks::<8>();
+        for word in words {
+            let word = decimal(u64::from_le_bytes(*word), 8) as i64;
+            value = value.checked_mul(100_000_000)?.checked_add(word)?;
+            if value > MANTISSA_MAX {
+                return None;
+            }
+        }
+        for digit in rest {
+            value = value * 10 + i64::from(digit - b'0');
+            if value > MANTISSA_MAX {
+                return None;
+            }
+        }
+    }
+    Some(value)
 }
 
 /// Reads the timestamp at `at` (first byte a digit or `-`) and gives nanoseconds and where it ends.
