@@ -226,6 +226,8 @@ fn spread(shares: &[u32], log: u32) -> Vec<u8> {
 struct Step {
     /// Least number of the symbol.
     base: u64,
+    /// The residual less the center, where there are no bits to add.
+    exact: u64,
     /// Bits to add to it.
     rest: u8,
     /// Bits of the next state.
@@ -277,26 +279,53 @@ pub(super) fn read(
     }
     let start = out.len();
     out.resize(start + count, 0);
-    for numbers in out[start + seed..].chunks_mut(STATES) {
-        // All states advance by bits of one word: they take at most 4 * LOG_MAX of its 57.
-        let (mut word, before) = codes.peek();
-        let mut used = 0;
-        for (number, state) in numbers.iter_mut().zip(&mut states) {
-            let step = steps[*state & (steps.len() - 1)];
-            let bits = u32::from(step.bits);
-            *state = usize::from(step.next) + (word & mask(bits)) as usize;
-            word >>= bits;
-            used += step.bits as usize;
+    let numbers = &mut out[start + seed..];
+    if verbatim.is_empty() {
+        take(&steps, states, &mut codes, numbers, |step| step.exact);
+    } else {
+        take(&steps, states, &mut codes, numbers, |step| {
             let rest = verbatim.get(u32::from(step.rest));
-            *number = unzigzag(step.base.wrapping_add(rest)) as u64;
-        }
-        codes.at = before + used;
+            unzigzag(step.base.wrapping_add(rest)) as u64
+        });
     }
     if codes.is_beyond() || verbatim.is_beyond() {
         return Err(reader.truncated());
     }
     integrate(&mut out[start..], order, delta, center, first, factor);
     Ok(())
+}
+
+/// Takes one step a number; `number` says what a step stands for.
+#[inline]
+fn take(
+    steps: &[Step],
+    mut states: [usize; STATES],
+    codes: &mut BitReader,
+    numbers: &mut [u64],
+    mut number: impl FnMut(&Step) -> u64,
+) {
+    let mut step_on = |state: &mut usize, word: &mut u64| {
+        let step = &steps[*state & (steps.len() - 1)];
+        *state = usize::from(step.next) + (*word & ((1 << step.bits) - 1)) as usize;
+        *word >>= step.bits;
+        (number(step), usize::from(step.bits))
+    };
+    let mut groups = numbers.chunks_exact_mut(STATES);
+    for group in &mut groups {
+        // All states advance by bits of one word: they take at most 4 * LOG_MAX of its 57.
+        let mut word = codes.peek();
+        for (into, state) in group.iter_mut().zip(&mut states) {
+            let (number, bits) = step_on(state, &mut word);
+            *into = number;
+            codes.at += bits;
+        }
+    }
+    let mut word = codes.peek();
+    for (into, state) in groups.into_remainder().iter_mut().zip(&mut states) {
+        let (number, bits) = step_on(state, &mut word);
+        *into = number;
+        codes.at += bits;
+    }
 }
 
 fn steps(shares: &[u32; SYMBOLS], log: u32) -> Vec<Step> {
@@ -308,6 +337,7 @@ fn steps(shares: &[u32; SYMBOLS], log: u32) -> Vec<Step> {
         let (base, rest) = join(usize::from(symbol));
         let step = Step {
             base,
+            exact: unzigzag(base) as u64,
             rest: rest as u8,
             bits: bits as u8,
             next: ((*state << bits) - (1 << log)) as u16,
@@ -367,10 +397,14 @@ impl BitReader {
         self.at > (self.bytes.len() - 8) * 8
     }
 
-    /// At least 57 bits, and where they begin.
+    const fn is_empty(&self) -> bool {
+        self.bytes.len() == 8
+    }
+
+    /// At least 57 bits.
     #[inline]
-    fn peek(&self) -> (u64, usize) {
-        (self.load(self.at / 8) >> (self.at % 8), self.at)
+    fn peek(&self) -> u64 {
+        self.load(self.at / 8) >> (self.at % 8)
     }
 
     #[inline]
