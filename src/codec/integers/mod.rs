@@ -9,6 +9,7 @@ mod entropy;
 mod factor;
 mod packed;
 mod runs;
+mod stream;
 
 use super::bytes::{Reader, put_varint};
 use super::error::CodecError;
