@@ -6,6 +6,7 @@
 //! logarithm of its frequency in bits, fractions included.
 
 use super::packed::{integrate, residuals};
+use super::stream::{BitReader, BitWriter};
 use crate::codec::bits::{mask, width_of};
 use crate::codec::bytes::{Reader, put_varint, put_zigzag, unzigzag, zigzag};
 use crate::codec::error::CodecError;
@@ -226,6 +227,8 @@ fn spread(shares: &[u32], log: u32) -> Vec<u8> {
 struct Step {
     /// Least number of the symbol.
     base: u64,
+    /// The residual less the center, where there are no bits to add.
+    exact: u64,
     /// Bits to add to it.
     rest: u8,
     /// Bits of the next state.
@@ -277,26 +280,53 @@ pub(super) fn read(
     }
     let start = out.len();
     out.resize(start + count, 0);
-    for numbers in out[start + seed..].chunks_mut(STATES) {
-        // All states advance by bits of one word: they take at most 4 * LOG_MAX of its 57.
-        let (mut word, before) = codes.peek();
-        let mut used = 0;
-        for (number, state) in numbers.iter_mut().zip(&mut states) {
-            let step = steps[*state & (steps.len() - 1)];
-            let bits = u32::from(step.bits);
-            *state = usize::from(step.next) + (word & mask(bits)) as usize;
-            word >>= bits;
-            used += step.bits as usize;
+    let numbers = &mut out[start + seed..];
+    if verbatim.is_empty() {
+        take(&steps, states, &mut codes, numbers, |step| step.exact);
+    } else {
+        take(&steps, states, &mut codes, numbers, |step| {
             let rest = verbatim.get(u32::from(step.rest));
-            *number = unzigzag(step.base.wrapping_add(rest)) as u64;
-        }
-        codes.at = before + used;
+            unzigzag(step.base.wrapping_add(rest)) as u64
+        });
     }
     if codes.is_beyond() || verbatim.is_beyond() {
         return Err(reader.truncated());
     }
     integrate(&mut out[start..], order, delta, center, first, factor);
     Ok(())
+}
+
+/// Takes one step a number; `number` says what a step stands for.
+#[inline]
+fn take(
+    steps: &[Step],
+    mut states: [usize; STATES],
+    codes: &mut BitReader,
+    numbers: &mut [u64],
+    mut number: impl FnMut(&Step) -> u64,
+) {
+    let mut step_on = |state: &mut usize, word: &mut u64| {
+        let step = &steps[*state & (steps.len() - 1)];
+        *state = usize::from(step.next) + (*word & ((1 << step.bits) - 1)) as usize;
+        *word >>= step.bits;
+        (number(step), usize::from(step.bits))
+    };
+    let mut groups = numbers.chunks_exact_mut(STATES);
+    for group in &mut groups {
+        // All states advance by bits of one word: they take at most 4 * LOG_MAX of its 57.
+        let mut word = codes.peek();
+        for (into, state) in group.iter_mut().zip(&mut states) {
+            let (number, bits) = step_on(state, &mut word);
+            *into = number;
+            codes.at += bits;
+        }
+    }
+    let mut word = codes.peek();
+    for (into, state) in groups.into_remainder().iter_mut().zip(&mut states) {
+        let (number, bits) = step_on(state, &mut word);
+        *into = number;
+        codes.at += bits;
+    }
 }
 
 fn steps(shares: &[u32; SYMBOLS], log: u32) -> Vec<Step> {
@@ -308,6 +338,7 @@ fn steps(shares: &[u32; SYMBOLS], log: u32) -> Vec<Step> {
         let (base, rest) = join(usize::from(symbol));
         let step = Step {
             base,
+            exact: unzigzag(base) as u64,
             rest: rest as u8,
             bits: bits as u8,
             next: ((*state << bits) - (1 << log)) as u16,
@@ -316,87 +347,6 @@ fn steps(shares: &[u32; SYMBOLS], log: u32) -> Vec<Step> {
         step
     };
     slots.into_iter().map(step).collect()
-}
-
-/// Bits of any number behind one another, least significant first.
-#[derive(Default)]
-struct BitWriter {
-    bytes: Vec<u8>,
-    word: u64,
-    filled: u32,
-}
-
-impl BitWriter {
-    fn put(&mut self, bits: u64, count: u32) {
-        self.word |= bits.checked_shl(self.filled).unwrap_or(0);
-        self.filled += count;
-        if self.filled >= 64 {
-            self.bytes.extend_from_slice(&self.word.to_le_bytes());
-            self.filled -= 64;
-            self.word = bits.checked_shr(count - self.filled).unwrap_or(0);
-        }
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        let len = self.bytes.len() + self.filled.div_ceil(8) as usize;
-        self.bytes.extend_from_slice(&self.word.to_le_bytes());
-        self.bytes.truncate(len);
-        self.bytes
-    }
-}
-
-/// Bits beyond the end are zeros; the caller looks at `is_beyond` when all is read.
-struct BitReader {
-    /// With a word of zeros at the end, so that words can be loaded up to the last bit.
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-impl BitReader {
-    /// Of as many bytes as stand in front of them.
-    fn new(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let len = reader.bounded("length of bits", reader.rest().len())?;
-        let taken = reader.take(len)?;
-        let mut bytes = Vec::with_capacity(len + 8);
-        bytes.extend_from_slice(taken);
-        bytes.extend_from_slice(&[0; 8]);
-        Ok(Self { bytes, at: 0 })
-    }
-
-    const fn is_beyond(&self) -> bool {
-        self.at > (self.bytes.len() - 8) * 8
-    }
-
-    /// At least 57 bits, and where they begin.
-    #[inline]
-    fn peek(&self) -> (u64, usize) {
-        (self.load(self.at / 8) >> (self.at % 8), self.at)
-    }
-
-    #[inline]
-    fn load(&self, at: usize) -> u64 {
-        let word = self.bytes.get(at..at + 8).and_then(|w| w.try_into().ok());
-        word.map_or(0, u64::from_le_bytes)
-    }
-
-    #[inline]
-    fn get(&mut self, count: u32) -> u64 {
-        let (byte, shift) = (self.at / 8, self.at as u32 % 8);
-        self.at += count as usize;
-        let word = self.load(byte) >> shift;
-        if shift + count > 64 {
-            return (word | self.load(byte + 8) << (64 - shift)) & mask(count);
-        }
-        word & mask(count)
-    }
-
-    /// Zeros up to the next one, which is consumed too; 64 where there is none near.
-    fn zeros(&mut self) -> u32 {
-        let (byte, shift) = (self.at / 8, self.at as u32 % 8);
-        let zeros = (self.load(byte) >> shift).trailing_zeros();
-        self.at += zeros as usize + 1;
-        zeros
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod entropy;
 mod factor;
 mod packed;
 mod runs;
+mod stream;
 
 use super::bytes::{Reader, put_varint};
 use super::error::CodecError;
@@ -128,9 +129,9 @@ fn put_choice(
 fn cheap(offsets: &[u64], range: u64, runs: bool) -> Choice {
     let order = packed::likely_order(offsets);
     let flat = Plan::frame(offsets, range);
-    let (plan, changes) = Plan::deltas(offsets, order);
+    let (plan, widths) = Plan::deltas(offsets, order);
     let plan = if flat.bits <= plan.bits { flat } else { plan };
-    if runs && runs::estimate(changes, offsets.len(), range) < plan.bits {
+    if runs && runs::estimate(widths.changes(), offsets.len(), range) < plan.bits {
         return Choice::Runs;
     }
     Choice::Packed(plan)
@@ -140,11 +141,13 @@ fn cheap(offsets: &[u64], range: u64, runs: bool) -> Choice {
 fn full(offsets: &[u64], range: u64, runs: bool) -> (u8, Vec<u8>) {
     let mut plan = Plan::frame(offsets, range);
     let mut changes = 0;
+    let mut likely = (usize::MAX, 0);
     for order in [0, 1, 2] {
-        let (other, changed) = Plan::deltas(offsets, order);
+        let (other, widths) = Plan::deltas(offsets, order);
         if order == 1 {
-            changes = changed;
+            changes = widths.changes();
         }
+        likely = likely.min((widths.information(), order));
         if other.bits < plan.bits {
             plan = other;
         }
@@ -162,13 +165,19 @@ fn full(offsets: &[u64], range: u64, runs: bool) -> (u8, Vec<u8>) {
     if offsets.len() < ENTROPY_COUNT {
         return best;
     }
-    let models = [0, 1, 2].map(|order| Model::new(offsets, order));
-    let model = models.iter().flatten().min_by_key(|model| model.bytes);
+    // The order that bit-packing favours is a candidate too: it may be narrow far from zero.
+    let mut model = Model::new(offsets, likely.1);
+    if plan.order != likely.1 {
+        let other = Model::new(offsets, plan.order);
+        let models = model.into_iter().chain(other);
+        model = models.min_by_key(|model| model.bytes);
+    }
     // Slower to read, so it has to be worth it.
-    if let Some(model) = model.filter(|model| model.bytes * 33 < best.1.len() * 32) {
+    let worth = |bytes: usize| bytes * 33 < best.1.len() * 32;
+    if let Some(model) = model.filter(|model| worth(model.bytes)) {
         let mut body = Vec::new();
         model.put(offsets, &mut body);
-        if body.len() * 33 < best.1.len() * 32 {
+        if worth(body.len()) {
             best = (KIND_ENTROPY << HEAD_KIND_SHIFT | model.order, body);
         }
     }

@@ -11,7 +11,7 @@ use crate::codec::error::CodecError;
 /// How to pack a sequence, and what it will cost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
-    order: u8,
+    pub(super) order: u8,
     /// Lower end of the window.
     base: u64,
     width: u32,
@@ -42,8 +42,8 @@ impl Plan {
         }
     }
 
-    /// The cheapest window for differences of an order, and how many of the differences are not 0.
-    pub(super) fn deltas(offsets: &[u64], order: u8) -> (Self, usize) {
+    /// The cheapest window for differences of an order, and how wide the differences are.
+    pub(super) fn deltas(offsets: &[u64], order: u8) -> (Self, Widths) {
         // Four in turn, so that one count does not wait for the one before.
         let mut histograms = [[0u32; 65]; 4];
         let mut turn = 0;
@@ -60,7 +60,6 @@ impl Plan {
             *count = histograms.iter().map(|histogram| histogram[width]).sum();
         }
         let count = offsets.len() - usize::from(order == 2).min(offsets.len());
-        let changes = count - histogram[0] as usize;
         if count == 0 {
             least = 0;
             most = 0;
@@ -94,7 +93,7 @@ impl Plan {
                 };
             }
         }
-        (plan, changes)
+        (plan, Widths { histogram, count })
     }
 
     pub(super) fn head(&self) -> u8 {
@@ -135,6 +134,32 @@ impl Plan {
         let position = position_width(offsets.len());
         pack(patches.iter().map(|patch| patch.0 as u64), position, out);
         pack(patches.iter().map(|patch| above(patch.1)), excess, out);
+    }
+}
+
+/// How many differences there are of each width, in zigzag form.
+pub(super) struct Widths {
+    histogram: [u32; 65],
+    count: usize,
+}
+
+impl Widths {
+    /// Differences that are not 0.
+    pub(super) fn changes(&self) -> usize {
+        self.count - self.histogram[0] as usize
+    }
+
+    /// About how many bits it takes to tell the width of each and the bits below the top one.
+    pub(super) fn information(&self) -> usize {
+        let total = (self.count as f64).log2();
+        let widths = self.histogram.iter().enumerate();
+        let bits = widths
+            .filter(|&(_, &count)| count > 0)
+            .map(|(width, &count)| {
+                let count = f64::from(count);
+                count * (total - count.log2() + width.saturating_sub(1) as f64)
+            });
+        bits.sum::<f64>() as usize
     }
 }
 
