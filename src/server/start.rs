@@ -204,9 +204,10 @@ impl Server {
         self.shared.stop.cancel();
         self.tasks.close();
         let patience = Duration::from_secs(self.shared.config.server.shutdown_timeout_s);
+        let tasks = &self.tasks;
         let ended = self
             .runtime
-            .block_on(tokio::time::timeout(patience, self.tasks.wait()));
+            .block_on(async move { tokio::time::timeout(patience, tasks.wait()).await });
         if ended.is_err() {
             tracing::warn!("some connections did not end in time and were cut");
         }
