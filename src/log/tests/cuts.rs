@@ -10,6 +10,22 @@ fn no_cut_loses_what_was_durable_or_invents_anything() {
     }
 }
 
+#[test]
+fn what_a_lost_segment_used_is_never_given_out_again() {
+    let memory = Arc::new(Memory::default());
+    let storage: Arc<dyn Storage> = memory.clone();
+    let (log, _, _) = open(&storage);
+    // Three segments beyond the only header that is durable.
+    for _ in 0..12 {
+        append(&log, &[rows(&vec![1; 17_000])]);
+    }
+    let (epoch, end) = (log.epoch(), log.end());
+    let after: Arc<dyn Storage> = Arc::new(memory.cut(&mut || false));
+    let (log, _, handed) = open(&after);
+    assert!(handed.is_empty());
+    assert!(log.epoch() > epoch && log.end() > end);
+}
+
 /// One store's life: appends, syncs and checkpoints, with several cuts and restarts.
 fn run(seed: u64) {
     let mut random = Random(seed);
