@@ -27,7 +27,8 @@ impl Client {
 
     /// Counts bytes that came.
     pub fn received(&self, bytes: usize) {
-        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.received_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Bytes that came.

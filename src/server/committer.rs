@@ -126,7 +126,9 @@ fn run(
         let stop = {
             let mut wanted = shared.wanted.lock();
             if !wanted.sync && !wanted.stop {
-                shared.wake.wait_for(&mut wanted, wait(policy, unsynced_since));
+                shared
+                    .wake
+                    .wait_for(&mut wanted, wait(policy, unsynced_since));
             }
             let due = match (policy, unsynced_since) {
                 (SyncPolicy::After(after), Some(since)) => since.elapsed() >= after,

@@ -38,7 +38,12 @@ async fn admit(shared: Arc<Shared>, mut stream: TcpStream, peer: SocketAddr) {
     // Answers are short and somebody waits for them.
     let _ = stream.set_nodelay(true);
     let Some(client) = shared.clients.enter("data", peer) else {
-        refuse(&mut stream, Code::Busy, "too many connections; try again later").await;
+        refuse(
+            &mut stream,
+            Code::Busy,
+            "too many connections; try again later",
+        )
+        .await;
         return;
     };
     let mut first = [0];
@@ -58,7 +63,9 @@ async fn serve(
 ) {
     match opening {
         Some(Opening::Text) => text::serve(Arc::clone(shared), stream, Arc::clone(client)).await,
-        Some(Opening::Binary) => binary::serve(Arc::clone(shared), stream, Arc::clone(client)).await,
+        Some(Opening::Binary) => {
+            binary::serve(Arc::clone(shared), stream, Arc::clone(client)).await;
+        }
         Some(Opening::Tls) => {
             let message = "this server does not speak TLS; connect without it";
             refuse(&mut stream, Code::BadVersion, message).await;

@@ -244,7 +244,10 @@ impl Intake {
         self.bits.clear();
         self.marks.clear();
         for (i, column) in plan.layout.columns.iter().enumerate() {
-            let field = plan.sources.as_ref().map_or(i, |sources| usize::from(sources[i]));
+            let field = plan
+                .sources
+                .as_ref()
+                .map_or(i, |sources| usize::from(sources[i]));
             let (mut bits, mut mark) = (row.cells()[field], row.marks()[field]);
             if column.field_type == FieldType::String && mark != MARK_NULL {
                 let start = self.heap.len();
@@ -259,7 +262,13 @@ impl Intake {
             self.bits.push(bits);
             self.marks.push(mark);
         }
-        batch.push(target, in_batch, row.time, (&self.bits, &self.marks, &self.heap), tag);
+        batch.push(
+            target,
+            in_batch,
+            row.time,
+            (&self.bits, &self.marks, &self.heap),
+            tag,
+        );
     }
 
     fn resolve_series(&mut self, raw: &[u8]) -> Result<SeriesRef, Refusal> {

@@ -127,7 +127,8 @@ fn run(
                 Err(error) => tracing::error!(%error, "maintenance failed"),
             }
         }
-        let due = last_checkpoint.elapsed() >= options.checkpoint && engine.end() != checkpointed_end;
+        let due =
+            last_checkpoint.elapsed() >= options.checkpoint && engine.end() != checkpointed_end;
         if asked || due {
             last_checkpoint = Instant::now();
             checkpointed_end = engine.end();

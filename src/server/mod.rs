@@ -14,6 +14,7 @@ mod intake;
 mod maintenance;
 mod monitor;
 mod outbox;
+mod sql;
 mod start;
 mod text;
 mod udp;
@@ -54,7 +55,9 @@ pub(crate) struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("engine", &self.engine).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
     }
 }
 

@@ -46,20 +46,22 @@ pub async fn run(shared: Arc<Shared>, interval: Duration, stop: CancellationToke
 }
 
 /// What is read from the host.
+///
+/// What a host does not tell is left out.
 struct Host {
-    system: System,
-    disks: Disks,
-    networks: Networks,
-    components: Components,
+    system: Option<System>,
+    disks: Option<Disks>,
+    networks: Option<Networks>,
+    components: Option<Components>,
 }
 
 impl Default for Host {
     fn default() -> Self {
         Self {
-            system: System::new(),
-            disks: Disks::new_with_refreshed_list(),
-            networks: Networks::new_with_refreshed_list(),
-            components: Components::new_with_refreshed_list(),
+            system: System::new().ok(),
+            disks: Disks::new_with_refreshed_list().ok(),
+            networks: Networks::new_with_refreshed_list().ok(),
+            components: Components::new_with_refreshed_list().ok(),
         }
     }
 }
@@ -76,73 +78,90 @@ type Figures<'a> = [(&'a str, Figure)];
 impl Host {
     fn write(&mut self, shared: &Shared) -> Result<(), EngineError> {
         let engine = &shared.engine;
-        self.system.refresh_cpu_usage();
-        self.system.refresh_memory();
-        let load = System::load_average();
-        put(engine, "cpu", &mut [], &[("usage_percent", Figure::Share(f64::from(self.system.global_cpu_usage())))])?;
-        put(
-            engine,
-            "memory",
-            &mut [],
-            &[
-                ("total_bytes", Figure::Count(self.system.total_memory())),
-                ("available_bytes", Figure::Count(self.system.available_memory())),
-                ("swap_used_bytes", Figure::Count(self.system.used_swap())),
-            ],
-        )?;
-        put(
-            engine,
-            "load",
-            &mut [],
-            &[
+        if let Some(system) = &mut self.system {
+            system.refresh_cpu_usage();
+            system.refresh_memory();
+            let usage = Figure::Share(f64::from(system.global_cpu_usage()));
+            put(engine, "cpu", &[], &[("usage_percent", usage)])?;
+            let memory = [
+                ("total_bytes", Figure::Count(system.total_memory())),
+                ("available_bytes", Figure::Count(system.available_memory())),
+                ("swap_used_bytes", Figure::Count(system.used_swap())),
+            ];
+            put(engine, "memory", &[], &memory)?;
+        }
+        if let Ok(load) = System::load_average() {
+            let figures = [
                 ("load1", Figure::Share(load.one)),
                 ("load5", Figure::Share(load.five)),
                 ("load15", Figure::Share(load.fifteen)),
-            ],
-        )?;
-        self.disks.refresh(false);
-        for disk in &self.disks {
-            let mount = disk.mount_point().to_string_lossy();
-            let figures = [
-                ("total_bytes", Figure::Count(disk.total_space())),
-                ("available_bytes", Figure::Count(disk.available_space())),
             ];
-            put(engine, "disk", &mut [("mount", &mount)], &figures)?;
+            put(engine, "load", &[], &figures)?;
         }
-        self.networks.refresh(false);
-        for (name, network) in &self.networks {
-            let figures = [
-                ("received_bytes", Figure::Count(network.total_received())),
-                ("transmitted_bytes", Figure::Count(network.total_transmitted())),
-            ];
-            put(engine, "network", &mut [("interface", name)], &figures)?;
-        }
-        self.components.refresh(false);
-        for component in &self.components {
-            if let Some(celsius) = component.temperature() {
-                let figures = [("celsius", Figure::Share(f64::from(celsius)))];
-                put(engine, "temperature", &mut [("sensor", component.label())], &figures)?;
+        self.write_devices(engine)?;
+        self.write_server(shared)
+    }
+
+    fn write_devices(&mut self, engine: &Engine) -> Result<(), EngineError> {
+        if let Some(disks) = &mut self.disks {
+            disks.refresh(false);
+            for disk in disks.iter() {
+                let mount = disk.mount_point().to_string_lossy();
+                let figures = [
+                    ("total_bytes", Figure::Count(disk.total_space())),
+                    ("available_bytes", Figure::Count(disk.available_space())),
+                ];
+                put(engine, "disk", &[("mount", &mount)], &figures)?;
             }
         }
-        self.write_server(shared)
+        if let Some(networks) = &mut self.networks {
+            networks.refresh(false);
+            for (name, network) in networks.iter() {
+                let figures = [
+                    ("received_bytes", Figure::Count(network.total_received())),
+                    (
+                        "transmitted_bytes",
+                        Figure::Count(network.total_transmitted()),
+                    ),
+                ];
+                put(
+                    engine,
+                    "network",
+                    &[("interface", &name.to_string_lossy())],
+                    &figures,
+                )?;
+            }
+        }
+        if let Some(components) = &mut self.components {
+            components.refresh(false);
+            for component in components.iter() {
+                if let Some(celsius) = component.temperature() {
+                    let figures = [("celsius", Figure::Share(f64::from(celsius)))];
+                    put(
+                        engine,
+                        "temperature",
+                        &[("sensor", component.label())],
+                        &figures,
+                    )?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The server's own process and store.
     fn write_server(&mut self, shared: &Shared) -> Result<(), EngineError> {
         let engine = &shared.engine;
-        let pid = sysinfo::Pid::from_u32(std::process::id());
-        let what = ProcessRefreshKind::nothing().with_cpu().with_memory();
-        self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, what);
-        let (memory, cpu) = self
-            .system
-            .process(pid)
-            .map_or((0, 0.0), |process| (process.memory(), f64::from(process.cpu_usage())));
+        let (memory, cpu) = self.process().unwrap_or_default();
         let rows = engine.row_counts();
         let log = engine.log_usage();
         let figures = [
             ("cpu_percent", Figure::Share(cpu)),
             ("resident_bytes", Figure::Count(memory)),
-            ("connections", Figure::Count(shared.clients.list().len() as u64)),
+            (
+                "connections",
+                Figure::Count(shared.clients.list().len() as u64),
+            ),
             ("rows_stored", Figure::Count(rows.stored)),
             ("rows_overwritten", Figure::Count(rows.overwritten)),
             ("rows_late", Figure::Count(rows.late)),
@@ -150,18 +169,32 @@ impl Host {
             ("log_used_bytes", Figure::Count(log.used_bytes)),
             ("log_syncs", Figure::Count(log.syncs)),
         ];
-        put(engine, "edgetime", &mut [], &figures)
+        put(engine, "edgetime", &[], &figures)
+    }
+
+    /// Resident bytes and CPU per cent of this process.
+    fn process(&mut self) -> Option<(u64, f64)> {
+        let pid = sysinfo::Pid::from_u32(std::process::id());
+        let what = ProcessRefreshKind::nothing().with_cpu().with_memory();
+        let system = self.system.as_mut()?;
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, what);
+        let process = system.process(pid)?;
+        Some((process.memory(), f64::from(process.cpu_usage())))
     }
 }
 
 fn put(
     engine: &Engine,
     measurement: &str,
-    tags: &mut [(&str, &str)],
+    tags: &[(&str, &str)],
     figures: &Figures<'_>,
 ) -> Result<(), EngineError> {
     // A tag without a value is no tag.
-    let mut tags: Vec<(&str, &str)> = tags.iter().copied().filter(|(_, v)| !v.is_empty()).collect();
+    let mut tags: Vec<(&str, &str)> = tags
+        .iter()
+        .copied()
+        .filter(|(_, v)| !v.is_empty())
+        .collect();
     let database = engine.resolve_database(&Access::full(), SYSTEM_DATABASE)?;
     let series = engine.resolve_series(database, measurement, &mut tags)?;
     let fields: Vec<(&str, FieldType)> = figures

@@ -81,7 +81,10 @@ impl Outbox {
 
     /// Says `+synced POSITION` when the position is durable.
     pub fn synced_later(&self, position: Position) {
-        self.state.lock().pending.push_back(Pending::Sync { position });
+        self.state
+            .lock()
+            .pending
+            .push_back(Pending::Sync { position });
         self.filled.notify_one();
     }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -91,7 +90,9 @@ pub struct Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("data", &self.data).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("data", &self.data)
+            .finish_non_exhaustive()
     }
 }
 
@@ -104,10 +105,15 @@ impl Server {
     ) -> Result<Self, ServerError> {
         config.validate_listeners(false)?;
         if config.general.http.is_some() {
-            return Err(ServerError::Unsupported("--http: this version has no HTTP interface; leave it out"));
+            return Err(ServerError::Unsupported(
+                "--http: this version has no HTTP interface; leave it out",
+            ));
         }
         let folder = config.general.data_dir.clone();
-        let directory_error = |source| ServerError::DataDirectory { path: folder.clone(), source };
+        let directory_error = |source| ServerError::DataDirectory {
+            path: folder.clone(),
+            source,
+        };
         std::fs::create_dir_all(&folder).map_err(directory_error)?;
         let lock = DirectoryLock::acquire(&folder)?;
         let runtime = runtime(&config).map_err(ServerError::Threads)?;
@@ -115,7 +121,10 @@ impl Server {
         let general = &config.general;
         let (data_listener, data) = bind(&runtime, "listen", general.listen)?;
         let (admin_listener, admin) = bind(&runtime, "admin", general.admin)?;
-        let udp_socket = general.udp.map(|address| bind_udp(&runtime, address)).transpose()?;
+        let udp_socket = general
+            .udp
+            .map(|address| bind_udp(&runtime, address))
+            .transpose()?;
         let engine = open_engine(&config, fresh)?;
         report(&engine);
         let stop = CancellationToken::new();
@@ -152,7 +161,11 @@ impl Server {
             admin,
             _lock: lock,
         };
-        server.spawn(data_listener, admin_listener, udp_socket.map(|(socket, _)| socket));
+        server.spawn(
+            data_listener,
+            admin_listener,
+            udp_socket.map(|(socket, _)| socket),
+        );
         Ok(server)
     }
 
@@ -191,7 +204,10 @@ impl Server {
         self.shared.stop.cancel();
         self.tasks.close();
         let patience = Duration::from_secs(self.shared.config.server.shutdown_timeout_s);
-        let ended = self.runtime.block_on(tokio::time::timeout(patience, self.tasks.wait()));
+        let tasks = &self.tasks;
+        let ended = self
+            .runtime
+            .block_on(async move { tokio::time::timeout(patience, tasks.wait()).await });
         if ended.is_err() {
             tracing::warn!("some connections did not end in time and were cut");
         }
@@ -210,21 +226,30 @@ impl Server {
         let _context = self.runtime.enter();
         let connections = connection::listen(Arc::clone(shared), data, self.tasks.clone());
         self.tasks.spawn(connections);
-        self.tasks.spawn(admin::listen(Arc::clone(shared), admin, self.tasks.clone()));
+        self.tasks
+            .spawn(admin::listen(Arc::clone(shared), admin, self.tasks.clone()));
         if let Some(socket) = udp {
-            self.tasks.spawn(udp::serve(Arc::clone(shared), socket, shared.stop.clone()));
+            self.tasks
+                .spawn(udp::serve(Arc::clone(shared), socket, shared.stop.clone()));
         }
         let general = &shared.config.general;
         if general.self_monitor {
             let interval = Duration::from_secs(general.self_monitor_interval_s);
-            self.tasks.spawn(monitor::run(Arc::clone(shared), interval, shared.stop.clone()));
+            self.tasks.spawn(monitor::run(
+                Arc::clone(shared),
+                interval,
+                shared.stop.clone(),
+            ));
         }
     }
 }
 
 fn runtime(config: &Config) -> std::io::Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.enable_all().thread_name("worker").max_blocking_threads(64);
+    builder
+        .enable_all()
+        .thread_name("worker")
+        .max_blocking_threads(64);
     if config.server.worker_threads > 0 {
         builder.worker_threads(config.server.worker_threads as usize);
     }
@@ -236,14 +261,27 @@ fn bind(
     option: &'static str,
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), ServerError> {
-    let failed = |source| ServerError::Listen { option, address, source };
-    let listener = runtime.block_on(TcpListener::bind(address)).map_err(failed)?;
+    let failed = |source| ServerError::Listen {
+        option,
+        address,
+        source,
+    };
+    let listener = runtime
+        .block_on(TcpListener::bind(address))
+        .map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     Ok((listener, local))
 }
 
-fn bind_udp(runtime: &Runtime, address: SocketAddr) -> Result<(UdpSocket, SocketAddr), ServerError> {
-    let failed = |source| ServerError::Listen { option: "udp", address, source };
+fn bind_udp(
+    runtime: &Runtime,
+    address: SocketAddr,
+) -> Result<(UdpSocket, SocketAddr), ServerError> {
+    let failed = |source| ServerError::Listen {
+        option: "udp",
+        address,
+        source,
+    };
     let socket = runtime.block_on(UdpSocket::bind(address)).map_err(failed)?;
     let local = socket.local_addr().map_err(failed)?;
     Ok((socket, local))
@@ -265,21 +303,33 @@ fn open_engine(config: &Config, fresh: StoreId) -> Result<Arc<Engine>, ServerErr
         lifetime_max: Duration::from_secs(config.meta.lifetime_max_s),
         ..SqliteOptions::in_folder(folder)
     })?;
-    if let Some(moved) = &opened.quarantined {
-        tracing::warn!(to = %moved.display(), "the metadata index was damaged: set aside, built anew");
+    if let Some((moved, reason)) = &opened.quarantined {
+        tracing::warn!(to = %moved.display(), reason, "the metadata index was damaged: set aside, built anew");
     }
-    let follow = (config.general.clock == ClockKind::FollowData).then(|| Arc::new(ManualClock::at(0)));
+    let follow =
+        (config.general.clock == ClockKind::FollowData).then(|| Arc::new(ManualClock::at(0)));
     let clock: Arc<dyn Clock> = match &follow {
         Some(follow) => Arc::clone(follow) as _,
         None => Arc::new(SystemClock::new()),
     };
     let options = engine_options(config, follow);
-    Ok(Arc::new(Engine::open(storage, Arc::new(meta), clock, fresh, options)?))
+    Ok(Arc::new(Engine::open(
+        storage,
+        Arc::new(meta),
+        clock,
+        fresh,
+        options,
+    )?))
 }
 
 fn engine_options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOptions {
-    let seconds = |seconds: u64| i64::try_from(seconds.saturating_mul(NS_PER_S)).unwrap_or(i64::MAX);
-    let ahead = if follow_data.is_some() { i64::MAX } else { seconds(config.engine.time_future_max_s) };
+    let seconds =
+        |seconds: u64| i64::try_from(seconds.saturating_mul(NS_PER_S)).unwrap_or(i64::MAX);
+    let ahead = if follow_data.is_some() {
+        i64::MAX
+    } else {
+        seconds(config.engine.time_future_max_s)
+    };
     EngineOptions {
         shards: config.engine.shards as usize,
         log: LogOptions {
@@ -289,11 +339,14 @@ fn engine_options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> Eng
         },
         catalog: CatalogLimits {
             databases_max: config.limits.databases_max as usize,
-            series_max: config.limits.series_max as usize,
+            series_max: config.limits.series_per_database_max as usize,
             columns_max: crate::limits::COLUMNS,
         },
         time_future_max_ns: ahead,
-        time_min_ns: config.engine.time_past_min_unix_s.saturating_mul(NS_PER_S as i64),
+        time_min_ns: config
+            .engine
+            .time_past_min_unix_s
+            .saturating_mul(NS_PER_S as i64),
         raw_age_max_ns: seconds(config.retention.raw_age_max_s),
         rows_per_series_max: config.retention.rows_per_series_max,
         chunk_age_max_ns: seconds(config.engine.chunk_age_max_s),
@@ -305,8 +358,12 @@ fn engine_options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> Eng
 
 fn sync_policy(config: &Config) -> SyncPolicy {
     match config.log.sync_policy {
-        ConfiguredPolicy::Group => SyncPolicy::After(Duration::from_millis(config.log.group_interval_ms)),
-        ConfiguredPolicy::Interval => SyncPolicy::After(Duration::from_millis(config.log.interval_ms)),
+        ConfiguredPolicy::Group => {
+            SyncPolicy::After(Duration::from_millis(config.log.group_interval_ms))
+        }
+        ConfiguredPolicy::Interval => {
+            SyncPolicy::After(Duration::from_millis(config.log.interval_ms))
+        }
         ConfiguredPolicy::Always => SyncPolicy::Always,
         ConfiguredPolicy::Os => SyncPolicy::Never,
     }
@@ -335,14 +392,3 @@ fn report(engine: &Engine) {
 }
 
 const NS_PER_S: u64 = 1_000_000_000;
-
-/// A log level that cannot be changed: for servers inside tests.
-#[derive(Debug, Default)]
-pub struct FixedLogLevel(Mutex<String>);
-
-impl LogLevel for FixedLogLevel {
-    fn set(&self, level: &str) -> Result<(), String> {
-        *self.0.lock() = level.to_owned();
-        Ok(())
-    }
-}

@@ -42,7 +42,13 @@ pub async fn serve(shared: Arc<Shared>, stream: TcpStream, client: Arc<Client>) 
     let sender = tokio::spawn(send(Arc::clone(&shared), write, Arc::clone(&outbox)));
     match Gatherer::new(&shared, &outbox, client.peer()) {
         Ok(gatherer) => {
-            let mut reader = Reader { shared, read, outbox: Arc::clone(&outbox), client, gatherer };
+            let mut reader = Reader {
+                shared,
+                read,
+                outbox: Arc::clone(&outbox),
+                client,
+                gatherer,
+            };
             reader.run().await;
         }
         Err(error) => outbox.rejected(0, error.code, &error.message, false),
@@ -113,7 +119,11 @@ impl Reader {
             buffer.append(&mut rest);
             let ended = self.drain_socket(&mut buffer).await;
             let quoted = self.gatherer.quoted;
-            quote_since = if quoted { quote_since.or_else(|| Some(Instant::now())) } else { None };
+            quote_since = if quoted {
+                quote_since.or_else(|| Some(Instant::now()))
+            } else {
+                None
+            };
             if buffer.len() <= IDLE_BYTES {
                 rest = Vec::with_capacity(buffer.len());
                 rest.extend_from_slice(&buffer);
@@ -179,7 +189,9 @@ impl Reader {
     async fn flush(&mut self) {
         let deadline = Instant::now() + LOG_FULL;
         loop {
-            let Some(written) = self.gatherer.write(&self.shared) else { return };
+            let Some(written) = self.gatherer.write(&self.shared) else {
+                return;
+            };
             match written.error {
                 Some(EngineError::Busy) if Instant::now() < deadline => {
                     self.shared.maintenance.request_checkpoint();
@@ -273,8 +285,21 @@ impl Gatherer {
                     let batch = (&mut self.batch, self.batch_number);
                     if let Err(refusal) = self.intake.push(&row, &bounds, batch, tag) {
                         let (line, raw) = (row.line, row.raw);
-                        self.outbox.rejected(line, refusal.code, &refusal.message, self.ack == AckLevel::None);
-                        keep(shared, &self.intake, &mut self.batch, &self.source, line, &refusal, raw);
+                        self.outbox.rejected(
+                            line,
+                            refusal.code,
+                            &refusal.message,
+                            self.ack == AckLevel::None,
+                        );
+                        keep(
+                            shared,
+                            &self.intake,
+                            &mut self.batch,
+                            &self.source,
+                            line,
+                            &refusal,
+                            raw,
+                        );
                     }
                     if self.batch.size_bytes() >= BATCH_BYTES {
                         return true;
@@ -286,14 +311,28 @@ impl Gatherer {
                         message: rejected.error.to_string(),
                     };
                     let (line, raw) = (rejected.line, rejected.raw);
-                    self.outbox.rejected(line, refusal.code, &refusal.message, self.ack == AckLevel::None);
-                    keep(shared, &self.intake, &mut self.batch, &self.source, line, &refusal, raw);
+                    self.outbox.rejected(
+                        line,
+                        refusal.code,
+                        &refusal.message,
+                        self.ack == AckLevel::None,
+                    );
+                    keep(
+                        shared,
+                        &self.intake,
+                        &mut self.batch,
+                        &self.source,
+                        line,
+                        &refusal,
+                        raw,
+                    );
                     if self.outbox.is_full() {
                         return true;
                     }
                 }
                 Item::Directive(directive) => {
-                    let (line, directive) = (directive.line, OwnedDirective::from(directive.directive));
+                    let (line, directive) =
+                        (directive.line, OwnedDirective::from(directive.directive));
                     // What came before a directive is written before it acts.
                     self.write_or_refuse(shared);
                     self.obey(shared, line, directive);
@@ -332,7 +371,10 @@ impl Gatherer {
 
     /// Writes the batch once, and refuses what was not taken.
     pub fn write_or_refuse(&mut self, shared: &Shared) {
-        if let Some(Written { error: Some(error), .. }) = self.write(shared) {
+        if let Some(Written {
+            error: Some(error), ..
+        }) = self.write(shared)
+        {
             self.refuse_batch(&refusal(&error));
         }
     }
@@ -344,7 +386,8 @@ impl Gatherer {
         lines.sort_unstable();
         for tag in lines {
             let line = self.line_base + u64::from(tag);
-            self.outbox.rejected(line, refusal.code, &refusal.message, droppable);
+            self.outbox
+                .rejected(line, refusal.code, &refusal.message, droppable);
         }
         self.batch.clear();
         self.batch_number += 1;
@@ -364,7 +407,8 @@ impl Gatherer {
                     Err(error) => {
                         // Rows that follow must not land in another database.
                         let refusal = refusal(&error);
-                        self.outbox.rejected(line, refusal.code, &refusal.message, false);
+                        self.outbox
+                            .rejected(line, refusal.code, &refusal.message, false);
                         self.closing = true;
                     }
                 }
@@ -377,7 +421,8 @@ impl Gatherer {
             }
             OwnedDirective::Auth => {
                 let message = "this server has no tokens; leave the directive out";
-                self.outbox.rejected(line, Code::NotAuthenticated, message, false);
+                self.outbox
+                    .rejected(line, Code::NotAuthenticated, message, false);
             }
             OwnedDirective::None => {}
         }
@@ -402,7 +447,7 @@ impl From<Directive<'_>> for OwnedDirective {
             Directive::Ack(level) => Self::Ack(level),
             Directive::Ping => Self::Ping,
             Directive::Sync => Self::Sync,
-            _ => Self::None,
+            Directive::Precision(_) => Self::None,
         }
     }
 }
