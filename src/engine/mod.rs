@@ -114,6 +114,11 @@ impl Engine {
         Ok(self.log.sync()?)
     }
 
+    /// Says in the log that it ends in order: damage to it is told from a torn tail then.
+    pub fn seal_log(&self) -> Result<Position, EngineError> {
+        Ok(self.log.seal()?)
+    }
+
     /// Everything before this position survives a loss of power.
     pub fn durable(&self) -> Position {
         self.log.durable()

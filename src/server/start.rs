@@ -218,6 +218,7 @@ impl Server {
         engine.sync()?;
         engine.index()?;
         engine.checkpoint_everything()?;
+        engine.seal_log()?;
         Ok(())
     }
 
