@@ -51,3 +51,13 @@ pub enum CatalogError {
         id: u32,
     },
 }
+
+impl CatalogError {
+    /// Whether a limit on the number of names was reached.
+    pub fn is_limit(&self) -> bool {
+        matches!(
+            self,
+            Self::TooManySeries { .. } | Self::TooManyColumns { .. } | Self::TooManyDatabases { .. }
+        )
+    }
+}

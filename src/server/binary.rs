@@ -242,10 +242,10 @@ fn run(
         },
     );
     let last = match result {
-        Ok(warnings) => Message::End(End {
+        Ok(()) => Message::End(End {
             rows,
             elapsed_ns: started.elapsed().as_nanos() as u64,
-            warnings,
+            warnings: Vec::new(),
         }),
         Err(failed) => Message::Error(Failure {
             code: failed.code.number(),

@@ -2,18 +2,13 @@
 
 use edgetime_protocol::error::Code;
 
-use crate::catalog::CatalogError;
 use crate::engine::EngineError;
 
 /// The code of an engine's error.
 pub fn code_of(error: &EngineError) -> Code {
     match error {
         EngineError::Denied { .. } => Code::NotAllowed,
-        EngineError::Catalog(
-            CatalogError::TooManySeries { .. }
-            | CatalogError::TooManyColumns { .. }
-            | CatalogError::TooManyDatabases { .. },
-        ) => Code::TooManyNames,
+        EngineError::Catalog(refused) if refused.is_limit() => Code::TooManyNames,
         EngineError::TooEarly { .. } | EngineError::TooLate { .. } => Code::TimeOutOfRange,
         EngineError::Expired { .. } => Code::Expired,
         EngineError::Busy => Code::Busy,

@@ -26,7 +26,7 @@ use edgetime_protocol::limits::Limits;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use self::start::{LogLevel, Server, ServerError};
+pub use self::start::{Listeners, LogLevel, Server, ServerError};
 
 use self::buffers::Buffers;
 use self::clients::Clients;

@@ -1,11 +1,15 @@
 //! Queries on behalf of a connection: limits, cancellation, and errors as codes of the wire.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use edgetime_protocol::columns::{ResultBatch, ResultColumn};
 use edgetime_protocol::error::Code;
 
 use crate::engine::Access;
+use crate::query::encode::{Format, TimeFormat};
+use crate::query::{self, QueryContext, QueryError, QueryLimits, Store};
 
 use super::Shared;
 
@@ -62,23 +66,102 @@ impl Failed {
     }
 }
 
-/// Runs a query; gives the warnings.
+impl From<&QueryError> for Failed {
+    fn from(error: &QueryError) -> Self {
+        Self {
+            code: error.code(),
+            message: error.to_string(),
+            offset: error.position().map(|position| position.offset),
+        }
+    }
+}
+
+/// Runs a query on this thread, and hands its parts to the sink as they come.
 pub fn run(
-    _shared: &Shared,
-    _access: &Access,
-    _request: &Request<'_>,
-    _cancelled: &dyn Fn() -> bool,
-    _sink: &mut dyn FnMut(Part<'_>) -> Result<(), Failed>,
-) -> Result<Vec<String>, Failed> {
-    Err(Failed::internal("not wired".into()))
+    shared: &Shared,
+    access: &Access,
+    request: &Request<'_>,
+    cancelled: &dyn Fn() -> bool,
+    sink: &mut dyn FnMut(Part<'_>) -> Result<(), Failed>,
+) -> Result<(), Failed> {
+    let configured = &shared.config.query;
+    let time_max = Duration::from_secs(configured.time_max_s);
+    let deadline = Instant::now() + request.timeout.map_or(time_max, |asked| asked.min(time_max));
+    let rows_max = request
+        .rows_max
+        .map_or(configured.rows_max, |asked| asked.min(configured.rows_max));
+    let late = Cell::new(false);
+    let cancel = || {
+        late.set(Instant::now() >= deadline);
+        late.get() || cancelled() || shared.stop.is_cancelled()
+    };
+    let context = QueryContext {
+        database: request.database,
+        now_ns: shared.engine.clock().wall_ns(),
+        limits: QueryLimits::default(),
+        cancel: &cancel,
+    };
+    let store = Store::new(Arc::clone(&shared.engine), access.clone());
+    // The sink's own failures travel beside the query's errors.
+    let failure = Cell::new(None);
+    let sink = std::cell::RefCell::new(sink);
+    let pass = |part: Part<'_>| {
+        (sink.borrow_mut())(part).map_err(|failed| {
+            let message = failed.message.clone();
+            failure.set(Some(failed));
+            QueryError::Output(message)
+        })
+    };
+    let mut rows = 0;
+    let result = query::query(
+        &store,
+        request.sql,
+        &context,
+        &mut |columns| pass(Part::Columns(columns)),
+        &mut |batch| {
+            rows += batch.rows() as u64;
+            if rows > rows_max {
+                failure.set(Some(Failed {
+                    code: Code::BudgetExceeded,
+                    message: format!("the result has more than {rows_max} rows; add LIMIT, or ask for less"),
+                    offset: None,
+                }));
+                return Err(QueryError::Output("too many rows".to_owned()));
+            }
+            pass(Part::Batch(&batch))
+        },
+    );
+    match result {
+        Ok(_) => Ok(()),
+        Err(error) => Err(failure.take().unwrap_or_else(|| {
+            if late.get() {
+                Failed {
+                    code: Code::BudgetExceeded,
+                    message: "the query took longer than it may; ask for less, or raise query.time_max_s".to_owned(),
+                    offset: None,
+                }
+            } else {
+                Failed::from(&error)
+            }
+        })),
+    }
 }
 
 /// A result as a table, or as JSON.
 pub fn to_text(
-    _shared: &Shared,
-    _access: &Access,
-    _request: &Request<'_>,
-    _json: bool,
+    shared: &Shared,
+    access: &Access,
+    request: &Request<'_>,
+    json: bool,
 ) -> Result<String, Failed> {
-    Err(Failed::internal("not wired".into()))
+    let format = if json { Format::Json } else { Format::Table };
+    let mut encoder = format.encoder(TimeFormat::default());
+    let mut out = Vec::new();
+    let failed = |error: std::io::Error| Failed::internal(error.to_string());
+    run(shared, access, request, &|| false, &mut |part| match part {
+        Part::Columns(columns) => encoder.begin(columns, &mut out).map_err(failed),
+        Part::Batch(batch) => encoder.batch(batch, &mut out).map_err(failed),
+    })?;
+    encoder.end(&mut out).map_err(failed)?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
 }

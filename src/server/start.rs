@@ -1,7 +1,6 @@
 //! From a configuration to a running server, and back to silence.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,14 +10,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::catalog::CatalogLimits;
-use crate::clock::{Clock, ManualClock, SystemClock};
-use crate::config::{Backend, ClockKind, Config, ConfigError, SyncPolicy as ConfiguredPolicy};
-use crate::engine::{Engine, EngineError, EngineOptions};
-use crate::log::LogOptions;
-use crate::meta::{MetaError, SqliteMeta, SqliteOptions};
-use crate::storage::{self, BackendChoice, DirectoryLock, LockError, StorageError};
-use crate::types::StoreId;
+use crate::config::{Config, ConfigError, SyncPolicy as ConfiguredPolicy};
+use crate::engine::{Engine, EngineError};
 
 use super::buffers::Buffers;
 use super::clients::Clients;
@@ -33,26 +26,6 @@ pub enum ServerError {
     /// The configuration contradicts itself or the rules.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The data directory cannot be used.
-    #[error("data directory {path}: {source}; give one that this user may write with --data-dir", path = .path.display())]
-    DataDirectory {
-        /// The directory.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// Another server has the data directory.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// The device failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// The metadata index cannot be used.
-    #[error(transparent)]
-    Meta(#[from] MetaError),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
     /// A listener cannot be had.
     #[error("--{option} {address}: {source}; choose another address, or port 0 for a free one")]
     Listen {
@@ -85,7 +58,6 @@ pub struct Server {
     data: SocketAddr,
     admin: SocketAddr,
     udp: Option<SocketAddr>,
-    _lock: DirectoryLock,
 }
 
 impl std::fmt::Debug for Server {
@@ -96,36 +68,44 @@ impl std::fmt::Debug for Server {
     }
 }
 
-impl Server {
-    /// Opens the store and begins to accept connections. `fresh` becomes the identity of a new store.
-    pub fn start(
-        config: Config,
-        fresh: StoreId,
-        log_level: Box<dyn LogLevel>,
-    ) -> Result<Self, ServerError> {
+/// The listeners of a server that has no store yet: a port in use costs no recovery.
+#[derive(Debug)]
+pub struct Listeners {
+    runtime: Runtime,
+    data: (TcpListener, SocketAddr),
+    admin: (TcpListener, SocketAddr),
+    udp: Option<(UdpSocket, SocketAddr)>,
+}
+
+impl Listeners {
+    /// Takes the addresses of a configuration.
+    pub fn bind(config: &Config) -> Result<Self, ServerError> {
         config.validate_listeners(false)?;
-        if config.general.http.is_some() {
+        let general = &config.general;
+        if general.http.is_some() {
             return Err(ServerError::Unsupported(
                 "--http: this version has no HTTP interface; leave it out",
             ));
         }
-        let folder = config.general.data_dir.clone();
-        let directory_error = |source| ServerError::DataDirectory {
-            path: folder.clone(),
-            source,
-        };
-        std::fs::create_dir_all(&folder).map_err(directory_error)?;
-        let lock = DirectoryLock::acquire(&folder)?;
-        let runtime = runtime(&config).map_err(ServerError::Threads)?;
-        // Addresses first: a port in use should not cost the recovery of a store.
-        let general = &config.general;
-        let (data_listener, data) = bind(&runtime, "listen", general.listen)?;
-        let (admin_listener, admin) = bind(&runtime, "admin", general.admin)?;
-        let udp_socket = general
-            .udp
-            .map(|address| bind_udp(&runtime, address))
-            .transpose()?;
-        let engine = open_engine(&config, fresh)?;
+        let runtime = runtime(config).map_err(ServerError::Threads)?;
+        Ok(Self {
+            data: bind(&runtime, "listen", general.listen)?,
+            admin: bind(&runtime, "admin", general.admin)?,
+            udp: general.udp.map(|address| bind_udp(&runtime, address)).transpose()?,
+            runtime,
+        })
+    }
+}
+
+impl Server {
+    /// Begins to accept connections.
+    pub fn start(
+        config: Config,
+        listeners: Listeners,
+        engine: Arc<Engine>,
+        log_level: Box<dyn LogLevel>,
+    ) -> Result<Self, ServerError> {
+        let Listeners { runtime, data, admin, udp } = listeners;
         report(&engine);
         let stop = CancellationToken::new();
         let maintenance = Maintenance::start(
@@ -153,19 +133,14 @@ impl Server {
         });
         let tasks = TaskTracker::new();
         let server = Self {
-            udp: udp_socket.as_ref().map(|(_, address)| *address),
+            udp: udp.as_ref().map(|(_, address)| *address),
             runtime,
             shared,
             tasks,
-            data,
-            admin,
-            _lock: lock,
+            data: data.1,
+            admin: admin.1,
         };
-        server.spawn(
-            data_listener,
-            admin_listener,
-            udp_socket.map(|(socket, _)| socket),
-        );
+        server.spawn(data.0, admin.0, udp.map(|(socket, _)| socket));
         Ok(server)
     }
 
@@ -288,75 +263,6 @@ fn bind_udp(
     Ok((socket, local))
 }
 
-fn open_engine(config: &Config, fresh: StoreId) -> Result<Arc<Engine>, ServerError> {
-    let choice = match config.log.backend {
-        Backend::Auto => BackendChoice::Auto,
-        Backend::Mmap => BackendChoice::Mmap,
-        Backend::File => BackendChoice::File,
-    };
-    let folder = &config.general.data_dir;
-    let storage = storage::open(folder, choice)?;
-    let (meta, opened) = SqliteMeta::open(SqliteOptions {
-        pool_size_min: config.meta.pool_size_min,
-        pool_size_max: config.meta.pool_size_max,
-        acquire_timeout: Duration::from_millis(config.meta.acquire_timeout_ms),
-        idle_timeout: Duration::from_secs(config.meta.idle_timeout_s),
-        lifetime_max: Duration::from_secs(config.meta.lifetime_max_s),
-        ..SqliteOptions::in_folder(folder)
-    })?;
-    if let Some((moved, reason)) = &opened.quarantined {
-        tracing::warn!(to = %moved.display(), reason, "the metadata index was damaged: set aside, built anew");
-    }
-    let follow =
-        (config.general.clock == ClockKind::FollowData).then(|| Arc::new(ManualClock::at(0)));
-    let clock: Arc<dyn Clock> = match &follow {
-        Some(follow) => Arc::clone(follow) as _,
-        None => Arc::new(SystemClock::new()),
-    };
-    let options = engine_options(config, follow);
-    Ok(Arc::new(Engine::open(
-        storage,
-        Arc::new(meta),
-        clock,
-        fresh,
-        options,
-    )?))
-}
-
-fn engine_options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOptions {
-    let seconds =
-        |seconds: u64| i64::try_from(seconds.saturating_mul(NS_PER_S)).unwrap_or(i64::MAX);
-    let ahead = if follow_data.is_some() {
-        i64::MAX
-    } else {
-        seconds(config.engine.time_future_max_s)
-    };
-    EngineOptions {
-        shards: config.engine.shards as usize,
-        log: LogOptions {
-            segment_size_bytes: config.log.segment_size_bytes,
-            segment_count_max: (config.log.log_size_bytes / config.log.segment_size_bytes) as u32,
-            ..LogOptions::default()
-        },
-        catalog: CatalogLimits {
-            databases_max: config.limits.databases_max as usize,
-            series_max: config.limits.series_per_database_max as usize,
-            columns_max: crate::limits::COLUMNS,
-        },
-        time_future_max_ns: ahead,
-        time_min_ns: config
-            .engine
-            .time_past_min_unix_s
-            .saturating_mul(NS_PER_S as i64),
-        raw_age_max_ns: seconds(config.retention.raw_age_max_s),
-        rows_per_series_max: config.retention.rows_per_series_max,
-        chunk_age_max_ns: seconds(config.engine.chunk_age_max_s),
-        chunk_cache_bytes: config.engine.chunk_cache_bytes as usize,
-        rejected_rows_max: u64::from(config.limits.rejected_rows_max),
-        follow_data,
-    }
-}
-
 fn sync_policy(config: &Config) -> SyncPolicy {
     match config.log.sync_policy {
         ConfiguredPolicy::Group => {
@@ -391,5 +297,3 @@ fn report(engine: &Engine) {
         tracing::warn!(problem, "while opening the store");
     }
 }
-
-const NS_PER_S: u64 = 1_000_000_000;

@@ -1,3 +1,5 @@
+//! Messages round trip, and what is no message is refused.
+
 use super::*;
 use crate::columns::{Bitmap, ResultValues, ResultVector};
 use proptest::prelude::*;

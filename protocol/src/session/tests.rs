@@ -1,3 +1,5 @@
+//! A session yields the same items however its bytes are split.
+
 use super::*;
 use crate::line::NoHints;
 use proptest::prelude::*;
