@@ -4,5 +4,6 @@
 pub mod clock;
 pub mod codec;
 pub mod limits;
+pub mod query;
 pub mod storage;
 pub mod types;
