@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod codec;
+pub mod config;
 pub mod engine;
 pub mod limits;
 pub mod log;

@@ -5,21 +5,19 @@
 
 use std::sync::Arc;
 
-use super::bytes::Seed;
 use super::chunk::{ChunkMeta, FOLDER, FileId};
 use super::error::{BlockError, Result};
 use super::image::ImageRecord;
 use super::inventory::{Folder, ManifestFound, Manifests};
 use super::manifest::{CommitInfo, MANIFEST_NAMES, Manifest, ManifestFile, ManifestRecords};
 use super::pins::Pins;
-use super::records::{self, RecordFile};
+use super::record_writer::RecordWriter;
+use super::records::RecordFile;
 use super::writer::{BlockFileWriter, FinishedFile};
-use crate::limits::{MANIFEST_COUNTERS, PAGE_BYTES};
-use crate::storage::{File, Storage};
+use crate::limits::MANIFEST_COUNTERS;
+use crate::storage::Storage;
 use crate::types::StoreId;
 
-/// Bytes of records gathered before they are written.
-const BUFFER_BYTES: usize = 256 * 1024;
 /// Where damaged files go instead of being removed.
 const QUARANTINE: &str = "quarantine";
 
@@ -37,6 +35,8 @@ pub(super) struct Checkpoint {
     state: Option<ManifestRecords>,
     image: Option<ManifestRecords>,
     state_required: bool,
+    /// Whether the state and image files of before are evidence of damage, to be kept aside.
+    records_are_evidence: bool,
     unreferenced: Option<Folder>,
     /// State and image files that are on the device.
     record_files: Vec<(RecordFile, u32)>,
@@ -78,6 +78,7 @@ impl Checkpoint {
             state: manifest.and_then(|manifest| manifest.state),
             image: manifest.and_then(|manifest| manifest.image),
             state_required: false,
+            records_are_evidence: false,
             unreferenced: None,
             record_files: states.chain(images).collect(),
             graveyard: Vec::new(),
@@ -92,7 +93,7 @@ impl Checkpoint {
         let states = leftovers.states.iter().map(|n| (RecordFile::State, *n));
         let images = leftovers.images.iter().map(|n| (RecordFile::Image, *n));
         for file in states.chain(images) {
-            self.bury_records(file);
+            self.bury_records(file, false);
         }
         self.remove_obsolete(&Pins::default());
     }
@@ -118,6 +119,7 @@ impl Checkpoint {
     pub(super) fn require_state(&mut self) {
         self.state = None;
         self.state_required = true;
+        self.records_are_evidence = true;
     }
 
     pub(super) const fn state_is_required(&self) -> bool {
@@ -305,9 +307,10 @@ impl Checkpoint {
             if current.contains(&Some(file)) {
                 self.record_files.push(file);
             } else {
-                self.bury_records(file);
+                self.bury_records(file, self.records_are_evidence);
             }
         }
+        self.records_are_evidence = false;
         if let Some(unreferenced) = self.unreferenced.take() {
             for id in unreferenced.blocks {
                 self.bury(0, id, true);
@@ -325,12 +328,12 @@ impl Checkpoint {
         });
     }
 
-    fn bury_records(&mut self, (kind, number): (RecordFile, u32)) {
+    fn bury_records(&mut self, (kind, number): (RecordFile, u32), damaged: bool) {
         self.graveyard.push(Grave {
             generation: 0,
             name: kind.name(number),
             block_file: None,
-            damaged: false,
+            damaged,
         });
     }
 
@@ -360,69 +363,6 @@ impl Checkpoint {
             self.storage.remove(&grave.name)
         };
         done.map_or_else(|error| error.is_not_found(), |()| true)
-    }
-}
-
-/// Appends records to a state or image file.
-struct RecordWriter {
-    file: Arc<dyn File>,
-    seed: Seed,
-    number: u32,
-    written: u64,
-    buffer: Vec<u8>,
-}
-
-impl RecordWriter {
-    fn create(file: Arc<dyn File>, kind: RecordFile, store: StoreId, number: u32) -> Self {
-        let mut buffer = Vec::new();
-        records::encode_file_header(kind, store, number, &mut buffer);
-        Self {
-            file,
-            seed: records::seed(store, number),
-            number,
-            written: 0,
-            buffer,
-        }
-    }
-
-    /// Goes on at the next page boundary, behind the zeros of the last append.
-    fn append(file: Arc<dyn File>, store: StoreId, at: ManifestRecords) -> Self {
-        Self {
-            file,
-            seed: records::seed(store, at.number),
-            number: at.number,
-            written: at.len_bytes.next_multiple_of(PAGE_BYTES as u64),
-            buffer: Vec::new(),
-        }
-    }
-
-    fn record(&mut self, kind: u8, parts: &[&[u8]]) -> Result<()> {
-        records::encode_record(&self.seed, kind, parts, &mut self.buffer)?;
-        if self.buffer.len() >= BUFFER_BYTES {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.file.write_at(self.written, &self.buffer)?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    /// Fills the last page with zeros, over what an append before a crash may have left, and syncs.
-    fn finish(mut self) -> Result<ManifestRecords> {
-        let len_bytes = self.written + self.buffer.len() as u64;
-        let padded = len_bytes.next_multiple_of(PAGE_BYTES as u64);
-        let fill = (padded - len_bytes) as usize;
-        self.buffer.extend(std::iter::repeat_n(0, fill));
-        self.flush()?;
-        self.file.sync()?;
-        Ok(ManifestRecords {
-            number: self.number,
-            len_bytes,
-        })
     }
 }
 

@@ -19,6 +19,7 @@ mod inventory;
 mod load;
 mod manifest;
 mod pins;
+mod record_writer;
 mod records;
 mod scan;
 mod store;

@@ -25,6 +25,7 @@ use super::inventory::{Folder, Manifests};
 use super::load::{Loader, Visitor};
 use super::manifest::{CommitInfo, Manifest};
 use super::pins::{Pin, Pins};
+use super::records::RecordFile;
 use super::table::{BlockUsage, FileInfo, Table};
 use crate::limits::BLOCK_FILES_OPEN;
 use crate::storage::Storage;
@@ -56,8 +57,8 @@ pub struct Opened {
     /// Files no manifest lists that were kept, because a manifest is damaged that may have listed them.
     /// Where the log does not reach back to `replay_from`, call [`BlockStore::adopt_unreferenced`].
     pub unreferenced: usize,
-    /// Whether the state has to be written anew before the next commit: the old file cannot be
-    /// continued.
+    /// Whether the state has to be written anew before the next commit: the old file is damaged, or no
+    /// manifest says how far it is valid.
     pub state_rewrite_needed: bool,
 }
 
@@ -102,6 +103,17 @@ impl BlockStore {
         let mut checkpoint = Checkpoint::new(Arc::clone(&storage), store, &manifests, &folder);
         if let Some(manifest) = manifest {
             loader.listed(manifest, &mut table, visitor)?;
+            let state = manifest
+                .state
+                .map(|state| RecordFile::State.name(state.number));
+            let of_state = |damage: &Damage| {
+                state
+                    .as_deref()
+                    .is_some_and(|name| damage.file_name() == Some(name))
+            };
+            if loader.damage.iter().any(of_state) {
+                checkpoint.require_state();
+            }
             let unreferenced = folder.unreferenced(manifest);
             if manifests.damage.is_empty() {
                 checkpoint.remove_leftovers(&unreferenced);

@@ -242,3 +242,20 @@ fn a_manifest_of_any_bytes_is_an_error() {
         }
     }
 }
+
+#[test]
+fn a_damaged_state_costs_its_record_and_has_to_be_rewritten() {
+    let (memory, whole) = filled();
+    let mut bytes = memory.get("blocks/state-1.cat").expect("works");
+    bytes[28 + 16] ^= 1;
+    memory.put("blocks/state-1.cat", bytes);
+    let (store, opened, heard) = open(&memory);
+    assert_eq!(heard.state, whole.state[1..]);
+    assert!(opened.state_rewrite_needed);
+    assert!(store.commit(info(9)).is_err());
+    store.rewrite_state(whole.state.clone()).expect("works");
+    store.commit(info(9)).expect("works");
+    assert!(memory.get("quarantine/state-1.cat").is_some());
+    let (_, opened, heard) = open(&memory);
+    assert_eq!((opened.damage, heard.state), (vec![], whole.state));
+}

@@ -3,6 +3,7 @@
 //! A file that is damaged is moved to the quarantine folder and made anew; one of a newer schema is left
 //! alone and refused.
 
+mod alive;
 mod apply;
 mod migrations;
 mod pool;
@@ -21,6 +22,7 @@ use super::{
     SeriesRecord,
 };
 use crate::types::{ColumnId, DatabaseId, FieldType, MeasurementId, Position, SeriesId};
+use alive::Alive;
 use pool::{Figures, Manager};
 
 pub use pool::PoolStats;
@@ -80,8 +82,9 @@ pub struct SqliteMeta {
     figures: Arc<Figures>,
     /// Held over a transaction that writes.
     writer: Mutex<()>,
-    /// Replaced as a whole when the file is rebuilt.
-    pool: RwLock<Pool<Manager>>,
+    /// Read-locked while a connection is in use; taken out when the file is rebuilt.
+    pool: RwLock<Option<Pool<Manager>>>,
+    alive: Arc<Alive>,
 }
 
 impl SqliteMeta {
@@ -97,12 +100,14 @@ impl SqliteMeta {
             Err(error) => return Err(error),
         };
         let figures = Arc::new(Figures::default());
-        let pool = RwLock::new(pool::build(&options, &figures)?);
+        let alive = Arc::default();
+        let pool = RwLock::new(Some(pool::build(&options, &figures, &alive)?));
         let this = Self {
             options,
             figures,
             writer: Mutex::new(()),
             pool,
+            alive,
         };
         opened.applied = this.applied()?;
         Ok((this, opened))
@@ -113,22 +118,27 @@ impl SqliteMeta {
     pub fn rebuild(&self) -> Result<PathBuf> {
         let _writer = self.writer.lock();
         let mut pool = self.pool.write();
+        drop(pool.take());
+        if !self.alive.wait_for_none(self.options.acquire_timeout) {
+            return Err(closed());
+        }
         let moved = set_aside(&self.options)?;
         prepare(&self.options)?;
-        *pool = pool::build(&self.options, &self.figures)?;
+        *pool = Some(pool::build(&self.options, &self.figures, &self.alive)?);
         Ok(moved)
     }
 
     /// The pool's figures.
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
-        let state = self.pool.read().state();
-        self.figures.stats(&state, self.options.pool_size_min)
+        let state = self.pool.read().as_ref().map(Pool::state);
+        self.figures
+            .stats(state.as_ref(), self.options.pool_size_min)
     }
 
     fn with<T>(&self, run: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
-        let pool = self.pool.read().clone();
-        let mut pooled = pool.get()?;
+        let pool = self.pool.read();
+        let mut pooled = pool.as_ref().ok_or_else(closed)?.get()?;
         run(&mut pooled.connection)
     }
 
@@ -144,6 +154,14 @@ impl SqliteMeta {
             let rows = statement.query_map(params, read)?;
             Ok(rows.collect::<rusqlite::Result<Vec<T>>>()?)
         })
+    }
+}
+
+impl Drop for SqliteMeta {
+    fn drop(&mut self) {
+        drop(self.pool.get_mut().take());
+        // Whoever opens the file next finds it closed, as a rule.
+        let _ = self.alive.wait_for_none(self.options.acquire_timeout);
     }
 }
 
@@ -225,6 +243,13 @@ impl MetaStore for SqliteMeta {
                 tags: row.get(2)?,
             })
         })
+    }
+}
+
+/// The file is being rebuilt, or a rebuild failed: another one has to succeed first.
+fn closed() -> MetaError {
+    MetaError::Pool {
+        reason: "the index is closed until it has been rebuilt".to_owned(),
     }
 }
 

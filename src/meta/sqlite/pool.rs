@@ -12,6 +12,7 @@ use r2d2::{ManageConnection, NopErrorHandler, Pool};
 use rusqlite::{Connection, OpenFlags};
 
 use super::SqliteOptions;
+use super::alive::{Alive, Guard};
 use crate::meta::Result;
 
 /// How long SQLite waits for a lock that another process holds.
@@ -26,13 +27,16 @@ const BUCKETS: usize = 32;
 /// Opens connections and tells whether they still work.
 #[derive(Debug)]
 pub(super) struct Manager {
-    pub(super) path: PathBuf,
+    path: PathBuf,
+    alive: Arc<Alive>,
 }
 
 /// A connection and the file it was opened on.
 pub(super) struct MetaConnection {
     pub(super) connection: Connection,
     file: Option<(u64, u64)>,
+    /// Dropped after the connection.
+    _alive: Guard,
 }
 
 impl ManageConnection for Manager {
@@ -40,10 +44,12 @@ impl ManageConnection for Manager {
     type Error = rusqlite::Error;
 
     fn connect(&self) -> rusqlite::Result<MetaConnection> {
+        let alive = self.alive.enter();
         let connection = connect(&self.path)?;
         Ok(MetaConnection {
             connection,
             file: identity(&self.path),
+            _alive: alive,
         })
     }
 
@@ -90,7 +96,11 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Makes a pool, with its least number of connections open.
-pub(super) fn build(options: &SqliteOptions, figures: &Arc<Figures>) -> Result<Pool<Manager>> {
+pub(super) fn build(
+    options: &SqliteOptions,
+    figures: &Arc<Figures>,
+    alive: &Arc<Alive>,
+) -> Result<Pool<Manager>> {
     Ok(Pool::builder()
         .max_size(options.pool_size_max.max(1))
         .min_idle(Some(
@@ -104,6 +114,7 @@ pub(super) fn build(options: &SqliteOptions, figures: &Arc<Figures>) -> Result<P
         .event_handler(Box::new(Counting(Arc::clone(figures))))
         .build(Manager {
             path: options.path.clone(),
+            alive: Arc::clone(alive),
         })?)
 }
 
@@ -138,7 +149,7 @@ pub struct PoolStats {
 }
 
 impl Figures {
-    pub(super) fn stats(&self, state: &r2d2::State, first: u32) -> PoolStats {
+    pub(super) fn stats(&self, state: Option<&r2d2::State>, first: u32) -> PoolStats {
         let waits: Vec<u64> = self
             .waits
             .iter()
@@ -147,8 +158,8 @@ impl Figures {
         let acquired: u64 = waits.iter().sum();
         let connects = self.connects.load(Ordering::Relaxed);
         PoolStats {
-            size: state.connections,
-            idle: state.idle_connections,
+            size: state.map_or(0, |state| state.connections),
+            idle: state.map_or(0, |state| state.idle_connections),
             acquired,
             acquire_p50_us: quantile(&waits, acquired.div_ceil(2)),
             acquire_p99_us: quantile(&waits, (acquired * 99).div_ceil(100)),

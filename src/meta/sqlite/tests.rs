@@ -160,6 +160,13 @@ fn a_missing_file_is_made_and_a_rebuild_starts_from_nothing() {
     let folder = folder();
     let (meta, _) = SqliteMeta::open(options(&folder)).expect("opens");
     meta.apply(&series(0..5), Position(55)).expect("applies");
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| (0..50).all(|_| meta.databases().is_ok()));
+        for _ in 0..5 {
+            meta.rebuild().expect("rebuilds beside a reader");
+        }
+        assert!(reader.join().expect("reads"));
+    });
     let moved = meta.rebuild().expect("rebuilds");
     assert!(moved.exists());
     assert_eq!(meta.applied().expect("reads"), None);
@@ -223,11 +230,12 @@ fn waiting_for_a_connection_has_an_end() {
     options.pool_size_max = 1;
     options.acquire_timeout = Duration::from_millis(20);
     let (meta, _) = SqliteMeta::open(options).expect("opens");
-    let held = meta.pool.read().clone();
-    let held = held.get().expect("is free");
+    let pool = meta.pool.read().clone().expect("is open");
+    let held = pool.get().expect("is free");
     assert!(matches!(meta.databases(), Err(MetaError::Pool { .. })));
     assert_eq!(meta.pool_stats().timeouts, 1);
     drop(held);
+    drop(pool);
     assert!(meta.databases().is_ok());
 }
 

@@ -1,0 +1,211 @@
+//! Every option of the server, with its unit, default and least value.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::option::{choice, section};
+use crate::limits::PAGE_BYTES;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+choice! {
+    /// Where the server's time comes from.
+    ClockKind: "\"system\" or \"follow-data\"" {
+        /// The machine's clock.
+        #[default]
+        System = "system",
+        /// The newest row's time: for tests.
+        FollowData = "follow-data",
+    }
+}
+
+choice! {
+    /// When the log reaches the device.
+    SyncPolicy: "\"group\", \"always\", \"interval\" or \"os\"" {
+        /// Within `group_interval_ms`, once for everybody who waits.
+        #[default]
+        Group = "group",
+        /// Before every acknowledgement.
+        Always = "always",
+        /// Every `interval_ms`, whether somebody waits or not.
+        Interval = "interval",
+        /// When the system sees fit, and where `durable` is asked for.
+        Os = "os",
+    }
+}
+
+choice! {
+    /// How the log is written.
+    Backend: "\"auto\", \"mmap\" or \"file\"" {
+        /// `mmap` where the file system keeps what it preallocates, else `file`.
+        #[default]
+        Auto = "auto",
+        /// Through a memory map.
+        Mmap = "mmap",
+        /// Through write calls.
+        File = "file",
+    }
+}
+
+section! {
+    /// Where the server is and what it listens on.
+    GeneralConfig = "" {
+        /// The folder of all data. Relative to the working directory.
+        data_dir: PathBuf = PathBuf::from("./edgetime-data");
+        /// Address of the data port: line protocol and binary protocol.
+        listen: SocketAddr = loopback(7480);
+        /// Address of the admin port.
+        admin: SocketAddr = loopback(7481);
+        /// Address of the HTTP port; "" for none.
+        http: Option<SocketAddr> = None;
+        /// Address that takes line protocol by UDP; "" for none.
+        udp: Option<SocketAddr> = None;
+        /// Whether the server writes its own and its host's figures into the database `_system`.
+        self_monitor: bool = true;
+        /// Seconds between these figures.
+        self_monitor_interval_s: u64 = 10, min 1;
+        /// Where time comes from: "system", or "follow-data" (the newest row's; for tests).
+        clock: ClockKind = ClockKind::System;
+    }
+}
+
+section! {
+    /// The append log.
+    LogConfig = "log" {
+        /// Bytes of one segment file. A multiple of 4096.
+        segment_size_bytes: u64 = 8 * MIB, min 64 * KIB;
+        /// Bytes of all segments together: what recovery reads at most. At least four segments.
+        log_size_bytes: u64 = 64 * MIB, min 256 * KIB;
+        /// When the log reaches the device: "group" (within group_interval_ms), "always" (before every
+        /// acknowledgement), "interval" (every interval_ms), "os" (when the system sees fit).
+        sync_policy: SyncPolicy = SyncPolicy::Group;
+        /// Milliseconds within which the policy "group" syncs.
+        group_interval_ms: u64 = 100, min 1;
+        /// Milliseconds between syncs of the policy "interval".
+        interval_ms: u64 = 1000, min 1;
+        /// How the log is written: "mmap", "file", or "auto" (by what the file system promises).
+        backend: Backend = Backend::Auto;
+    }
+}
+
+section! {
+    /// Memory, shards and times that are accepted.
+    EngineConfig = "engine" {
+        /// Parts of the engine with a lock each. More than the cores bring nothing.
+        shards: u32 = 4, min 1;
+        /// Bytes of memory, the log's size included.
+        memory_limit_bytes: u64 = 256 * MIB, min 16 * MIB;
+        /// Bytes of the cache of chunks read from block files.
+        chunk_cache_bytes: u64 = 32 * MIB;
+        /// Seconds a row may lie ahead of the server's time; later ones are rejected.
+        time_future_max_s: u64 = 86_400;
+        /// Earliest time of a row, seconds since 1970; earlier ones are rejected. 946684800 is the year 2000.
+        time_past_min_unix_s: i64 = 946_684_800;
+        /// Seconds after which a chunk is sealed although it is not full.
+        chunk_age_max_s: u64 = 3600, min 1;
+    }
+}
+
+section! {
+    /// How long raw rows are kept. Rollups have their own limits.
+    RetentionConfig = "retention" {
+        /// Seconds a raw row is kept; 0 for no limit.
+        raw_age_max_s: u64 = 0;
+        /// Rows a series keeps; 0 for no limit.
+        rows_per_series_max: u64 = 0;
+        /// Bytes of all block files; the oldest rows go first. 0 for no limit but the device's.
+        block_bytes_max: u64 = 0;
+        /// Bytes of the device that are left free: below, the oldest rows go.
+        free_bytes_min: u64 = 64 * MIB, min MIB;
+    }
+}
+
+section! {
+    /// Checkpoints: what lets the log be reused.
+    CheckpointConfig = "checkpoint" {
+        /// Seconds between checkpoints at most. One is also made when the log is half full.
+        interval_s: u64 = 300, min 1;
+        /// Bytes of the catalog's state on disk for one byte in use, from which it is written anew.
+        state_growth_max: u64 = 4, min 2;
+    }
+}
+
+section! {
+    /// Limits that protect the server from its clients.
+    LimitsConfig = "limits" {
+        /// Connections to the data port at a time.
+        connections_max: u32 = 1024, min 1;
+        /// Connections to the admin port at a time.
+        admin_connections_max: u32 = 16, min 1;
+        /// Databases of the store, `_system` included.
+        databases_max: u32 = 256, min 2;
+        /// Series of one database.
+        series_per_database_max: u32 = 1_000_000, min 1;
+        /// New series of one database in a second.
+        series_created_per_s_max: u32 = 100_000, min 1;
+        /// Rejected rows that are kept to be read back.
+        rejected_rows_max: u32 = 10_000;
+    }
+}
+
+section! {
+    /// Sockets and threads.
+    ServerConfig = "server" {
+        /// Threads that serve connections; 0 for one a core.
+        worker_threads: u32 = 0;
+        /// Seconds after which a silent connection to the data port is closed; 0 for never.
+        idle_timeout_s: u64 = 0;
+        /// Seconds after which a silent connection to the admin port is closed; 0 for never.
+        admin_idle_timeout_s: u64 = 3600;
+        /// Seconds within which the first bytes of a connection have to arrive; 0 for no limit.
+        greeting_timeout_s: u64 = 0;
+        /// Seconds a client may leave answers unread before it is closed.
+        send_timeout_s: u64 = 30, min 1;
+        /// Seconds to finish what was acknowledged when the server stops.
+        shutdown_timeout_s: u64 = 10, min 1;
+    }
+}
+
+section! {
+    /// Queries.
+    QueryConfig = "query" {
+        /// Rows of one result.
+        rows_max: u64 = 10_000_000, min 1;
+        /// Seconds one query may take.
+        time_max_s: u64 = 60, min 1;
+        /// Bytes of memory one query may take.
+        memory_max_bytes: u64 = 64 * MIB, min MIB;
+        /// Queries that run at a time; others wait.
+        concurrency_max: u32 = 4, min 1;
+        /// Bytes of the cache of finished buckets.
+        cache_bytes: u64 = 16 * MIB;
+        /// Milliseconds from which a query is kept in the slow log.
+        slow_ms: u64 = 500;
+    }
+}
+
+section! {
+    /// The index of metadata in SQLite.
+    MetaConfig = "meta" {
+        /// Connections that are always open.
+        pool_size_min: u32 = 1, min 1;
+        /// Connections at most.
+        pool_size_max: u32 = 4, min 1;
+        /// Milliseconds to wait for a connection.
+        acquire_timeout_ms: u64 = 5000, min 1;
+        /// Seconds a connection beyond the minimum may be unused.
+        idle_timeout_s: u64 = 60, min 1;
+        /// Seconds a connection may live.
+        lifetime_max_s: u64 = 3600, min 1;
+    }
+}
+
+/// Segments the log has at least: one that is written, one that is prepared, two that wait for a checkpoint.
+pub(super) const SEGMENTS_MIN: u64 = 4;
+/// The unit of a segment's size.
+pub(super) const SEGMENT_UNIT_BYTES: u64 = PAGE_BYTES as u64;
