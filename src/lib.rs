@@ -12,5 +12,6 @@ pub mod limits;
 pub mod log;
 pub mod meta;
 pub mod series;
+pub mod server;
 pub mod storage;
 pub mod types;

@@ -15,7 +15,7 @@ pub const NAME_BYTES: usize = 1024;
 /// Largest database name, bytes.
 pub const DATABASE_NAME_BYTES: usize = 64;
 /// Most tags of one row.
-pub const TAGS: usize = 64;
+pub const TAGS: usize = 256;
 /// Most fields of one row.
 pub const FIELDS: usize = 1024;
 /// Most columns (fields times types) of one measurement.

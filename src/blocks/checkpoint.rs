@@ -130,9 +130,10 @@ impl Checkpoint {
         self.committed.clone()
     }
 
-    pub(super) fn record_bytes(&self) -> (u64, u64) {
+    /// Bytes of the state and of the image file.
+    pub(super) fn record_bytes(&self) -> [u64; 2] {
         let len = |records: Option<ManifestRecords>| records.map_or(0, |records| records.len_bytes);
-        (len(self.state), len(self.image))
+        [len(self.state), len(self.image)]
     }
 
     pub(super) fn write_chunks<B: AsRef<[u8]>>(

@@ -10,6 +10,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use lru::LruCache;
@@ -67,6 +68,8 @@ pub struct BlockStore {
     storage: Arc<dyn Storage>,
     store: StoreId,
     writer: Mutex<Checkpoint>,
+    /// Bytes of the state and of the image file, so that nobody waits for a checkpoint to learn them.
+    record_bytes: [AtomicU64; 2],
     table: Mutex<Table>,
     open_files: Mutex<LruCache<FileId, Arc<BlockFile>>>,
     cache: ChunkCache,
@@ -134,8 +137,10 @@ impl BlockStore {
             unreferenced: checkpoint.unreferenced(),
             state_rewrite_needed: checkpoint.state_is_required(),
         };
+        let record_bytes = checkpoint.record_bytes().map(AtomicU64::new);
         let this = Self {
             storage,
+            record_bytes,
             store,
             writer: Mutex::new(checkpoint),
             table: Mutex::new(table),
@@ -195,7 +200,10 @@ impl BlockStore {
         &self,
         records: impl IntoIterator<Item = (u8, B)>,
     ) -> Result<()> {
-        self.writer.lock().append_state(records)
+        let mut writer = self.writer.lock();
+        let written = writer.append_state(records);
+        self.note_bytes(&writer);
+        written
     }
 
     /// Writes the whole state anew, to a file that replaces the old one at the next commit. For a state
@@ -204,7 +212,10 @@ impl BlockStore {
         &self,
         records: impl IntoIterator<Item = (u8, B)>,
     ) -> Result<()> {
-        self.writer.lock().rewrite_state(records)
+        let mut writer = self.writer.lock();
+        let written = writer.rewrite_state(records);
+        self.note_bytes(&writer);
+        written
     }
 
     /// Writes all images anew, to a file that replaces the old one at the next commit; without images there
@@ -213,7 +224,10 @@ impl BlockStore {
         &self,
         images: impl IntoIterator<Item = ImageRecord<'a>>,
     ) -> Result<()> {
-        self.writer.lock().write_images(images)
+        let mut writer = self.writer.lock();
+        let written = writer.write_images(images);
+        self.note_bytes(&writer);
+        written
     }
 
     /// Makes all that was written since the last commit the store: durable when it returns. Then removes
@@ -275,10 +289,10 @@ impl BlockStore {
     /// What is on disk.
     #[must_use]
     pub fn usage(&self) -> BlockUsage {
-        let (state_bytes, image_bytes) = self.writer.lock().record_bytes();
+        let [state, image] = &self.record_bytes;
         BlockUsage {
-            state_bytes,
-            image_bytes,
+            state_bytes: state.load(Ordering::Relaxed),
+            image_bytes: image.load(Ordering::Relaxed),
             ..self.table.lock().usage()
         }
     }
@@ -299,6 +313,12 @@ impl BlockStore {
     #[must_use]
     pub const fn cache(&self) -> &ChunkCache {
         &self.cache
+    }
+
+    fn note_bytes(&self, writer: &Checkpoint) {
+        for (noted, now) in self.record_bytes.iter().zip(writer.record_bytes()) {
+            noted.store(now, Ordering::Relaxed);
+        }
     }
 
     fn file(&self, id: FileId) -> Result<Arc<BlockFile>> {

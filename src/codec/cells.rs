@@ -63,7 +63,7 @@ impl CellColumn {
 
 /// Column-major cells of some rows: what blocks decode to and what a chunk is made from.
 ///
-/// Invariant: every column has as many rows as there are times.
+/// Invariants: every column has as many rows as there are times; no id is there twice.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cells {
     /// Nanoseconds since the epoch, ascending.

@@ -13,28 +13,41 @@ pub(crate) fn rescale(bits: &mut [u64], marks: &[u8]) -> Option<u8> {
     if scale > SCALE_MAX {
         return None;
     }
-    let fits = bits.iter().zip(marks).all(|(&value, &mark)| {
-        let limit = MANTISSA_MAX / INTEGER_POWERS[usize::from(scale - mark).min(16)];
-        (value as i64).unsigned_abs() <= limit as u64 && (scale - mark <= 15 || value == 0)
-    });
-    if !fits {
+    let mut fit = true;
+    for (&value, &mark) in bits.iter().zip(marks) {
+        fit &= (value as i64).unsigned_abs() <= LIMITS[usize::from(scale - mark)];
+    }
+    if !fit {
         return None;
     }
     for (value, &mark) in bits.iter_mut().zip(marks) {
-        *value = value.wrapping_mul(INTEGER_POWERS[usize::from(scale - mark).min(16)] as u64);
+        *value = value.wrapping_mul(FACTORS[usize::from(scale - mark)]);
     }
     Some(scale)
 }
 
-/// Powers of ten up to the first one beyond [`MANTISSA_MAX`].
-const INTEGER_POWERS: [i64; 17] = {
-    let mut powers = [1; 17];
-    let mut index = 1;
-    while index < 17 {
-        powers[index] = powers[index - 1] * 10;
+/// Powers of ten by exponent: 0 where they are beyond [`MANTISSA_MAX`], and zero is all that can be scaled.
+const FACTORS: [u64; SCALE_MAX as usize + 1] = {
+    let mut factors = [0; SCALE_MAX as usize + 1];
+    let mut factor = 1;
+    let mut index = 0;
+    while factor <= MANTISSA_MAX as u64 {
+        factors[index] = factor;
+        factor *= 10;
         index += 1;
     }
-    powers
+    factors
+};
+
+/// Largest magnitudes that can be multiplied with each of [`FACTORS`].
+const LIMITS: [u64; FACTORS.len()] = {
+    let mut limits = [0; FACTORS.len()];
+    let mut index = 0;
+    while index < limits.len() && FACTORS[index] > 0 {
+        limits[index] = MANTISSA_MAX as u64 / FACTORS[index];
+        index += 1;
+    }
+    limits
 };
 
 /// A column of floats, seen as decimals where it is one.

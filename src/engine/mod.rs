@@ -114,6 +114,11 @@ impl Engine {
         Ok(self.log.sync()?)
     }
 
+    /// Says in the log that it ends in order: damage to it is told from a torn tail then.
+    pub fn seal_log(&self) -> Result<Position, EngineError> {
+        Ok(self.log.seal()?)
+    }
+
     /// Everything before this position survives a loss of power.
     pub fn durable(&self) -> Position {
         self.log.durable()
@@ -127,6 +132,16 @@ impl Engine {
     /// Makes room ahead of the log's writer. Called by the thread that syncs.
     pub fn prepare_log(&self) -> Result<(), EngineError> {
         Ok(self.log.prepare()?)
+    }
+
+    /// The log's figures.
+    pub fn log_usage(&self) -> crate::log::LogUsage {
+        self.log.usage()
+    }
+
+    /// Whether the store takes no writes any more.
+    pub fn is_read_only(&self) -> bool {
+        self.log.usage().read_only.is_some()
     }
 
     /// What was found when the store was opened.

@@ -42,8 +42,8 @@ pub struct SeriesView {
 
 /// The rows of a series in a range, batch by batch.
 #[derive(Debug)]
-pub struct SeriesReader<'a> {
-    engine: &'a Engine,
+pub struct SeriesReader {
+    engine: Arc<Engine>,
     snapshot: Snapshot<ChunkEntry>,
     columns: Vec<LayoutColumn>,
     lanes: Vec<LayoutColumn>,
@@ -51,7 +51,7 @@ pub struct SeriesReader<'a> {
     _pin: Pin,
 }
 
-impl SeriesReader<'_> {
+impl SeriesReader {
     /// The next rows: ascending unique times, and one column for each that was asked for.
     pub fn next_batch(&mut self) -> Result<Option<Decoded>, EngineError> {
         let Self {
@@ -142,11 +142,11 @@ impl Engine {
 
     /// The rows of a series in a range, of the columns named.
     pub fn read_series(
-        &self,
+        self: &Arc<Self>,
         series: SeriesId,
         range: TimeRange,
         columns: &[ColumnId],
-    ) -> SeriesReader<'_> {
+    ) -> SeriesReader {
         let (columns, lanes) = self.lanes_of(series, columns);
         let horizon = self.time_bounds().horizon;
         let range = range.intersect(TimeRange {
@@ -160,7 +160,7 @@ impl Engine {
             .map_or_else(Snapshot::empty, |found| found.snapshot(range));
         drop(shard);
         SeriesReader {
-            engine: self,
+            engine: Arc::clone(self),
             snapshot,
             columns,
             lanes,

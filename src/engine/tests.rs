@@ -43,17 +43,11 @@ fn options() -> EngineOptions {
     }
 }
 
-fn open(folder: &Path, options: EngineOptions) -> Engine {
+fn open(folder: &Path, options: EngineOptions) -> Arc<Engine> {
     let storage = Arc::new(FileStorage::open(folder).expect("a folder"));
     let clock = Arc::new(ManualClock::at(NOW));
-    Engine::open(
-        storage,
-        Arc::new(MemoryMeta::default()),
-        clock,
-        StoreId(7),
-        options,
-    )
-    .expect("opens")
+    let meta = Arc::new(MemoryMeta::default());
+    Arc::new(Engine::open(storage, meta, clock, StoreId(7), options).expect("opens"))
 }
 
 fn write_row(engine: &Engine, host: &str, time: Option<i64>, value: i64, text: &str) -> u64 {
@@ -84,7 +78,7 @@ fn try_write(
 
 type Rows = BTreeMap<i64, (i64, String)>;
 
-fn read_all(engine: &Engine, host: &str) -> Rows {
+fn read_all(engine: &Arc<Engine>, host: &str) -> Rows {
     let access = Access::full();
     let Some(view) = engine
         .measurement(&access, "default", "cpu")
@@ -256,14 +250,9 @@ fn old_rows_expire_and_their_space_returns() {
     options.raw_age_max_ns = 100 * SECOND;
     let storage = Arc::new(FileStorage::open(folder.path()).expect("a folder"));
     let clock = Arc::new(ManualClock::at(NOW));
-    let engine = Engine::open(
-        storage,
-        Arc::new(MemoryMeta::default()),
-        Arc::clone(&clock) as _,
-        StoreId(7),
-        options,
-    )
-    .expect("opens");
+    let meta = Arc::new(MemoryMeta::default());
+    let time = Arc::clone(&clock) as _;
+    let engine = Arc::new(Engine::open(storage, meta, time, StoreId(7), options).expect("opens"));
     for i in 0..100 {
         write_row(&engine, "a", Some(NOW - 99 * SECOND + i * SECOND), i, "x");
     }

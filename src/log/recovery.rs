@@ -303,6 +303,8 @@ fn continue_behind(
         .iter()
         .map(|sealed| sealed.header.slot)
         .collect();
+    let named = held.iter().map(|number| number + 1).max().unwrap_or(0);
+    state.slot_next = named.max(options.segment_count_max);
     for &number in &chain.slots {
         if held.contains(&number) {
             continue;

@@ -13,7 +13,7 @@ use crate::types::{Epoch, Position};
 use super::LogError;
 use super::frame::FrameSeal;
 use super::segment::SegmentHeader;
-use super::state::{Ready, Run, Sealed, State};
+use super::state::{Ready, Run, Sealed, Slot, State};
 use super::writer::Log;
 
 impl Log {
@@ -25,9 +25,24 @@ impl Log {
             if state.failures >= self.options.sync_failures_max {
                 return Err(self.turn_read_only(&mut state, cause.to_string()));
             }
-            failed.len() + state.runs.len()
+            let runs = failed.iter().chain(&state.runs);
+            let mut epochs: Vec<Epoch> = runs.map(|run| run.header.epoch).collect();
+            epochs.dedup();
+            // A full log may exceed its slots for this; they go when they are recycled.
+            let mut missing = epochs
+                .len()
+                .saturating_sub(state.ready.len() + state.free.len());
+            while missing > 0 && state.slot_next < SLOTS {
+                let number = state.slot_next;
+                state.slot_next += 1;
+                state.free.push(Slot {
+                    number,
+                    exists: false,
+                });
+                missing -= 1;
+            }
+            epochs.len()
         };
-        // At most this many segments are concerned: runs of one segment are counted twice.
         let prepared = self.prepare_ready(segments);
         let mut state = self.state.lock();
         let later = std::mem::take(&mut state.runs);
@@ -146,3 +161,6 @@ fn by_segment(runs: impl Iterator<Item = Run>) -> Vec<Run> {
     }
     joined
 }
+
+/// Slots that have a name.
+const SLOTS: u32 = 10_000;

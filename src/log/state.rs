@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) ready: VecDeque<Ready>,
     /// Slots without content, with or without a file.
     pub(super) free: Vec<Slot>,
+    /// The first number that no slot has.
+    pub(super) slot_next: u32,
     /// Slots whose device failed a sync.
     pub(super) retired: u32,
     /// What is not durable yet, in order of positions.

@@ -96,9 +96,14 @@ impl Chain {
         let mut proven = Position(0);
         let mut last_unit = Position(0);
         for (index, extent) in self.extents.iter().enumerate() {
-            if extent.predecessor_lost {
+            if extent.predecessor_lost || extent.inferred {
+                let before = if extent.predecessor_lost {
+                    replay_from
+                } else {
+                    extent.header.base
+                };
                 let hole = Hole {
-                    from: survey.ends.last().copied().unwrap_or(replay_from),
+                    from: survey.ends.last().copied().unwrap_or(before),
                     to: Some(extent.header.first()),
                     claimed: true,
                 };

@@ -4,10 +4,13 @@
 //! here, where a map would raise SIGBUS.
 
 use std::fs;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+
+use rustix::fs::Advice;
 
 use super::directory::{Directory, failed};
 use super::{File, Result, Segment, Storage, check_bounds};
@@ -113,7 +116,9 @@ impl Segment for FileSegment {
         self.file.sync_data().map_err(failed("sync", &self.name))
     }
 
-    fn prefetch(&self, _range: Range<u64>) {
-        // Whole pages are written without being read.
+    fn prefetch(&self, range: Range<u64>) {
+        // A frame rarely ends on a page: what is not cached is read within the write.
+        let length = NonZeroU64::new(range.end.saturating_sub(range.start));
+        let _ = rustix::fs::fadvise(&self.file, range.start, length, Advice::WillNeed);
     }
 }

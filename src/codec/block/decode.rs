@@ -33,8 +33,10 @@ fn decode_rows(bytes: &[u8], into: &mut Cells) -> Result<usize, CodecError> {
     let mut reader = Reader::within(bytes, reader.offset(), preamble.header.len)?;
     let before = into.rows();
     read_times(&mut reader, &preamble, &mut into.times)?;
+    let mut values = [0; ROWS_MAX];
     for index in 0..preamble.columns {
-        read_column(&mut reader, preamble.header.rows, before, index, into)?;
+        let rows = preamble.header.rows;
+        read_column(&mut reader, rows, before, index, &mut values, into)?;
     }
     if !reader.rest().is_empty() {
         return Err(reader.invalid("end of a block"));
@@ -84,6 +86,7 @@ fn read_column(
     rows: usize,
     before: usize,
     guess: usize,
+    values: &mut [u64; ROWS_MAX],
     into: &mut Cells,
 ) -> Result<(), CodecError> {
     let id = ColumnId(reader.bounded("column id", usize::from(u16::MAX))? as u16);
@@ -109,7 +112,6 @@ fn read_column(
             what: "column that is there twice",
             offset: at,
         })?;
-    let mut values = [0; ROWS_MAX];
     let values = &mut values[..count];
     let mut mark = 0;
     match (tag >> TAG_LAYOUT_SHIFT, field_type) {

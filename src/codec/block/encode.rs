@@ -6,7 +6,7 @@ use super::{
     LAYOUT_BITS, LAYOUT_DICTIONARY, LAYOUT_PACKED, LAYOUT_PLAIN, LAYOUT_XOR, ROWS_MAX,
     TAG_LAYOUT_SHIFT, TAG_NULLS, UNITS, WIDTH_DELTA,
 };
-use crate::codec::bits::{pack, width_of};
+use crate::codec::bits::{pack, pack_slice, width_of};
 use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::cells::{RowsView, heap_bytes};
 use crate::codec::decimal::rescale;
@@ -31,6 +31,7 @@ pub fn encode(rows: &RowsView<'_>, out: &mut Vec<u8>) {
         bits: [0; ROWS_MAX],
         marks: [0; ROWS_MAX],
         count: 0,
+        rests: [0; ROWS_MAX],
     };
     let mut absent = 0;
     for (index, &(id, field_type)) in rows.columns.iter().enumerate() {
@@ -116,6 +117,8 @@ struct Gathered {
     bits: [u64; ROWS_MAX],
     marks: [u8; ROWS_MAX],
     count: usize,
+    /// Room for what is packed.
+    rests: [u64; ROWS_MAX],
 }
 
 impl Gathered {
@@ -124,17 +127,19 @@ impl Gathered {
     fn gather(&mut self, rows: &RowsView<'_>, index: usize) -> u64 {
         let count = rows.times.len();
         let stride = rows.stride;
-        let bits = rows.bits[index..].iter().step_by(stride);
-        for (into, value) in self.bits[..count].iter_mut().zip(bits) {
-            *into = *value;
-        }
-        let marks = rows.marks[index..].iter().step_by(stride);
-        for (into, mark) in self.marks[..count].iter_mut().zip(marks) {
-            *into = *mark;
+        let (bits, marks) = (&rows.bits[index..], &rows.marks[index..]);
+        let (into_bits, into_marks) = (&mut self.bits[..count], &mut self.marks[..count]);
+        let mut at = 0;
+        let mut nulls = false;
+        for (into, into_mark) in into_bits.iter_mut().zip(into_marks) {
+            *into = bits[at];
+            *into_mark = marks[at];
+            nulls |= marks[at] == MARK_NULL;
+            at += stride;
         }
         let mut present = u64::MAX >> (64 - count);
-        if !self.marks[..count].contains(&MARK_NULL) {
-            self.count = count;
+        self.count = count;
+        if !nulls {
             return present;
         }
         let mut kept = 0;
@@ -175,7 +180,7 @@ fn put_column(
     let layout = match field_type {
         FieldType::Float => put_floats(column, out),
         FieldType::Integer | FieldType::Unsigned => {
-            put_integers(&column.bits[..count], out);
+            put_integers(&column.bits[..count], &mut column.rests, out);
             LAYOUT_PACKED
         }
         FieldType::Boolean => {
@@ -193,12 +198,12 @@ fn put_floats(column: &mut Gathered, out: &mut Vec<u8>) -> u8 {
     let scale = marks[0];
     if scale <= SCALE_MAX && marks.iter().all(|&mark| mark == scale) {
         out.push(scale);
-        put_integers(bits, out);
+        put_integers(bits, &mut column.rests, out);
         return LAYOUT_PACKED;
     }
     if let Some(scale) = rescale(bits, marks) {
         out.push(scale);
-        put_integers(bits, out);
+        put_integers(bits, &mut column.rests, out);
         return LAYOUT_PACKED;
     }
     for (value, &mark) in bits.iter_mut().zip(marks) {
@@ -209,14 +214,15 @@ fn put_floats(column: &mut Gathered, out: &mut Vec<u8>) -> u8 {
 }
 
 /// Numbers as offsets from the least, or as differences offset from the least difference.
-fn put_integers(values: &[u64], out: &mut Vec<u8>) {
+fn put_integers(values: &[u64], rests: &mut [u64; ROWS_MAX], out: &mut Vec<u8>) {
     let first = values[0] as i64;
     let (mut least, mut most) = (first, first);
     let (mut least_delta, mut most_delta) = (i64::MAX, i64::MIN);
     let mut previous = first;
-    for &value in &values[1..] {
+    for (rest, &value) in rests.iter_mut().zip(&values[1..]) {
         let value = value as i64;
         let delta = value.wrapping_sub(previous);
+        *rest = delta as u64;
         previous = value;
         least = least.min(value);
         most = most.max(value);
@@ -234,19 +240,19 @@ fn put_integers(values: &[u64], out: &mut Vec<u8>) {
     if count * width <= (count - 1) * width_delta + 8 {
         out.push(width as u8);
         put_zigzag(out, least);
-        let rests = values.iter().map(|value| value.wrapping_sub(least as u64));
-        return pack(rests, width, out);
+        for (rest, value) in rests.iter_mut().zip(values) {
+            *rest = value.wrapping_sub(least as u64);
+        }
+        return pack_slice(&rests[..values.len()], width, out);
     }
     out.push(width_delta as u8 | WIDTH_DELTA);
     put_zigzag(out, first);
     put_zigzag(out, least_delta);
-    let mut previous = values[0];
-    let rests = values[1..].iter().map(|&value| {
-        let delta = value.wrapping_sub(previous);
-        previous = value;
-        delta.wrapping_sub(least_delta as u64)
-    });
-    pack(rests, width_delta, out);
+    let rests = &mut rests[..values.len() - 1];
+    for rest in &mut *rests {
+        *rest = rest.wrapping_sub(least_delta as u64);
+    }
+    pack_slice(rests, width_delta, out);
 }
 
 /// The first value, then the bits in which any value differs from the one before it.

@@ -29,6 +29,10 @@ pub(super) fn put(
     let start = out.len();
     let floats = Floats::new(bits, marks, habit.scale);
     let found = match &floats {
+        // Long decimals are averages as a rule, and not worth much time.
+        Floats::Decimal(decimals) if !decimals.is_plain() => {
+            put_decimals(decimals, bits, marks, habit, Effort::Cheap, out)
+        }
         Floats::Decimal(decimals) => put_decimals(decimals, bits, marks, habit, effort, out),
         Floats::Doubles(doubles) => {
             let known = Known::Doubles(Doubles::of(doubles));

@@ -30,6 +30,9 @@ pub const VERSION: u8 = 1;
 /// [`CHUNK_ROWS`] rows have to be made with this in mind.
 pub const EXPANDED_BYTES: usize = CHUNK_ROWS * VALUE_BYTES;
 
+/// Most cells (rows times columns) of a chunk, so that a small one cannot claim to be a huge one.
+pub const CELLS_MAX: usize = CHUNK_ROWS * COLUMNS;
+
 /// What a chunk says about one of its columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColumnSummary {
@@ -104,7 +107,10 @@ impl<B: AsRef<[u8]>> Chunk<B> {
         let (Some(first_time), Some(last_time)) = (first_time, last_time) else {
             return Err(reader.invalid("times of a chunk"));
         };
-        if rows == 0 || end + times_len > whole.len() || whole.len() > u32::MAX as usize {
+        if rows == 0 || rows * columns > CELLS_MAX {
+            return Err(reader.invalid("number of cells"));
+        }
+        if end + times_len > whole.len() || whole.len() > u32::MAX as usize {
             return Err(reader.invalid("size of a chunk"));
         }
         let chunk = Self {

@@ -4,7 +4,7 @@ use edgetime_protocol::cell::MARK_NULL;
 
 use super::directory::{Codec, Entry, Known};
 use super::floats::{self, FloatHabit};
-use super::{CHECKED_FROM, UNITS, VERSION, checksum};
+use super::{CELLS_MAX, CHECKED_FROM, UNITS, VERSION, checksum};
 use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::cells::{CellColumn, Cells};
 use crate::codec::integers::{self, Effort, Habit};
@@ -46,7 +46,8 @@ impl Hints {
 /// # Panics
 ///
 /// Where there is no row, more than [`ROWS_CLAIMED`] rows or [`COLUMNS`] columns, or a column without as
-/// many cells as there are rows. Times have to ascend strictly, or nobody will read the chunk.
+/// many cells as there are rows, or more than [`CELLS_MAX`] cells. Times have to ascend strictly and ids to
+/// differ, or nobody will read the chunk.
 pub fn encode(
     cells: &Cells,
     positions: (Position, Position),
@@ -56,6 +57,8 @@ pub fn encode(
     let rows = cells.rows();
     assert!((1..=ROWS_CLAIMED).contains(&rows), "rows of a chunk");
     assert!(cells.columns.len() <= COLUMNS, "columns of a chunk");
+    assert!(rows * cells.columns.len() <= CELLS_MAX, "cells of a chunk");
+    debug_assert!(cells.times.is_sorted_by(|a, b| a < b), "times ascend");
     let mut times = Vec::new();
     timestamps::encode(&cells.times, &mut hints.times, effort, &mut times);
     let mut columns: Vec<&CellColumn> = cells.columns.iter().collect();

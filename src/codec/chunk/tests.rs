@@ -4,8 +4,9 @@ use edgetime_protocol::cell::{self, MARK_NULL};
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::cells::CellColumn;
 use crate::codec::integers::Effort;
-use crate::codec::test_rows::{self, Rows};
+use crate::codec::test_rows::{self, Rows, hex};
 use crate::codec::vector::Values;
 
 const EFFORTS: [Effort; 2] = [Effort::Cheap, Effort::Full];
@@ -145,3 +146,94 @@ fn read_all(bytes: &[u8]) {
         assert!(cells.columns.iter().all(|column| column.bits.is_empty()));
     }
 }
+
+/// A chunk of one column, made from one number a row.
+fn column_chunk(
+    field_type: FieldType,
+    rows: usize,
+    effort: Effort,
+    cell: impl Fn(u64) -> (u64, u8),
+) -> Vec<u8> {
+    let mut cells = Cells::new();
+    let mut column = CellColumn::nulls(ColumnId(5), field_type, 0);
+    column.heap = b"onoff".to_vec();
+    for row in 0..rows as u64 {
+        let (bits, mark) = cell(row);
+        column.push(bits, mark);
+        cells
+            .times
+            .push(1_700_000_000_000_000_000 + row as i64 * 10_000_000_000);
+    }
+    cells.columns.push(column);
+    encode(
+        &cells,
+        (Position(1_000), Position(2_000)),
+        &mut Hints::default(),
+        effort,
+    )
+}
+
+#[test]
+fn chunks_keep_their_bytes() {
+    let raw = |value: f64| (value.to_bits(), cell::MARK_RAW);
+    let wave = |row: u64| row * row % 7;
+    let made = [
+        column_chunk(FieldType::Float, 9, Effort::Cheap, |row| {
+            (210 + wave(row), 1)
+        }),
+        column_chunk(FieldType::Float, 40, Effort::Full, |row| {
+            (210 + wave(row), 1)
+        }),
+        column_chunk(FieldType::Float, 9, Effort::Cheap, |row| {
+            raw(2f64.powi(row as i32).sqrt())
+        }),
+        column_chunk(FieldType::Float, 9, Effort::Full, |row| {
+            raw((50 + wave(row)) as f64 / 3.0)
+        }),
+        column_chunk(FieldType::Integer, 9, Effort::Cheap, |row| {
+            if row == 4 {
+                (0, MARK_NULL)
+            } else {
+                (row.wrapping_mul(u64::MAX / 3), 0)
+            }
+        }),
+        column_chunk(FieldType::Boolean, 9, Effort::Cheap, |row| {
+            (u64::from(row > 6), 0)
+        }),
+        column_chunk(FieldType::String, 9, Effort::Cheap, |row| {
+            (
+                if row < 4 {
+                    cell::heap(0, 2)
+                } else {
+                    cell::heap(2, 3)
+                },
+                0,
+            )
+        }),
+    ];
+    for (chunk, golden) in made.iter().zip(GOLDEN) {
+        assert_eq!(hex(chunk), golden);
+        Chunk::open(chunk).expect("golden");
+    }
+}
+
+#[test]
+fn the_header_of_one_decimal_column_is_small() {
+    let bytes = column_chunk(FieldType::Float, 1024, Effort::Cheap, |row| {
+        (2_100 + row * row % 97, 2)
+    });
+    let chunk = Chunk::open(&bytes).expect("just encoded");
+    let summary = chunk.column(ColumnId(5)).expect("is there");
+    let body = summary.encoded_bytes;
+    assert!(bytes.len() - body < 30 && chunk.spacing() == Some(10_000_000_000));
+}
+
+const GOLDEN: [&str; 7] = [
+    "0190a9b9ff0901e807d00f0380c49fd50c50000a05110601a4030200041e000003a1c420",
+    "01ec86f2382801e807d00f0380c49fd50c8603000b05111301a4030400049e0102020903c78ffff8f11f3ffee3c77ffcf88f03",
+    "01dcb3d68d0901e807d00f0380c49fd50c50002b057148000000000000f03f000000000000304008a40b404a1b4a40000000000000f03f0000000000003040000000000000f03fcd3b7f669ea0f63f0000000000000040cd3b7f669ea006400000000000001040cd3b7f669ea016400000000000002040cd3b7f669ea026400000000000003040",
+    "016f9b11190901e807d00f0380c49fd50c50002b05810dabaaaaaaaaaa304000000000000032400000000000606340abaaaaaaaaaa30400000000000003140066402020903c78f1f00000000",
+    "010e35924a0901e807d00f0380c49fd50c50002b053a084e00afd5aad5aad5aad5aa01d8aad5aad5aad5aa55d5aad5aad5aad5aa55bfd5aad5aad5aad5aa0100ef01100702aad5aad5aad5aad5aa01a9d5aad5aad5aad5aa014055555555555555555555555555555555aaaaaaaaaaaaaaaa000000000000000055555555555555555555555555555555000000",
+    "01ba691c170901e807d00f0380c49fd50c50000405440309010601",
+    "01a228f3100901e807d00f0380c49fd50c50000305550e02020102006f6e6f6666000001f8",
+];

@@ -6,6 +6,7 @@
 //! logarithm of its frequency in bits, fractions included.
 
 use super::packed::{integrate, residuals};
+use super::stream::{BitReader, BitWriter};
 use crate::codec::bits::{mask, width_of};
 use crate::codec::bytes::{Reader, put_varint, put_zigzag, unzigzag, zigzag};
 use crate::codec::error::CodecError;
@@ -15,9 +16,12 @@ const EXACT: u64 = 16;
 /// Binary logarithm of the number of symbols a power of two is divided into, above that.
 const PARTS: u32 = 2;
 const SYMBOLS: usize = 256;
+/// Numbers in flight: each has a state of its own, so that reading one does not wait for the one before.
+const STATES: usize = 4;
 /// Bounds of the table's binary logarithm.
 const LOG_MIN: u32 = 5;
 const LOG_MAX: u32 = 11;
+const _: () = assert!(STATES * LOG_MAX as usize <= 57);
 
 /// Symbol, number of bits as they are, and these bits.
 #[inline]
@@ -43,81 +47,140 @@ const fn join(symbol: usize) -> (u64, u32) {
     ((1 << PARTS | part) << rest, rest)
 }
 
-/// Appends the differences of an order, or nothing where the symbols are too many to be worth it.
-pub(super) fn put(offsets: &[u64], order: u8, out: &mut Vec<u8>) -> bool {
-    let mut rests = Vec::with_capacity(offsets.len());
-    residuals(offsets, order, |residual| rests.push(residual));
-    if rests.is_empty() {
-        return false;
-    }
-    let mut sorted = rests.clone();
-    let middle = sorted.len() / 2;
-    let center = *sorted.select_nth_unstable_by_key(middle, |&r| r as i64).1;
-    let mut counts = [0u32; SYMBOLS];
-    let parts: Vec<(usize, u32, u64)> = rests
-        .iter()
-        .map(|rest| split(zigzag(rest.wrapping_sub(center) as i64)))
-        .collect();
-    for part in &parts {
-        counts[part.0] += 1;
-    }
-    let symbols = counts.iter().filter(|&&count| count > 0).count();
-    let log = (width_of(symbols as u64) + 3).clamp(LOG_MIN, LOG_MAX - 1);
-    let log = if rests.len() < 300 { log.min(8) } else { log };
-    if symbols > 1 << (log - 1) {
-        return false;
-    }
-    let shares = normalise(&counts, rests.len(), log);
-    if order == 2 {
-        put_zigzag(out, offsets[0] as i64);
-    }
-    put_zigzag(out, center as i64);
-    let mut writer = BitWriter::default();
-    let last = counts.iter().rposition(|&count| count > 0).unwrap_or(0);
-    for &share in &shares[..=last] {
-        let width = width_of(u64::from(share) + 1);
-        writer.put(0, width - 1);
-        writer.put(1, 1);
-        writer.put((u64::from(share) + 1) & mask(width - 1), width - 1);
-    }
-    let slots = spread(&shares, log);
-    let mut starts = [0u32; SYMBOLS];
-    let mut sum = 0;
-    for (start, share) in starts.iter_mut().zip(&shares) {
-        *start = sum;
-        sum += share;
-    }
-    // For each symbol, its slots in ascending order.
-    let mut filled = starts;
-    let mut places = vec![0u32; 1 << log];
-    for (slot, &symbol) in slots.iter().enumerate() {
-        places[filled[usize::from(symbol)] as usize] = slot as u32;
-        filled[usize::from(symbol)] += 1;
-    }
-    // Backwards, so that the reader goes forwards.
-    let mut state = 1u32 << log;
-    let mut chunks = Vec::with_capacity(parts.len());
-    for &(symbol, _, _) in parts.iter().rev() {
-        let share = shares[symbol];
-        let mut bits = log - share.ilog2();
-        if state >> bits < share {
-            bits -= 1;
+/// Residuals of one order as symbols, and about how many bytes they would take.
+pub(super) struct Model {
+    pub(super) order: u8,
+    center: u64,
+    /// Symbol, number of bits as they are, and these bits.
+    parts: Vec<(usize, u32, u64)>,
+    counts: [u32; SYMBOLS],
+    log: u32,
+    pub(super) bytes: usize,
+}
+
+impl Model {
+    /// `None` where the symbols are too many to be worth it.
+    pub(super) fn new(offsets: &[u64], order: u8) -> Option<Self> {
+        let mut rests = Vec::with_capacity(offsets.len());
+        residuals(offsets, order, |residual| rests.push(residual));
+        if rests.is_empty() {
+            return None;
         }
-        chunks.push((u64::from(state) & mask(bits), bits));
-        let place = starts[symbol] + (state >> bits) - share;
-        state = (1 << log) + places[place as usize];
+        let mut sample: Vec<u64> = rests
+            .iter()
+            .step_by(rests.len().div_ceil(128))
+            .copied()
+            .collect();
+        let middle = sample.len() / 2;
+        let center = *sample.select_nth_unstable_by_key(middle, |&r| r as i64).1;
+        let mut counts = [0u32; SYMBOLS];
+        let mut verbatim = 0;
+        let parts: Vec<(usize, u32, u64)> = rests
+            .iter()
+            .map(|rest| {
+                let part = split(zigzag(rest.wrapping_sub(center) as i64));
+                counts[part.0] += 1;
+                verbatim += part.1;
+                part
+            })
+            .collect();
+        let symbols = counts.iter().filter(|&&count| count > 0).count();
+        let log = (width_of(symbols as u64) + 3).clamp(LOG_MIN, LOG_MAX - 1);
+        let log = if rests.len() < 300 { log.min(8) } else { log };
+        if symbols > 1 << (log - 1) {
+            return None;
+        }
+        let total = (rests.len() as f64).log2();
+        let information: f64 = counts
+            .iter()
+            .filter(|&&count| count > 0)
+            .map(|&count| f64::from(count) * (total - f64::from(count).log2()))
+            .sum();
+        let bits = information as usize + verbatim as usize + symbols * 8 + 96;
+        Some(Self {
+            order,
+            center,
+            parts,
+            counts,
+            log,
+            bytes: bits / 8,
+        })
     }
-    writer.put(u64::from(state) & mask(log), log);
-    for (&(bits, width), part) in chunks.iter().rev().zip(&parts) {
-        writer.put(part.2, part.1);
-        writer.put(bits, width);
+
+    pub(super) fn put(&self, offsets: &[u64], out: &mut Vec<u8>) {
+        let log = self.log;
+        let shares = normalise(&self.counts, self.parts.len(), log);
+        if self.order == 2 {
+            put_zigzag(out, offsets[0] as i64);
+        }
+        put_zigzag(out, self.center as i64);
+        let mut codes = BitWriter::default();
+        let last = shares.iter().rposition(|&share| share > 0).unwrap_or(0);
+        for &share in &shares[..=last] {
+            let width = (share + 1).ilog2();
+            codes.put(1 << width, width + 1);
+            codes.put(u64::from(share + 1) & mask(width), width);
+        }
+        let places = Places::new(&shares, log);
+        // Backwards, so that the reader goes forwards.
+        let mut states = [1u32 << log; STATES];
+        let mut steps = vec![(0, 0); self.parts.len()];
+        for (index, &(symbol, _, _)) in self.parts.iter().enumerate().rev() {
+            let state = &mut states[index % STATES];
+            let share = shares[symbol];
+            let mut bits = log - share.ilog2();
+            if *state >> bits < share {
+                bits -= 1;
+            }
+            steps[index] = (u64::from(*state) & mask(bits), bits);
+            *state = (1 << log) + places.slot(symbol, (*state >> bits) - share);
+        }
+        for state in states {
+            codes.put(u64::from(state) & mask(log), log);
+        }
+        for (bits, width) in steps {
+            codes.put(bits, width);
+        }
+        let mut verbatim = BitWriter::default();
+        for part in &self.parts {
+            verbatim.put(part.2, part.1);
+        }
+        out.push(log as u8);
+        put_varint(out, last as u64);
+        for bytes in [codes.finish(), verbatim.finish()] {
+            put_varint(out, bytes.len() as u64);
+            out.extend_from_slice(&bytes);
+        }
     }
-    let bytes = writer.finish();
-    out.push(log as u8);
-    put_varint(out, last as u64);
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(&bytes);
-    true
+}
+
+/// Where in the table the slots of a symbol are, in ascending order.
+struct Places {
+    starts: [u32; SYMBOLS],
+    slots: Vec<u32>,
+}
+
+impl Places {
+    fn new(shares: &[u32; SYMBOLS], log: u32) -> Self {
+        let mut starts = [0u32; SYMBOLS];
+        let mut sum = 0;
+        for (start, share) in starts.iter_mut().zip(shares) {
+            *start = sum;
+            sum += share;
+        }
+        let mut filled = starts;
+        let mut slots = vec![0; 1 << log];
+        for (slot, symbol) in spread(shares, log).into_iter().enumerate() {
+            let filled = &mut filled[usize::from(symbol)];
+            slots[*filled as usize] = slot as u32;
+            *filled += 1;
+        }
+        Self { starts, slots }
+    }
+
+    fn slot(&self, symbol: usize, rank: u32) -> u32 {
+        self.slots[(self.starts[symbol] + rank) as usize]
+    }
 }
 
 /// Shares of 2^log in proportion to the counts, none less than one where there is a count.
@@ -164,6 +227,8 @@ fn spread(shares: &[u32], log: u32) -> Vec<u8> {
 struct Step {
     /// Least number of the symbol.
     base: u64,
+    /// The residual less the center, where there are no bits to add.
+    exact: u64,
     /// Bits to add to it.
     rest: u8,
     /// Bits of the next state.
@@ -190,42 +255,78 @@ pub(super) fn read(
     let center = reader.zigzag()? as u64;
     let log = u32::from(reader.byte()?);
     let last = reader.bounded("symbols", SYMBOLS - 1)?;
-    let len = reader.bounded("length of symbols", reader.rest().len())?;
     if !(LOG_MIN..=LOG_MAX).contains(&log) {
         return Err(reader.invalid("size of a table"));
     }
-    let mut bits = BitReader {
-        bytes: reader.take(len)?,
-        at: 0,
-    };
+    let mut codes = BitReader::new(reader)?;
+    let mut verbatim = BitReader::new(reader)?;
     let mut shares = [0u32; SYMBOLS];
     let mut sum = 0;
     for share in &mut shares[..=last] {
-        let width = bits.zeros();
+        let width = codes.zeros();
         if width > log {
             return Err(reader.invalid("share of a symbol"));
         }
-        *share = (1 << width | bits.get(width) as u32) - 1;
+        *share = (1 << width | codes.get(width) as u32) - 1;
         sum += *share;
     }
     if sum != 1 << log {
         return Err(reader.invalid("sum of shares"));
     }
     let steps = steps(&shares, log);
-    let mut state = bits.get(log) as usize;
+    let mut states = [0; STATES];
+    for state in &mut states {
+        *state = codes.get(log) as usize;
+    }
     let start = out.len();
     out.resize(start + count, 0);
-    for number in &mut out[start + seed..] {
-        let step = steps[state & (steps.len() - 1)];
-        let rest = bits.get(u32::from(step.rest));
-        *number = unzigzag(step.base.wrapping_add(rest)) as u64;
-        state = usize::from(step.next) + bits.get(u32::from(step.bits)) as usize;
+    let numbers = &mut out[start + seed..];
+    if verbatim.is_empty() {
+        take(&steps, states, &mut codes, numbers, |step| step.exact);
+    } else {
+        take(&steps, states, &mut codes, numbers, |step| {
+            let rest = verbatim.get(u32::from(step.rest));
+            unzigzag(step.base.wrapping_add(rest)) as u64
+        });
     }
-    if bits.at > len * 8 {
+    if codes.is_beyond() || verbatim.is_beyond() {
         return Err(reader.truncated());
     }
     integrate(&mut out[start..], order, delta, center, first, factor);
     Ok(())
+}
+
+/// Takes one step a number; `number` says what a step stands for.
+#[inline]
+fn take(
+    steps: &[Step],
+    mut states: [usize; STATES],
+    codes: &mut BitReader,
+    numbers: &mut [u64],
+    mut number: impl FnMut(&Step) -> u64,
+) {
+    let mut step_on = |state: &mut usize, word: &mut u64| {
+        let step = &steps[*state & (steps.len() - 1)];
+        *state = usize::from(step.next) + (*word & ((1 << step.bits) - 1)) as usize;
+        *word >>= step.bits;
+        (number(step), usize::from(step.bits))
+    };
+    let mut groups = numbers.chunks_exact_mut(STATES);
+    for group in &mut groups {
+        // All states advance by bits of one word: they take at most 4 * LOG_MAX of its 57.
+        let mut word = codes.peek();
+        for (into, state) in group.iter_mut().zip(&mut states) {
+            let (number, bits) = step_on(state, &mut word);
+            *into = number;
+            codes.at += bits;
+        }
+    }
+    let mut word = codes.peek();
+    for (into, state) in groups.into_remainder().iter_mut().zip(&mut states) {
+        let (number, bits) = step_on(state, &mut word);
+        *into = number;
+        codes.at += bits;
+    }
 }
 
 fn steps(shares: &[u32; SYMBOLS], log: u32) -> Vec<Step> {
@@ -237,6 +338,7 @@ fn steps(shares: &[u32; SYMBOLS], log: u32) -> Vec<Step> {
         let (base, rest) = join(usize::from(symbol));
         let step = Step {
             base,
+            exact: unzigzag(base) as u64,
             rest: rest as u8,
             bits: bits as u8,
             next: ((*state << bits) - (1 << log)) as u16,
@@ -245,72 +347,6 @@ fn steps(shares: &[u32; SYMBOLS], log: u32) -> Vec<Step> {
         step
     };
     slots.into_iter().map(step).collect()
-}
-
-/// Bits of any number behind one another, least significant first.
-#[derive(Default)]
-struct BitWriter {
-    bytes: Vec<u8>,
-    word: u64,
-    filled: u32,
-}
-
-impl BitWriter {
-    fn put(&mut self, bits: u64, count: u32) {
-        self.word |= bits.checked_shl(self.filled).unwrap_or(0);
-        self.filled += count;
-        if self.filled >= 64 {
-            self.bytes.extend_from_slice(&self.word.to_le_bytes());
-            self.filled -= 64;
-            self.word = bits.checked_shr(count - self.filled).unwrap_or(0);
-        }
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        let len = self.bytes.len() + self.filled.div_ceil(8) as usize;
-        self.bytes.extend_from_slice(&self.word.to_le_bytes());
-        self.bytes.truncate(len);
-        self.bytes
-    }
-}
-
-/// Bits beyond the end are zeros; the caller looks at `at` when all is read.
-struct BitReader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl BitReader<'_> {
-    #[inline]
-    fn load(&self, at: usize) -> u64 {
-        if let Some(word) = self.bytes.get(at..at + 8).and_then(|w| w.try_into().ok()) {
-            return u64::from_le_bytes(word);
-        }
-        let mut word = [0; 8];
-        if let Some(rest) = self.bytes.get(at..) {
-            word[..rest.len()].copy_from_slice(rest);
-        }
-        u64::from_le_bytes(word)
-    }
-
-    #[inline]
-    fn get(&mut self, count: u32) -> u64 {
-        let (byte, shift) = (self.at / 8, self.at as u32 % 8);
-        self.at += count as usize;
-        let word = self.load(byte) >> shift;
-        if shift + count > 64 {
-            return (word | self.load(byte + 8) << (64 - shift)) & mask(count);
-        }
-        word & mask(count)
-    }
-
-    /// Zeros up to the next one, which is consumed too; 64 where there is none near.
-    fn zeros(&mut self) -> u32 {
-        let (byte, shift) = (self.at / 8, self.at as u32 % 8);
-        let zeros = (self.load(byte) >> shift).trailing_zeros();
-        self.at += zeros as usize + 1;
-        zeros
-    }
 }
 
 #[cfg(test)]
@@ -331,7 +367,8 @@ mod tests {
         fn numbers_come_back(numbers in prop::collection::vec((any::<i64>(), 0u32..64), 1..600), order in 0u8..3, narrow in any::<bool>()) {
             let offsets: Vec<u64> = numbers.iter().map(|&(number, shift)| (number >> if narrow { 60 } else { shift }) as u64).collect();
             let mut bytes = Vec::new();
-            if put(&offsets, order, &mut bytes) {
+            if let Some(model) = Model::new(&offsets, order) {
+                model.put(&offsets, &mut bytes);
                 let mut out = Vec::new();
                 read(&mut Reader::new(&bytes), offsets.len(), order, 0, 1, &mut out).expect("just encoded");
                 prop_assert_eq!(out, offsets);

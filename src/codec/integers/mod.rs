@@ -9,9 +9,11 @@ mod entropy;
 mod factor;
 mod packed;
 mod runs;
+mod stream;
 
 use super::bytes::{Reader, put_varint};
 use super::error::CodecError;
+use entropy::Model;
 use packed::Plan;
 
 /// How hard to look for the smallest form.
@@ -58,7 +60,12 @@ pub(crate) fn encode(
         .map(|value| value.wrapping_sub(*first))
         .collect();
     let factor = if range >> 63 == 0 {
-        factor::divide(&mut offsets, habit.factor)
+        let guess = if effort == Effort::Cheap {
+            habit.factor
+        } else {
+            0
+        };
+        factor::divide(&mut offsets, guess)
     } else {
         1
     };
@@ -122,9 +129,9 @@ fn put_choice(
 fn cheap(offsets: &[u64], range: u64, runs: bool) -> Choice {
     let order = packed::likely_order(offsets);
     let flat = Plan::frame(offsets, range);
-    let (plan, changes) = Plan::deltas(offsets, order);
+    let (plan, widths) = Plan::deltas(offsets, order);
     let plan = if flat.bits <= plan.bits { flat } else { plan };
-    if runs && runs::estimate(changes, offsets.len(), range) < plan.bits {
+    if runs && runs::estimate(widths.changes(), offsets.len(), range) < plan.bits {
         return Choice::Runs;
     }
     Choice::Packed(plan)
@@ -134,11 +141,13 @@ fn cheap(offsets: &[u64], range: u64, runs: bool) -> Choice {
 fn full(offsets: &[u64], range: u64, runs: bool) -> (u8, Vec<u8>) {
     let mut plan = Plan::frame(offsets, range);
     let mut changes = 0;
+    let mut likely = (usize::MAX, 0);
     for order in [0, 1, 2] {
-        let (other, changed) = Plan::deltas(offsets, order);
+        let (other, widths) = Plan::deltas(offsets, order);
         if order == 1 {
-            changes = changed;
+            changes = widths.changes();
         }
+        likely = likely.min((widths.information(), order));
         if other.bits < plan.bits {
             plan = other;
         }
@@ -156,12 +165,20 @@ fn full(offsets: &[u64], range: u64, runs: bool) -> (u8, Vec<u8>) {
     if offsets.len() < ENTROPY_COUNT {
         return best;
     }
-    for order in [0, 1, 2] {
+    // The order that bit-packing favours is a candidate too: it may be narrow far from zero.
+    let mut model = Model::new(offsets, likely.1);
+    if plan.order != likely.1 {
+        let other = Model::new(offsets, plan.order);
+        let models = model.into_iter().chain(other);
+        model = models.min_by_key(|model| model.bytes);
+    }
+    // Slower to read, so it has to be worth it.
+    let worth = |bytes: usize| bytes * 33 < best.1.len() * 32;
+    if let Some(model) = model.filter(|model| worth(model.bytes)) {
         let mut body = Vec::new();
-        let made = entropy::put(offsets, order, &mut body);
-        // Slower to read, so it has to be worth it.
-        if made && body.len() * 33 < best.1.len() * 32 {
-            best = (KIND_ENTROPY << HEAD_KIND_SHIFT | order, body);
+        model.put(offsets, &mut body);
+        if worth(body.len()) {
+            best = (KIND_ENTROPY << HEAD_KIND_SHIFT | model.order, body);
         }
     }
     best

@@ -4,14 +4,14 @@
 //! needs more bits than the window has, a patch holds the bits above.
 
 use super::{HEAD_KIND_SHIFT, HEAD_PATCHES, KIND_PACKED};
-use crate::codec::bits::{get, mask, pack, packed_len, unpack, width_of};
+use crate::codec::bits::{get, mask, pack, pack_slice, packed_len, unpack, width_of};
 use crate::codec::bytes::{Reader, put_varint, put_zigzag, zigzag};
 use crate::codec::error::CodecError;
 
 /// How to pack a sequence, and what it will cost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
-    order: u8,
+    pub(super) order: u8,
     /// Lower end of the window.
     base: u64,
     width: u32,
@@ -42,18 +42,24 @@ impl Plan {
         }
     }
 
-    /// The cheapest window for differences of an order, and how many of the differences are not 0.
-    pub(super) fn deltas(offsets: &[u64], order: u8) -> (Self, usize) {
-        let mut histogram = [0u32; 65];
+    /// The cheapest window for differences of an order, and how wide the differences are.
+    pub(super) fn deltas(offsets: &[u64], order: u8) -> (Self, Widths) {
+        // Four in turn, so that one count does not wait for the one before.
+        let mut histograms = [[0u32; 65]; 4];
+        let mut turn = 0;
         let (mut least, mut most) = (i64::MAX, i64::MIN);
         residuals(offsets, order, |residual| {
             let residual = residual as i64;
             least = least.min(residual);
             most = most.max(residual);
-            histogram[width_of(zigzag(residual)) as usize] += 1;
+            histograms[turn & 3][width_of(zigzag(residual)) as usize] += 1;
+            turn += 1;
         });
+        let mut histogram = [0u32; 65];
+        for (width, count) in histogram.iter_mut().enumerate() {
+            *count = histograms.iter().map(|histogram| histogram[width]).sum();
+        }
         let count = offsets.len() - usize::from(order == 2).min(offsets.len());
-        let changes = count - histogram[0] as usize;
         if count == 0 {
             least = 0;
             most = 0;
@@ -87,7 +93,7 @@ impl Plan {
                 };
             }
         }
-        (plan, changes)
+        (plan, Widths { histogram, count })
     }
 
     pub(super) fn head(&self) -> u8 {
@@ -100,29 +106,60 @@ impl Plan {
         }
         put_zigzag(out, self.base as i64);
         out.push(self.width as u8);
-        let mut distances = Vec::with_capacity(offsets.len());
+        let mut distances = vec![0; offsets.len()];
+        let mut count = 0;
         residuals(offsets, self.order, |residual| {
-            distances.push(residual.wrapping_sub(self.base));
+            if let Some(distance) = distances.get_mut(count) {
+                *distance = residual.wrapping_sub(self.base);
+            }
+            count += 1;
         });
+        distances.truncate(count);
         if !self.patched {
-            return pack(distances.into_iter(), self.width, out);
+            return pack_slice(&distances, self.width, out);
         }
         let window = mask(self.width);
-        let outside = |&(_, distance): &(usize, u64)| distance > window;
-        let patches: Vec<(usize, u64)> = distances
-            .iter()
-            .copied()
-            .enumerate()
-            .filter(outside)
-            .collect();
+        let mut patches: Vec<(usize, u64)> = Vec::new();
+        for (index, distance) in distances.iter_mut().enumerate() {
+            if *distance > window {
+                patches.push((index, *distance));
+                *distance &= window;
+            }
+        }
         let above = |distance: u64| distance.checked_shr(self.width).unwrap_or(0);
         let excess = width_of(patches.iter().fold(0, |all, patch| all | above(patch.1)));
         put_varint(out, patches.len() as u64);
         out.push(excess as u8);
-        pack(distances.into_iter().map(|d| d & window), self.width, out);
+        pack_slice(&distances, self.width, out);
         let position = position_width(offsets.len());
         pack(patches.iter().map(|patch| patch.0 as u64), position, out);
         pack(patches.iter().map(|patch| above(patch.1)), excess, out);
+    }
+}
+
+/// How many differences there are of each width, in zigzag form.
+pub(super) struct Widths {
+    histogram: [u32; 65],
+    count: usize,
+}
+
+impl Widths {
+    /// Differences that are not 0.
+    pub(super) fn changes(&self) -> usize {
+        self.count - self.histogram[0] as usize
+    }
+
+    /// About how many bits it takes to tell the width of each and the bits below the top one.
+    pub(super) fn information(&self) -> usize {
+        let total = (self.count as f64).log2();
+        let widths = self.histogram.iter().enumerate();
+        let bits = widths
+            .filter(|&(_, &count)| count > 0)
+            .map(|(width, &count)| {
+                let count = f64::from(count);
+                count * (total - count.log2() + width.saturating_sub(1) as f64)
+            });
+        bits.sum::<f64>() as usize
     }
 }
 

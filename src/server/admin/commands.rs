@@ -1,0 +1,433 @@
+//! What the admin port understands.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::engine::Access;
+use crate::server::sql::{self, Request};
+use crate::server::{DEFAULT_DATABASE, Shared};
+
+use super::report;
+
+/// What happens to the connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The next command.
+    Continue,
+    /// It is closed.
+    Close,
+    /// The server stops.
+    Stop,
+}
+
+/// An answer, its closing line included.
+#[derive(Debug)]
+pub struct Answer {
+    /// What is sent.
+    pub text: String,
+    /// What comes then.
+    pub outcome: Outcome,
+}
+
+impl Answer {
+    /// Text for people, or JSON for programs, closed by `OK`.
+    fn ok(text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str("OK\n");
+        Self {
+            text,
+            outcome: Outcome::Continue,
+        }
+    }
+
+    /// `ERR code message`.
+    pub fn error(code: &str, message: &str) -> Self {
+        Self {
+            text: format!("ERR {code} {}\n", message.replace(['\n', '\r'], " ")),
+            outcome: Outcome::Continue,
+        }
+    }
+}
+
+/// Name, arguments and purpose of every command.
+const COMMANDS: &[(&str, &str, &str)] = &[
+    (
+        "help",
+        "[COMMAND]",
+        "what there is, or what one command does",
+    ),
+    ("ping", "", "answers pong"),
+    ("version", "", "the server's version"),
+    ("status", "", "state, ledger, positions, memory, gaps"),
+    (
+        "stats",
+        "[NAME]",
+        "counters of log, block files, cache and metadata pool",
+    ),
+    ("databases", "", "all databases"),
+    (
+        "measurements",
+        "[DATABASE]",
+        "the measurements of a database",
+    ),
+    (
+        "series",
+        "[DATABASE] MEASUREMENT [TEXT]",
+        "the series of a measurement, those with TEXT in their tags",
+    ),
+    (
+        "schema",
+        "[DATABASE] MEASUREMENT",
+        "the fields of a measurement and their types",
+    ),
+    (
+        "query",
+        "[@DATABASE] SQL",
+        "runs a query and prints a table",
+    ),
+    (
+        "flush",
+        "",
+        "seals all open chunks and makes everything durable",
+    ),
+    (
+        "checkpoint",
+        "",
+        "writes chunks and state to block files and frees the log",
+    ),
+    (
+        "clients",
+        "[kill ID]",
+        "who is connected; or closes a connection",
+    ),
+    ("log-level", "LEVEL", "error, warn, info, debug or trace"),
+    ("shutdown", "", "stops the server in order"),
+    ("quit", "", "closes this connection"),
+];
+
+/// Runs a command line.
+pub fn run(shared: &Shared, line: &str) -> Answer {
+    let (line, json) = match line.strip_suffix("--json") {
+        Some(rest) if rest.is_empty() || rest.ends_with(' ') => (rest.trim_end(), true),
+        _ => (line, false),
+    };
+    let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let rest = rest.trim();
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    match name.to_ascii_lowercase().as_str() {
+        "" => Answer::ok(""),
+        "help" => help(rest),
+        "ping" => say(json, "pong", json!({"answer": "pong"})),
+        "version" => {
+            let version = env!("CARGO_PKG_VERSION");
+            say(
+                json,
+                format!("edgetimedb {version}"),
+                json!({"version": version}),
+            )
+        }
+        "status" => print(json, &report::status(shared)),
+        "stats" => stats(shared, json, rest),
+        "databases" => names(json, "databases", &shared.engine.databases(&Access::full())),
+        "measurements" => measurements(shared, json, words.first().copied()),
+        "series" => series(shared, json, &words),
+        "schema" => schema(shared, json, &words),
+        "query" => query(shared, json, rest),
+        "flush" => flush(shared, json),
+        "checkpoint" => checkpoint(shared, json),
+        "clients" => clients(shared, json, &words),
+        "log-level" => match shared.log_level.set(rest) {
+            Ok(()) => Answer::ok(""),
+            Err(message) => Answer::error("bad_value", &message),
+        },
+        "shutdown" => Answer {
+            outcome: Outcome::Stop,
+            ..Answer::ok("stopping")
+        },
+        "quit" | "exit" => Answer {
+            outcome: Outcome::Close,
+            ..Answer::ok("bye")
+        },
+        other => {
+            let near = COMMANDS.iter().map(|c| c.0).find(|known| {
+                !other.is_empty() && (known.starts_with(other) || other.starts_with(known))
+            });
+            let hint = near.map_or_else(
+                || "try help".to_owned(),
+                |near| format!("did you mean {near}?"),
+            );
+            Answer::error(
+                "unknown_command",
+                &format!("there is no command {other:?}; {hint}"),
+            )
+        }
+    }
+}
+
+fn help(command: &str) -> Answer {
+    let chosen: Vec<_> = COMMANDS
+        .iter()
+        .filter(|(name, ..)| command.is_empty() || *name == command)
+        .collect();
+    if chosen.is_empty() {
+        return Answer::error(
+            "unknown_command",
+            &format!("there is no command {command:?}; try help"),
+        );
+    }
+    let mut text = String::new();
+    for (name, arguments, purpose) in chosen {
+        let usage = format!("{name} {arguments}");
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{usage:<44} {purpose}");
+    }
+    if command.is_empty() {
+        text.push_str("Put --json behind a command for an answer that programs read.\n");
+    }
+    Answer::ok(text)
+}
+
+fn say(json: bool, text: impl Into<String>, value: Value) -> Answer {
+    if json {
+        Answer::ok(value.to_string())
+    } else {
+        Answer::ok(text)
+    }
+}
+
+/// An object as JSON, or as one `name: value` a line.
+fn print(json: bool, value: &Value) -> Answer {
+    if json {
+        return Answer::ok(value.to_string());
+    }
+    let mut text = String::new();
+    flatten(&mut text, "", value);
+    Answer::ok(text)
+}
+
+fn flatten(text: &mut String, path: &str, value: &Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                flatten(text, &path, member);
+            }
+        }
+        Value::String(plain) => {
+            let _ = writeln!(text, "{path}: {plain}");
+        }
+        other => {
+            let _ = writeln!(text, "{path}: {other}");
+        }
+    }
+}
+
+fn stats(shared: &Shared, json: bool, name: &str) -> Answer {
+    let all = report::stats(shared);
+    if name.is_empty() {
+        return print(json, &all);
+    }
+    if let Some(part) = all.get(name) {
+        return print(json, part);
+    }
+    let known: Vec<&str> = all
+        .as_object()
+        .map(|parts| parts.keys().map(String::as_str).collect())
+        .unwrap_or_default();
+    let known = known.join(", ");
+    Answer::error(
+        "unknown_name",
+        &format!("there are no stats {name:?}; there are {known}"),
+    )
+}
+
+fn names(json: bool, what: &str, names: &[std::sync::Arc<str>]) -> Answer {
+    let list: Vec<&str> = names.iter().map(|name| &**name).collect();
+    say(json, list.join("\n"), json!({ what: list }))
+}
+
+fn measurements(shared: &Shared, json: bool, database: Option<&str>) -> Answer {
+    let database = database.unwrap_or(DEFAULT_DATABASE);
+    match shared.engine.measurements(&Access::full(), database) {
+        Ok(Some(found)) => names(json, "measurements", &found),
+        Ok(None) => Answer::error(
+            "no_such_database",
+            &format!("there is no database {database:?}"),
+        ),
+        Err(error) => Answer::error("internal", &error.to_string()),
+    }
+}
+
+/// The database and measurement that one or two words name, and the words behind them.
+fn locate<'a>(
+    shared: &Shared,
+    words: &[&'a str],
+) -> Result<(crate::engine::MeasurementView, Vec<&'a str>), Answer> {
+    let find = |database: &str, name: &str| {
+        shared
+            .engine
+            .measurement(&Access::full(), database, name)
+            .ok()
+            .flatten()
+    };
+    let Some(&first) = words.first() else {
+        return Err(Answer::error("bad_command", "name a measurement"));
+    };
+    if let Some(view) = words.get(1).and_then(|second| find(first, second)) {
+        return Ok((view, words[2..].to_vec()));
+    }
+    match find(DEFAULT_DATABASE, first) {
+        Some(view) => Ok((view, words[1..].to_vec())),
+        None => Err(Answer::error(
+            "unknown_measurement",
+            &format!("there is no measurement {first:?}"),
+        )),
+    }
+}
+
+fn series(shared: &Shared, json: bool, words: &[&str]) -> Answer {
+    let (view, rest) = match locate(shared, words) {
+        Ok(found) => found,
+        Err(answer) => return answer,
+    };
+    let text = rest.join(" ");
+    let list: Vec<String> = shared
+        .engine
+        .select_series(view.id, &|_| true)
+        .iter()
+        .map(|series| {
+            let tags = series
+                .tags
+                .iter()
+                .map(|(name, value)| format!(",{name}={value}"));
+            format!("{}{}", view.name, tags.collect::<String>())
+        })
+        .filter(|line| line.contains(&text))
+        .take(SERIES_MAX)
+        .collect();
+    say(json, list.join("\n"), json!({ "series": list }))
+}
+
+fn schema(shared: &Shared, json: bool, words: &[&str]) -> Answer {
+    let view = match locate(shared, words) {
+        Ok((view, _)) => view,
+        Err(answer) => return answer,
+    };
+    let fields: Vec<Value> = view
+        .columns
+        .iter()
+        .map(|column| json!({"field": &*column.name, "type": column.field_type.name()}))
+        .collect();
+    let tags: Vec<&str> = view.tag_names.iter().map(|name| &**name).collect();
+    let mut text = String::new();
+    for tag in &tags {
+        let _ = writeln!(text, "{tag:<32} tag");
+    }
+    for column in &view.columns {
+        let _ = writeln!(text, "{:<32} {}", column.name, column.field_type);
+    }
+    say(
+        json,
+        text,
+        json!({"tags": tags, "fields": fields, "series": view.series_count}),
+    )
+}
+
+fn query(shared: &Shared, json: bool, rest: &str) -> Answer {
+    let (database, text) = match rest.strip_prefix('@') {
+        Some(named) => named.split_once(' ').unwrap_or((named, "")),
+        None => (DEFAULT_DATABASE, rest),
+    };
+    let request = Request {
+        database,
+        sql: text,
+        timeout: None,
+        rows_max: Some(QUERY_ROWS_MAX),
+    };
+    match sql::to_text(shared, &Access::full(), &request, json) {
+        Ok(text) => Answer::ok(text),
+        Err(failed) => Answer::error(failed.code.name(), &failed.message),
+    }
+}
+
+fn flush(shared: &Shared, json: bool) -> Answer {
+    let result = shared.engine.seal_all();
+    shared.committer.request();
+    match result.and_then(|sealed| shared.engine.sync().map(|position| (sealed, position))) {
+        Ok((sealed, position)) => say(
+            json,
+            format!("sealed {sealed} series, durable up to {position}"),
+            json!({"sealed_series": sealed, "position_durable": position.0}),
+        ),
+        Err(error) => Answer::error("internal", &error.to_string()),
+    }
+}
+
+fn checkpoint(shared: &Shared, json: bool) -> Answer {
+    match shared.engine.checkpoint() {
+        Ok(report) => say(
+            json,
+            format!(
+                "wrote {} chunks ({} bytes) and {} images; replay from {}; {} log segments freed",
+                report.chunks,
+                report.chunk_bytes,
+                report.images,
+                report.replay_from,
+                report.segments_freed
+            ),
+            json!({
+                "chunks": report.chunks,
+                "chunk_bytes": report.chunk_bytes,
+                "images": report.images,
+                "replay_from": report.replay_from.0,
+                "segments_freed": report.segments_freed,
+            }),
+        ),
+        Err(error) => Answer::error("internal", &error.to_string()),
+    }
+}
+
+fn clients(shared: &Shared, json: bool, words: &[&str]) -> Answer {
+    match words {
+        [] => {
+            let list = shared.clients.list();
+            let mut text = String::new();
+            for client in &list {
+                let received = client.received_bytes();
+                let _ = writeln!(
+                    text,
+                    "{:<8} {:<6} {:<24} {received} bytes received",
+                    client.id,
+                    client.port,
+                    client.peer()
+                );
+            }
+            let values: Vec<Value> = list
+                .iter()
+                .map(|client| json!({"id": client.id, "port": client.port, "peer": client.peer(), "received_bytes": client.received_bytes()}))
+                .collect();
+            say(json, text, json!({ "clients": values }))
+        }
+        ["kill", id] => match id.parse() {
+            Ok(id) if shared.clients.kill(id) => Answer::ok(""),
+            _ => Answer::error(
+                "unknown_client",
+                &format!("there is no client {id}; try clients"),
+            ),
+        },
+        _ => Answer::error("bad_command", "use: clients, or clients kill ID"),
+    }
+}
+
+/// Series that are listed at most.
+const SERIES_MAX: usize = 10_000;
+/// Rows that a query on this port prints at most.
+const QUERY_ROWS_MAX: u64 = 10_000;

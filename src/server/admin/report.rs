@@ -1,0 +1,96 @@
+//! `status` and `stats` as JSON objects.
+
+use serde_json::{Value, json};
+
+use crate::server::Shared;
+
+/// The server's state, what became of rows, positions, memory, gaps.
+pub fn status(shared: &Shared) -> Value {
+    let status = shared.engine.status();
+    let opened = shared.engine.opened();
+    let gaps: Vec<Value> = opened
+        .log
+        .corruption
+        .iter()
+        .map(|gap| json!({"from": gap.from.0, "to": gap.to.0}))
+        .collect();
+    let damage: Vec<String> = opened.damage.iter().map(ToString::to_string).collect();
+    json!({
+        "state": status.state,
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_s": shared.started.elapsed().as_secs(),
+        "databases": status.databases,
+        "measurements": status.measurements,
+        "series": status.series,
+        // Counted since the server started.
+        "ledger": {
+            "stored": status.rows.stored,
+            "late": status.rows.late,
+            "overwritten": status.rows.overwritten,
+            "rejected": status.rejected_rows,
+            "expired": status.rows.expired,
+            "evicted": status.rows.evicted,
+        },
+        "rows": { "sealed": status.sealed_rows, "open": status.open_rows },
+        "log": {
+            "position_end": status.position_end.0,
+            "position_durable": status.position_durable.0,
+            "used_bytes": status.log.used_bytes,
+            "capacity_bytes": status.log.capacity_bytes,
+        },
+        "memory": {
+            "series_bytes": status.memory.series_bytes,
+            "unflushed_bytes": status.memory.unflushed_bytes,
+            "cache_bytes": status.memory.cache_bytes,
+            "log_unsynced_bytes": status.memory.log_unsynced_bytes,
+        },
+        "gaps": gaps,
+        "damage": damage,
+        "problems": opened.problems,
+        "opened": {
+            "chunks": opened.chunks,
+            "chunk_rows": opened.chunk_rows,
+            "images": opened.images,
+            "replayed_rows": opened.replayed_rows,
+            "torn_tail": opened.log.torn_tail.is_some(),
+        },
+    })
+}
+
+/// Counters by part.
+pub fn stats(shared: &Shared) -> Value {
+    let status = shared.engine.status();
+    let (log, blocks, cache) = (&status.log, &status.blocks, &status.cache);
+    json!({
+        "log": {
+            "bytes_appended": log.bytes_appended,
+            "bytes_synced": log.bytes_synced,
+            "syncs": log.syncs,
+            "sync_failures": log.sync_failures,
+            "segments": log.segments,
+            "segments_ready": log.segments_ready,
+            "segments_retired": log.segments_retired,
+            "used_bytes": log.used_bytes,
+            "capacity_bytes": log.capacity_bytes,
+            "unsynced_bytes": log.unsynced_bytes,
+        },
+        "blocks": {
+            "files": blocks.files,
+            "bytes": blocks.bytes,
+            "chunks": blocks.chunks,
+            "live_chunks": blocks.live_chunks,
+            "live_bytes": blocks.live_bytes,
+            "state_bytes": blocks.state_bytes,
+            "image_bytes": blocks.image_bytes,
+        },
+        "cache": {
+            "hits": cache.hits,
+            "misses": cache.misses,
+            "evictions": cache.evictions,
+            "chunks": cache.chunks,
+            "bytes": cache.weight_bytes,
+            "capacity_bytes": cache.capacity_bytes,
+        },
+        "connections": shared.clients.list().len(),
+    })
+}

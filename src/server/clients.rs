@@ -1,0 +1,101 @@
+//! Who is connected: for `clients`, for `clients kill`, and for a limit on their number.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// One connection.
+#[derive(Debug)]
+pub struct Client {
+    /// Its number since the server started.
+    pub id: u64,
+    /// `data` or `admin`.
+    pub port: &'static str,
+    peer: SocketAddr,
+    received_bytes: AtomicU64,
+    close: CancellationToken,
+}
+
+impl Client {
+    /// The peer's address, as text.
+    pub fn peer(&self) -> String {
+        self.peer.to_string()
+    }
+
+    /// Counts bytes that came.
+    pub fn received(&self, bytes: usize) {
+        self.received_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes that came.
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the connection is to be closed.
+    pub async fn closed(&self) {
+        self.close.cancelled().await;
+    }
+}
+
+/// All connections.
+#[derive(Debug)]
+pub struct Clients {
+    open: Mutex<Vec<Arc<Client>>>,
+    next: AtomicU64,
+    max: usize,
+    stop: CancellationToken,
+}
+
+impl Clients {
+    /// None yet, at most `max`. All are closed when `stop` is cancelled.
+    pub fn new(max: usize, stop: CancellationToken) -> Self {
+        Self {
+            open: Mutex::new(Vec::new()),
+            next: AtomicU64::new(1),
+            max,
+            stop,
+        }
+    }
+
+    /// Registers a connection; `None` where there are too many.
+    pub fn enter(&self, port: &'static str, peer: SocketAddr) -> Option<Arc<Client>> {
+        let mut open = self.open.lock();
+        if open.len() >= self.max {
+            return None;
+        }
+        let client = Arc::new(Client {
+            id: self.next.fetch_add(1, Ordering::Relaxed),
+            port,
+            peer,
+            received_bytes: AtomicU64::new(0),
+            close: self.stop.child_token(),
+        });
+        open.push(Arc::clone(&client));
+        Some(client)
+    }
+
+    /// Forgets a connection that has ended.
+    pub fn leave(&self, client: &Client) {
+        self.open.lock().retain(|open| open.id != client.id);
+    }
+
+    /// Closes a connection; false where there is none of that number.
+    pub fn kill(&self, id: u64) -> bool {
+        let open = self.open.lock();
+        let found = open.iter().find(|client| client.id == id);
+        if let Some(client) = found {
+            client.close.cancel();
+        }
+        found.is_some()
+    }
+
+    /// All connections, oldest first.
+    pub fn list(&self) -> Vec<Arc<Client>> {
+        self.open.lock().clone()
+    }
+}

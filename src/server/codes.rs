@@ -1,0 +1,23 @@
+//! Errors of the layers below as the stable codes of the wire.
+
+use edgetime_protocol::error::Code;
+
+use crate::catalog::CatalogError;
+use crate::engine::EngineError;
+
+/// The code of an engine's error.
+pub fn code_of(error: &EngineError) -> Code {
+    match error {
+        EngineError::Denied { .. } => Code::NotAllowed,
+        EngineError::Catalog(
+            CatalogError::TooManySeries { .. }
+            | CatalogError::TooManyColumns { .. }
+            | CatalogError::TooManyDatabases { .. },
+        ) => Code::TooManyNames,
+        EngineError::TooEarly { .. } | EngineError::TooLate { .. } => Code::TimeOutOfRange,
+        EngineError::Expired { .. } => Code::Expired,
+        EngineError::Busy => Code::Busy,
+        EngineError::ReadOnly { .. } => Code::ReadOnly,
+        _ => Code::Internal,
+    }
+}

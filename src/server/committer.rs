@@ -1,0 +1,185 @@
+//! The thread that syncs the log, and what waits for it.
+//!
+//! While one sync runs, the next group gathers; one sync then serves everybody who waits. When it happens
+//! without being asked for is the policy's choice.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+
+use crate::engine::Engine;
+use crate::types::Position;
+
+/// When the log is synced without anybody asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// At most this long after a write.
+    After(Duration),
+    /// After every batch.
+    Always,
+    /// Never: the operating system writes when it likes.
+    Never,
+}
+
+/// How far the log is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Everything before this survives a loss of power.
+    pub durable: Position,
+    /// Why it will not go on, where that is so.
+    pub failed: Option<Arc<str>>,
+}
+
+/// The handle of the thread.
+#[derive(Debug)]
+pub struct Committer {
+    shared: Arc<Shared>,
+    progress: watch::Receiver<Progress>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    policy: SyncPolicy,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    wanted: Mutex<Wanted>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    sync: bool,
+    stop: bool,
+}
+
+/// How long the thread sleeps at most: what lies in the log without anybody waiting is seen then.
+const IDLE: Duration = Duration::from_millis(50);
+
+impl Committer {
+    /// Starts the thread. `checkpoint_due` is called when half of the log is in use.
+    pub fn start(
+        engine: Arc<Engine>,
+        policy: SyncPolicy,
+        checkpoint_due: impl Fn() + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let (sender, progress) = watch::channel(Progress {
+            durable: engine.durable(),
+            failed: None,
+        });
+        let thread = {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name("committer".into())
+                .spawn(move || run(&engine, policy, &shared, &sender, &checkpoint_due))?
+        };
+        Ok(Self {
+            shared,
+            progress,
+            thread: Mutex::new(Some(thread)),
+            policy,
+        })
+    }
+
+    /// Asks for a sync of everything written so far.
+    pub fn request(&self) {
+        self.shared.wanted.lock().sync = true;
+        self.shared.wake.notify_one();
+    }
+
+    /// Tells that a batch was written.
+    #[inline]
+    pub fn written(&self) {
+        if self.policy == SyncPolicy::Always {
+            self.request();
+        }
+    }
+
+    /// Whoever waits for durability watches this.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// Syncs what is left and ends the thread.
+    pub fn stop(&self) {
+        self.shared.wanted.lock().stop = true;
+        self.shared.wake.notify_one();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer ended in a panic");
+        }
+    }
+}
+
+fn run(
+    engine: &Engine,
+    policy: SyncPolicy,
+    shared: &Shared,
+    progress: &watch::Sender<Progress>,
+    checkpoint_due: &dyn Fn(),
+) {
+    let mut unsynced_since: Option<Instant> = None;
+    loop {
+        let stop = {
+            let mut wanted = shared.wanted.lock();
+            if !wanted.sync && !wanted.stop {
+                shared
+                    .wake
+                    .wait_for(&mut wanted, wait(policy, unsynced_since));
+            }
+            let due = match (policy, unsynced_since) {
+                (SyncPolicy::After(after), Some(since)) => since.elapsed() >= after,
+                _ => false,
+            };
+            let (asked, stop) = (std::mem::take(&mut wanted.sync), wanted.stop);
+            drop(wanted);
+            if engine.end() == engine.durable() {
+                unsynced_since = None;
+            } else if asked || stop || due {
+                unsynced_since = None;
+                sync(engine, progress);
+            } else if unsynced_since.is_none() {
+                unsynced_since = Some(Instant::now());
+            }
+            stop
+        };
+        if stop {
+            return;
+        }
+        if let Err(error) = engine.prepare_log() {
+            tracing::warn!(%error, "could not prepare the log's next segment");
+        }
+        if engine.checkpoint_is_due() {
+            checkpoint_due();
+        }
+    }
+}
+
+fn wait(policy: SyncPolicy, unsynced_since: Option<Instant>) -> Duration {
+    match (policy, unsynced_since) {
+        (SyncPolicy::After(after), Some(since)) => after.saturating_sub(since.elapsed()),
+        (SyncPolicy::After(after), None) => after.min(IDLE),
+        _ => IDLE,
+    }
+}
+
+fn sync(engine: &Engine, progress: &watch::Sender<Progress>) {
+    match engine.sync() {
+        Ok(durable) => {
+            progress.send_if_modified(|progress| {
+                let changed = progress.durable != durable;
+                progress.durable = durable;
+                changed
+            });
+        }
+        Err(error) => {
+            tracing::error!(%error, "the log could not be synced");
+            if engine.is_read_only() {
+                progress.send_modify(|progress| progress.failed = Some(error.to_string().into()));
+            }
+        }
+    }
+}

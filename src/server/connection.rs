@@ -1,0 +1,83 @@
+//! The data port's listener: one port for text and binary, told apart by the first byte.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use edgetime_protocol::answer;
+use edgetime_protocol::error::Code;
+use edgetime_protocol::session::Opening;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use super::clients::Client;
+use super::{Shared, binary, text};
+
+/// Accepts connections until the server stops.
+pub async fn listen(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTracker) {
+    loop {
+        let accepted = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let shared = Arc::clone(&shared);
+                tasks.spawn(async move { admit(shared, stream, peer).await });
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: connections that end make room.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn admit(shared: Arc<Shared>, mut stream: TcpStream, peer: SocketAddr) {
+    // Answers are short and somebody waits for them.
+    let _ = stream.set_nodelay(true);
+    let Some(client) = shared.clients.enter("data", peer) else {
+        refuse(
+            &mut stream,
+            Code::Busy,
+            "too many connections; try again later",
+        )
+        .await;
+        return;
+    };
+    let mut first = [0];
+    let opening = tokio::select! {
+        read = stream.peek(&mut first) => read.ok().filter(|&n| n > 0).map(|_| Opening::of(first[0])),
+        () = client.closed() => None,
+    };
+    serve(&shared, opening, stream, &client).await;
+    shared.clients.leave(&client);
+}
+
+async fn serve(
+    shared: &Arc<Shared>,
+    opening: Option<Opening>,
+    mut stream: TcpStream,
+    client: &Arc<Client>,
+) {
+    match opening {
+        Some(Opening::Text) => text::serve(Arc::clone(shared), stream, Arc::clone(client)).await,
+        Some(Opening::Binary) => {
+            binary::serve(Arc::clone(shared), stream, Arc::clone(client)).await;
+        }
+        Some(Opening::Tls) => {
+            let message = "this server does not speak TLS; connect without it";
+            refuse(&mut stream, Code::BadVersion, message).await;
+        }
+        None => {}
+    }
+}
+
+async fn refuse(stream: &mut TcpStream, code: Code, message: &str) {
+    let mut line = Vec::new();
+    answer::rejected(&mut line, 0, code, message);
+    // The peer may be gone already.
+    let _ = stream.write_all(&line).await;
+    let _ = stream.shutdown().await;
+}

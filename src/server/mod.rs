@@ -1,0 +1,73 @@
+//! The server: sockets, threads and timers live here and nowhere below.
+//!
+//! Data port (text, binary, UDP), admin port, the thread that syncs the log, the thread that maintains the
+//! store, and the server's own figures.
+
+mod admin;
+mod binary;
+mod buffers;
+mod clients;
+mod codes;
+mod committer;
+mod connection;
+mod intake;
+mod maintenance;
+mod monitor;
+mod outbox;
+mod sql;
+mod start;
+mod text;
+mod udp;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use edgetime_protocol::limits::Limits;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub use self::start::{LogLevel, Server, ServerError};
+
+use self::buffers::Buffers;
+use self::clients::Clients;
+use self::committer::Committer;
+use self::maintenance::Maintenance;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::limits;
+
+/// The database of lines that name none.
+pub const DEFAULT_DATABASE: &str = "default";
+
+/// What every task of the server has.
+pub(crate) struct Shared {
+    engine: Arc<Engine>,
+    config: Config,
+    committer: Committer,
+    maintenance: Maintenance,
+    buffers: Buffers,
+    clients: Clients,
+    queries: Arc<Semaphore>,
+    log_level: Box<dyn LogLevel>,
+    started: Instant,
+    stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The bounds of a line, as the parser wants them.
+fn line_limits() -> Limits {
+    Limits {
+        line_bytes_max: limits::LINE_BYTES,
+        name_bytes_max: limits::NAME_BYTES,
+        string_bytes_max: limits::VALUE_BYTES,
+        tags_max: limits::TAGS,
+        fields_max: limits::FIELDS,
+    }
+}

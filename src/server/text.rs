@@ -1,0 +1,479 @@
+//! A text session on the data port: bytes become batches, batches become acknowledgements.
+//!
+//! One task reads and writes rows, another sends answers. Rows of one connection are applied in the
+//! order in which they came. A peer that asked for acknowledgements and does not read them is paused,
+//! then closed; one that did not ask is never waited for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgetime_protocol::command::Directive;
+use edgetime_protocol::error::Code;
+use edgetime_protocol::session::{Item, Session};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::engine::{Access, Batch, EngineError, Reject, Written};
+use crate::types::AckLevel;
+
+use super::buffers::BUFFER_BYTES;
+use super::clients::Client;
+use super::intake::{Intake, Refusal, refusal};
+use super::outbox::{Next, Outbox};
+use super::{DEFAULT_DATABASE, Shared, line_limits};
+
+/// How long a peer that does not read its acknowledgements is waited for.
+const WRITE_STALL: Duration = Duration::from_secs(30);
+/// How long a quoted string may stay open.
+const QUOTE_OPEN: Duration = Duration::from_secs(5);
+/// How long a write waits for the log to be freed before it is refused.
+const LOG_FULL: Duration = Duration::from_secs(10);
+/// Bytes an idle connection may keep.
+const IDLE_BYTES: usize = 4096;
+/// Bytes of gathered rows that are written without waiting for more.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// Serves a text session until the peer closes it or the server stops.
+pub async fn serve(shared: Arc<Shared>, stream: TcpStream, client: Arc<Client>) {
+    let (read, write) = stream.into_split();
+    let outbox = Arc::new(Outbox::default());
+    let sender = tokio::spawn(send(Arc::clone(&shared), write, Arc::clone(&outbox)));
+    match Gatherer::new(&shared, &outbox, client.peer()) {
+        Ok(gatherer) => {
+            let mut reader = Reader {
+                shared,
+                read,
+                outbox: Arc::clone(&outbox),
+                client,
+                gatherer,
+            };
+            reader.run().await;
+        }
+        Err(error) => outbox.rejected(0, error.code, &error.message, false),
+    }
+    outbox.end();
+    if let Err(error) = sender.await {
+        tracing::error!(%error, "the sender of a session failed");
+    }
+}
+
+/// Sends answers as they become true.
+async fn send(shared: Arc<Shared>, mut write: OwnedWriteHalf, outbox: Arc<Outbox>) {
+    let mut progress = shared.committer.progress();
+    loop {
+        let seen = progress.borrow_and_update().clone();
+        match outbox.next(seen.durable) {
+            Next::Send(bytes) => {
+                let sent = timeout(WRITE_STALL, write.write_all(&bytes)).await;
+                if !matches!(sent, Ok(Ok(()))) {
+                    outbox.break_off();
+                    return;
+                }
+            }
+            Next::Done => break,
+            Next::Wait if seen.failed.is_some() && outbox.waits_for_sync() => {
+                // What was promised cannot be kept: the peer must not take silence for success.
+                outbox.break_off();
+                return;
+            }
+            Next::Wait => {
+                tokio::select! {
+                    () = outbox.filled() => {}
+                    _ = progress.changed() => {}
+                }
+            }
+        }
+    }
+    // The peer may be gone; there is nobody to tell.
+    let _ = write.shutdown().await;
+}
+
+struct Reader {
+    shared: Arc<Shared>,
+    read: OwnedReadHalf,
+    outbox: Arc<Outbox>,
+    client: Arc<Client>,
+    gatherer: Gatherer,
+}
+
+impl Reader {
+    async fn run(&mut self) {
+        let mut rest: Vec<u8> = Vec::new();
+        let mut quote_since: Option<Instant> = None;
+        loop {
+            let quote_deadline = quote_since.map(|since| since + QUOTE_OPEN);
+            tokio::select! {
+                ready = self.read.readable() => if ready.is_err() { break },
+                () = self.client.closed() => break,
+                () = sleep_until(quote_deadline) => {
+                    self.gatherer.session.abandon();
+                    quote_since = None;
+                    self.consume(&mut rest).await;
+                    self.flush().await;
+                    continue;
+                }
+            }
+            let mut buffer = self.shared.buffers.lend();
+            buffer.append(&mut rest);
+            let ended = self.drain_socket(&mut buffer).await;
+            let quoted = self.gatherer.quoted;
+            quote_since = if quoted {
+                quote_since.or_else(|| Some(Instant::now()))
+            } else {
+                None
+            };
+            if buffer.len() <= IDLE_BYTES {
+                rest = Vec::with_capacity(buffer.len());
+                rest.extend_from_slice(&buffer);
+                self.shared.buffers.give_back(buffer);
+            } else {
+                rest = buffer;
+            }
+            if ended || self.outbox.is_broken() || self.gatherer.closing {
+                if ended {
+                    self.gatherer.session.finish();
+                    self.consume(&mut rest).await;
+                    self.flush().await;
+                }
+                break;
+            }
+        }
+        self.flush().await;
+    }
+
+    /// Reads and applies until the socket holds no more; true when the peer has closed it.
+    async fn drain_socket(&mut self, buffer: &mut Vec<u8>) -> bool {
+        loop {
+            if buffer.capacity() - buffer.len() < BUFFER_BYTES / 4 {
+                buffer.reserve(BUFFER_BYTES);
+            }
+            match self.read.try_read_buf(buffer) {
+                Ok(0) => return true,
+                Ok(read) => {
+                    self.client.received(read);
+                    self.consume(buffer).await;
+                    if self.gatherer.closing || self.outbox.is_broken() {
+                        return false;
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.flush().await;
+                    return false;
+                }
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// Applies all complete lines at the front of the buffer, and drops them from it.
+    async fn consume(&mut self, buffer: &mut Vec<u8>) {
+        loop {
+            let more = self.gatherer.gather(&self.shared, buffer);
+            let consumed = self.gatherer.session.take_consumed();
+            if consumed == buffer.len() {
+                buffer.clear();
+            } else if consumed > 0 {
+                buffer.drain(..consumed);
+            }
+            if !more {
+                return;
+            }
+            self.flush().await;
+            self.pause().await;
+        }
+    }
+
+    /// Writes what was gathered, waiting while the log is full.
+    async fn flush(&mut self) {
+        let deadline = Instant::now() + LOG_FULL;
+        loop {
+            let Some(written) = self.gatherer.write(&self.shared) else {
+                return;
+            };
+            match written.error {
+                Some(EngineError::Busy) if Instant::now() < deadline => {
+                    self.shared.maintenance.request_checkpoint();
+                    let freed = self.shared.maintenance.checkpointed();
+                    // Either way the next attempt tells.
+                    let _ = timeout(Duration::from_millis(200), freed).await;
+                }
+                Some(error) => {
+                    self.gatherer.refuse_batch(&refusal(&error));
+                    return;
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// Waits while the peer does not take its answers.
+    async fn pause(&mut self) {
+        let deadline = Instant::now() + WRITE_STALL;
+        while self.outbox.is_full() && !self.outbox.is_broken() {
+            if timeout_at(deadline, self.outbox.drained()).await.is_err() {
+                self.outbox.break_off();
+            }
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The part of a session that never waits: lines into batches, batches into the engine.
+#[derive(Debug)]
+pub struct Gatherer {
+    session: Session,
+    intake: Intake,
+    batch: Batch,
+    batch_number: u64,
+    line_base: u64,
+    access: Access,
+    database: String,
+    ack: AckLevel,
+    outbox: Arc<Outbox>,
+    source: String,
+    quoted: bool,
+    closing: bool,
+}
+
+impl Gatherer {
+    /// A session of the default database. `source` is what rejected lines say of where they came from.
+    pub fn new(shared: &Shared, outbox: &Arc<Outbox>, source: String) -> Result<Self, Refusal> {
+        let access = Access::full();
+        let database = shared
+            .engine
+            .resolve_database(&access, DEFAULT_DATABASE)
+            .map_err(|error| refusal(&error))?;
+        Ok(Self {
+            session: Session::new(line_limits()),
+            intake: Intake::new(Arc::clone(&shared.engine), database),
+            batch: shared.engine.batch(),
+            batch_number: 0,
+            line_base: 0,
+            access,
+            database: DEFAULT_DATABASE.to_owned(),
+            ack: AckLevel::None,
+            outbox: Arc::clone(outbox),
+            source,
+            quoted: false,
+            closing: false,
+        })
+    }
+
+    /// The session that reads the lines.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Gathers rows from the buffer; true where the batch should be written before going on.
+    pub fn gather(&mut self, shared: &Shared, buffer: &[u8]) -> bool {
+        let bounds = shared.engine.time_bounds();
+        if self.batch.is_empty() {
+            self.line_base = self.session.line();
+        }
+        loop {
+            match self.session.next(buffer, self.intake.hints()) {
+                Item::Row(row) => {
+                    let tag = (row.line - self.line_base) as u32;
+                    let batch = (&mut self.batch, self.batch_number);
+                    if let Err(refusal) = self.intake.push(&row, &bounds, batch, tag) {
+                        let (line, raw) = (row.line, row.raw);
+                        self.outbox.rejected(
+                            line,
+                            refusal.code,
+                            &refusal.message,
+                            self.ack == AckLevel::None,
+                        );
+                        keep(
+                            shared,
+                            &self.intake,
+                            &mut self.batch,
+                            &self.source,
+                            line,
+                            &refusal,
+                            raw,
+                        );
+                    }
+                    if self.batch.size_bytes() >= BATCH_BYTES {
+                        return true;
+                    }
+                }
+                Item::Rejected(rejected) => {
+                    let refusal = Refusal {
+                        code: rejected.error.code,
+                        message: rejected.error.to_string(),
+                    };
+                    let (line, raw) = (rejected.line, rejected.raw);
+                    self.outbox.rejected(
+                        line,
+                        refusal.code,
+                        &refusal.message,
+                        self.ack == AckLevel::None,
+                    );
+                    keep(
+                        shared,
+                        &self.intake,
+                        &mut self.batch,
+                        &self.source,
+                        line,
+                        &refusal,
+                        raw,
+                    );
+                    if self.outbox.is_full() {
+                        return true;
+                    }
+                }
+                Item::Directive(directive) => {
+                    let (line, directive) =
+                        (directive.line, OwnedDirective::from(directive.directive));
+                    // What came before a directive is written before it acts.
+                    self.write_or_refuse(shared);
+                    self.obey(shared, line, directive);
+                }
+                Item::Incomplete { quoted } => {
+                    self.quoted = quoted;
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Writes the batch; `None` where there was nothing to write.
+    pub fn write(&mut self, shared: &Shared) -> Option<Written> {
+        if self.batch.is_empty() {
+            return None;
+        }
+        let kept: usize = self.batch.tags().filter(|&tag| tag == REJECT_TAG).count();
+        let written = shared.engine.write(&mut self.batch);
+        self.batch_number += 1;
+        let kept_left: usize = self.batch.tags().filter(|&tag| tag == REJECT_TAG).count();
+        let rows = (written.rows + kept_left - kept) as u64;
+        shared.committer.written();
+        if rows > 0 {
+            match self.ack {
+                AckLevel::None => {}
+                AckLevel::Accepted => self.outbox.accepted(written.position, rows),
+                AckLevel::Durable => {
+                    self.outbox.durable_later(written.position, rows);
+                    shared.committer.request();
+                }
+            }
+        }
+        Some(written)
+    }
+
+    /// Writes the batch once, and refuses what was not taken.
+    pub fn write_or_refuse(&mut self, shared: &Shared) {
+        if let Some(Written {
+            error: Some(error), ..
+        }) = self.write(shared)
+        {
+            self.refuse_batch(&refusal(&error));
+        }
+    }
+
+    /// Refuses every row that is still in the batch.
+    pub fn refuse_batch(&mut self, refusal: &Refusal) {
+        let droppable = self.ack == AckLevel::None;
+        let mut lines: Vec<u32> = self.batch.tags().filter(|&tag| tag != REJECT_TAG).collect();
+        lines.sort_unstable();
+        for tag in lines {
+            let line = self.line_base + u64::from(tag);
+            self.outbox
+                .rejected(line, refusal.code, &refusal.message, droppable);
+        }
+        self.batch.clear();
+        self.batch_number += 1;
+    }
+
+    fn obey(&mut self, shared: &Shared, line: u64, directive: OwnedDirective) {
+        self.line_base = self.session.line();
+        match directive {
+            OwnedDirective::Database(name) => {
+                match shared.engine.resolve_database(&self.access, &name) {
+                    Ok(id) => {
+                        if name != self.database {
+                            self.intake = Intake::new(Arc::clone(&shared.engine), id);
+                            self.database = name;
+                        }
+                    }
+                    Err(error) => {
+                        // Rows that follow must not land in another database.
+                        let refusal = refusal(&error);
+                        self.outbox
+                            .rejected(line, refusal.code, &refusal.message, false);
+                        self.closing = true;
+                    }
+                }
+            }
+            OwnedDirective::Ack(level) => self.ack = level,
+            OwnedDirective::Ping => self.outbox.pong(),
+            OwnedDirective::Sync => {
+                self.outbox.synced_later(shared.engine.end());
+                shared.committer.request();
+            }
+            OwnedDirective::Auth => {
+                let message = "this server has no tokens; leave the directive out";
+                self.outbox
+                    .rejected(line, Code::NotAuthenticated, message, false);
+            }
+            OwnedDirective::None => {}
+        }
+    }
+}
+
+/// A directive without its borrow of the buffer. The session has obeyed the precision itself.
+enum OwnedDirective {
+    Auth,
+    Database(String),
+    Ack(AckLevel),
+    Ping,
+    Sync,
+    None,
+}
+
+impl From<Directive<'_>> for OwnedDirective {
+    fn from(directive: Directive<'_>) -> Self {
+        match directive {
+            Directive::Auth(_) => Self::Auth,
+            Directive::Database(name) => Self::Database(name.to_owned()),
+            Directive::Ack(level) => Self::Ack(level),
+            Directive::Ping => Self::Ping,
+            Directive::Sync => Self::Sync,
+            Directive::Precision(_) => Self::None,
+        }
+    }
+}
+
+/// The tag of rows that keep rejected lines: they are nobody's rows.
+const REJECT_TAG: u32 = u32::MAX;
+
+/// Keeps a refused line where it can be read back.
+fn keep(
+    shared: &Shared,
+    intake: &Intake,
+    batch: &mut Batch,
+    source: &str,
+    line: u64,
+    refusal: &Refusal,
+    raw: &[u8],
+) {
+    shared.engine.count_rejects(1);
+    let reject = Reject {
+        code: refusal.code.name(),
+        message: &refusal.message,
+        source,
+        line,
+        raw,
+    };
+    if let Err(error) = shared.engine.push_reject(batch, intake.database(), &reject) {
+        tracing::warn!(%error, "a rejected line could not be kept");
+    }
+}
