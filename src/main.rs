@@ -1,3 +1,7 @@
-//! The `edgetime` binary.
+//! The `edgetime` binary: nothing but the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    edgetimedb::cli::main()
+}

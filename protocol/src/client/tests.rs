@@ -63,6 +63,10 @@ fn a_writer_sends_its_session_and_hears_answers_while_writing() {
     assert_eq!((report.rows_acknowledged, report.position), (2, 99));
     assert_eq!(report.rejected_count, 400_001);
     assert_eq!(report.rejected.len(), 3);
+    assert_eq!(
+        Vec::from_iter(report.reasons),
+        [(None, 1), (Some(Code::BadSyntax), 400_000)]
+    );
     // Line 5 of the connection is the first of the caller: four directives stand before it.
     assert_eq!(
         (report.rejected[0].line, report.rejected[0].code),

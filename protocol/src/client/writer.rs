@@ -2,6 +2,7 @@
 //!
 //! Invariant: `pongs` and `synced` positions are in the order asked, so the n-th answer belongs to the n-th question.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -65,6 +66,8 @@ pub struct Report {
     pub position: u64,
     /// Lines refused.
     pub rejected_count: u64,
+    /// How many of each reason; `None` counts codes that this client does not know.
+    pub reasons: BTreeMap<Option<Code>, u64>,
     /// The first of them, up to `rejected_max`.
     pub rejected: Vec<RejectedLine>,
 }
@@ -351,6 +354,7 @@ impl Reader {
                 message,
             } => {
                 state.report.rejected_count += 1;
+                *state.report.reasons.entry(code).or_default() += 1;
                 if state.report.rejected.len() < self.rejected_max {
                     let line = self.line_of_caller(line);
                     state.report.rejected.push(RejectedLine {

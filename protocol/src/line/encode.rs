@@ -56,10 +56,7 @@ fn append_point(
     point: &Point<'_>,
     precision: Precision,
 ) -> Result<(), EncodeError> {
-    if point.measurement.starts_with('#') {
-        return Err(EncodeError::Name(point.measurement.to_owned()));
-    }
-    name(out, point.measurement, b", ")?;
+    measurement(out, point.measurement)?;
     let mut previous = None;
     for &(key, value) in point.tags {
         if previous.is_some_and(|previous| previous >= key) {
@@ -67,16 +64,16 @@ fn append_point(
         }
         previous = Some(key);
         out.push(b',');
-        name(out, key, b",= ")?;
+        self::key(out, key)?;
         out.push(b'=');
-        name(out, value, b",= ")?;
+        self::key(out, value)?;
     }
     if point.fields.is_empty() {
         return Err(EncodeError::NoFields);
     }
     for (index, (key, value)) in point.fields.iter().enumerate() {
         out.push(if index == 0 { b' ' } else { b',' });
-        name(out, key, b",= ")?;
+        self::key(out, key)?;
         out.push(b'=');
         field_value(out, value).ok_or_else(|| EncodeError::NotFinite((*key).to_owned()))?;
     }
@@ -84,6 +81,19 @@ fn append_point(
         append(out, format_args!(" {}", time / precision.nanoseconds()));
     }
     Ok(())
+}
+
+/// Appends a measurement, escaped.
+pub fn measurement(out: &mut Vec<u8>, text: &str) -> Result<(), EncodeError> {
+    if text.starts_with('#') {
+        return Err(EncodeError::Name(text.to_owned()));
+    }
+    name(out, text, b", ")
+}
+
+/// Appends a tag key, tag value or field key, escaped. After an error `out` may hold a part of it.
+pub fn key(out: &mut Vec<u8>, text: &str) -> Result<(), EncodeError> {
+    name(out, text, b",= ")
 }
 
 /// Appends a name with `special` characters escaped.
