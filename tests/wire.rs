@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::net::UdpSocket;
 
 use support::{Server, Text};
@@ -83,10 +84,8 @@ fn every_line_is_covered_once_and_a_bad_one_costs_itself_alone() {
     ];
     let mut text = String::from("#edge ack accepted\n");
     for (i, bad) in bad.iter().enumerate() {
-        text.push_str(&format!(
-            "good value={i}i {}\n{bad}\n",
-            1_700_000_000_000_000_000 + i as u64
-        ));
+        let time = 1_700_000_000_000_000_000 + i as u64;
+        writeln!(text, "good value={i}i {time}\n{bad}").expect("memory");
     }
     text.push_str("good value=1000i 1700000000000001000\n");
     let mut session = server.text();
@@ -225,17 +224,11 @@ fn datagrams_are_lines_too() {
 fn a_restart_keeps_everything_and_a_second_server_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(folder.path(), &["--no-self-monitor"]);
-    let lines: String = (0..5_000u64)
-        .map(|i| {
-            format!(
-                "m,s=s{} v={}.5,w=\"t{}\" {}\n",
-                i % 7,
-                i,
-                i % 3,
-                1_700_000_000_000_000_000 + i * 1_000
-            )
-        })
-        .collect();
+    let mut lines = String::new();
+    for i in 0..5_000u64 {
+        let (series, text, time) = (i % 7, i % 3, 1_700_000_000_000_000_000 + i * 1_000);
+        writeln!(lines, "m,s=s{series} v={i}.5,w=\"t{text}\" {time}").expect("memory");
+    }
     server.write(&lines);
     let sql = "SELECT s, count(*), sum(v), min(w), max(v), first(v), last(v) FROM m GROUP BY s ORDER BY s";
     let before = server.query(sql);

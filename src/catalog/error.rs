@@ -57,7 +57,9 @@ impl CatalogError {
     pub fn is_limit(&self) -> bool {
         matches!(
             self,
-            Self::TooManySeries { .. } | Self::TooManyColumns { .. } | Self::TooManyDatabases { .. }
+            Self::TooManySeries { .. }
+                | Self::TooManyColumns { .. }
+                | Self::TooManyDatabases { .. }
         )
     }
 }

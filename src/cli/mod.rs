@@ -16,6 +16,7 @@ pub mod inspect;
 mod progress;
 mod rejects;
 pub mod serve;
+mod store;
 #[cfg(test)]
 mod tests;
 mod usage;

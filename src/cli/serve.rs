@@ -1,13 +1,17 @@
 //! `edgetime serve`: flags of the server, and the configuration that they lead to.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
-use super::CommandError;
+use super::{CommandError, store};
 use crate::config::{ClockKind, Config, Loaded, Overrides};
+use crate::server::{Listeners, LogLevel, Server, ServerError};
 
 /// Flags of `edgetime serve`. What is not given comes from the environment, the file, or the default.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -104,9 +108,67 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), CommandError> {
             .write_all(loaded.config.print_config().as_bytes())
             .map_err(CommandError::output);
     }
-    Err(CommandError::Failed(
-        "serve is not wired to a server in this build; use a build that has one".to_owned(),
-    ))
+    serve(loaded.config, out)
+}
+
+/// Runs the server until a signal or the admin port ends it.
+fn serve(config: Config, out: &mut dyn Write) -> Result<(), CommandError> {
+    let log_level = start_logging()?;
+    let failed = |error: ServerError| CommandError::Failed(error.to_string());
+    // Addresses before the store: a port in use should not cost a recovery.
+    let listeners = Listeners::bind(&config).map_err(failed)?;
+    let _lock = store::lock(&config)?;
+    let engine = store::open(&config)?;
+    let server = Server::start(config, listeners, engine, Box::new(log_level)).map_err(failed)?;
+    let udp = server.udp_address().map(|udp| format!(" udp={udp}"));
+    let ready = format!(
+        "ready data={} admin={}{}",
+        server.data_address(),
+        server.admin_address(),
+        udp.unwrap_or_default()
+    );
+    writeln!(out, "{ready}")
+        .and_then(|()| out.flush())
+        .map_err(CommandError::output)?;
+    server
+        .wait()
+        .map_err(|error| CommandError::Failed(format!("signals cannot be received: {error}")))?;
+    server.stop().map_err(|error| {
+        CommandError::Failed(format!("the store could not be closed in order: {error}"))
+    })
+}
+
+/// The level filter of the server's log, changed by the admin port.
+struct LevelHandle(reload::Handle<EnvFilter, Registry>);
+
+impl LogLevel for LevelHandle {
+    fn set(&self, level: &str) -> Result<(), String> {
+        const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+        if !LEVELS.contains(&level) {
+            return Err(format!(
+                "{level:?} is no level; use one of {}",
+                LEVELS.join(", ")
+            ));
+        }
+        self.0
+            .reload(EnvFilter::new(level))
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// The server's log on standard error; `RUST_LOG` chooses what is in it at start.
+fn start_logging() -> Result<LevelHandle, CommandError> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init()
+        .map_err(|error| CommandError::Failed(error.to_string()))?;
+    Ok(LevelHandle(handle))
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

@@ -145,7 +145,7 @@ section! {
         /// Databases of the store, `_system` included.
         databases_max: u32 = 256, min 2;
         /// Series of one database.
-        series_per_database_max: u32 = 1_000_000, min 1;
+        series_max: u32 = 1_000_000, min 1;
         /// New series of one database in a second.
         series_created_per_s_max: u32 = 100_000, min 1;
         /// Rejected rows that are kept to be read back.

@@ -86,7 +86,10 @@ pub fn run(
 ) -> Result<(), Failed> {
     let configured = &shared.config.query;
     let time_max = Duration::from_secs(configured.time_max_s);
-    let deadline = Instant::now() + request.timeout.map_or(time_max, |asked| asked.min(time_max));
+    let deadline = Instant::now()
+        + request
+            .timeout
+            .map_or(time_max, |asked| asked.min(time_max));
     let rows_max = request
         .rows_max
         .map_or(configured.rows_max, |asked| asked.min(configured.rows_max));
@@ -123,7 +126,9 @@ pub fn run(
             if rows > rows_max {
                 failure.set(Some(Failed {
                     code: Code::BudgetExceeded,
-                    message: format!("the result has more than {rows_max} rows; add LIMIT, or ask for less"),
+                    message: format!(
+                        "the result has more than {rows_max} rows; add LIMIT, or ask for less"
+                    ),
                     offset: None,
                 }));
                 return Err(QueryError::Output("too many rows".to_owned()));
@@ -137,7 +142,9 @@ pub fn run(
             if late.get() {
                 Failed {
                     code: Code::BudgetExceeded,
-                    message: "the query took longer than it may; ask for less, or raise query.time_max_s".to_owned(),
+                    message:
+                        "the query took longer than it may; ask for less, or raise query.time_max_s"
+                            .to_owned(),
                     offset: None,
                 }
             } else {

@@ -91,7 +91,10 @@ impl Listeners {
         Ok(Self {
             data: bind(&runtime, "listen", general.listen)?,
             admin: bind(&runtime, "admin", general.admin)?,
-            udp: general.udp.map(|address| bind_udp(&runtime, address)).transpose()?,
+            udp: general
+                .udp
+                .map(|address| bind_udp(&runtime, address))
+                .transpose()?,
             runtime,
         })
     }
@@ -105,8 +108,12 @@ impl Server {
         engine: Arc<Engine>,
         log_level: Box<dyn LogLevel>,
     ) -> Result<Self, ServerError> {
-        let Listeners { runtime, data, admin, udp } = listeners;
-        report(&engine);
+        let Listeners {
+            runtime,
+            data,
+            admin,
+            udp,
+        } = listeners;
         let stop = CancellationToken::new();
         let maintenance = Maintenance::start(
             Arc::clone(&engine),
@@ -273,27 +280,5 @@ fn sync_policy(config: &Config) -> SyncPolicy {
         }
         ConfiguredPolicy::Always => SyncPolicy::Always,
         ConfiguredPolicy::Os => SyncPolicy::Never,
-    }
-}
-
-/// Says what was found, once, in the server's log.
-fn report(engine: &Engine) {
-    let found = engine.opened();
-    tracing::info!(
-        created = found.created,
-        chunks = found.chunks,
-        chunk_rows = found.chunk_rows,
-        replayed_rows = found.replayed_rows,
-        torn_tail = found.log.torn_tail.is_some(),
-        "store opened"
-    );
-    for damage in &found.damage {
-        tracing::warn!(%damage, "damage in block files");
-    }
-    for gap in &found.log.corruption {
-        tracing::warn!(from = %gap.from, to = %gap.to, "a part of the log is lost; see quarantine/");
-    }
-    for problem in &found.problems {
-        tracing::warn!(problem, "while opening the store");
     }
 }

@@ -68,8 +68,8 @@ impl Server {
         // Whatever the server says later must not fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
         let address = |name: &str| -> Option<SocketAddr> {
-            let words = ready.split_whitespace();
-            let found = words.filter_map(|word| word.strip_prefix(name)).next()?;
+            let mut words = ready.split_whitespace();
+            let found = words.find_map(|word| word.strip_prefix(name))?;
             Some(found.parse().expect("an address"))
         };
         Ok(Self {

@@ -1,0 +1,137 @@
+//! Opening the store of a configuration: the one place where storage, metadata, clock and engine meet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::CommandError;
+use crate::catalog::CatalogLimits;
+use crate::clock::{Clock, ManualClock, SystemClock};
+use crate::config::{Backend, ClockKind, Config};
+use crate::engine::{Engine, EngineOptions};
+use crate::log::LogOptions;
+use crate::meta::{SqliteMeta, SqliteOptions};
+use crate::storage::{self, BackendChoice, DirectoryLock};
+use crate::types::StoreId;
+
+/// Makes the data directory and keeps other servers out of it.
+pub fn lock(config: &Config) -> Result<DirectoryLock, CommandError> {
+    let folder = &config.general.data_dir;
+    std::fs::create_dir_all(folder).map_err(|error| {
+        CommandError::Failed(format!(
+            "data directory {}: {error}; name one that this user may write with --data-dir",
+            folder.display()
+        ))
+    })?;
+    DirectoryLock::acquire(folder).map_err(failed)
+}
+
+/// Opens the store.
+pub fn open(config: &Config) -> Result<Arc<Engine>, CommandError> {
+    let choice = match config.log.backend {
+        Backend::Auto => BackendChoice::Auto,
+        Backend::Mmap => BackendChoice::Mmap,
+        Backend::File => BackendChoice::File,
+    };
+    let folder = &config.general.data_dir;
+    let storage = storage::open(folder, choice).map_err(failed)?;
+    let (meta, opened) = SqliteMeta::open(SqliteOptions {
+        pool_size_min: config.meta.pool_size_min,
+        pool_size_max: config.meta.pool_size_max,
+        acquire_timeout: Duration::from_millis(config.meta.acquire_timeout_ms),
+        idle_timeout: Duration::from_secs(config.meta.idle_timeout_s),
+        lifetime_max: Duration::from_secs(config.meta.lifetime_max_s),
+        ..SqliteOptions::in_folder(folder)
+    })
+    .map_err(failed)?;
+    if let Some((moved, reason)) = &opened.quarantined {
+        let to = moved.display();
+        tracing::warn!(%to, reason, "the metadata index was damaged: set aside, built anew");
+    }
+    let follow =
+        (config.general.clock == ClockKind::FollowData).then(|| Arc::new(ManualClock::at(0)));
+    let clock: Arc<dyn Clock> = match &follow {
+        Some(follow) => Arc::clone(follow) as _,
+        None => Arc::new(SystemClock::new()),
+    };
+    let fresh = fresh_store_id();
+    let engine = Engine::open(
+        storage,
+        Arc::new(meta),
+        clock,
+        fresh,
+        options(config, follow),
+    );
+    let engine = engine.map_err(failed)?;
+    report(&engine);
+    Ok(Arc::new(engine))
+}
+
+fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOptions {
+    let seconds =
+        |seconds: u64| i64::try_from(seconds.saturating_mul(NS_PER_S)).unwrap_or(i64::MAX);
+    let ahead = if follow_data.is_some() {
+        i64::MAX
+    } else {
+        seconds(config.engine.time_future_max_s)
+    };
+    EngineOptions {
+        shards: config.engine.shards as usize,
+        log: LogOptions {
+            segment_size_bytes: config.log.segment_size_bytes,
+            segment_count_max: (config.log.log_size_bytes / config.log.segment_size_bytes) as u32,
+            ..LogOptions::default()
+        },
+        catalog: CatalogLimits {
+            databases_max: config.limits.databases_max as usize,
+            series_max: config.limits.series_max as usize,
+            columns_max: crate::limits::COLUMNS,
+        },
+        time_future_max_ns: ahead,
+        time_min_ns: config
+            .engine
+            .time_past_min_unix_s
+            .saturating_mul(NS_PER_S as i64),
+        raw_age_max_ns: seconds(config.retention.raw_age_max_s),
+        rows_per_series_max: config.retention.rows_per_series_max,
+        chunk_age_max_ns: seconds(config.engine.chunk_age_max_s),
+        chunk_cache_bytes: config.engine.chunk_cache_bytes as usize,
+        rejected_rows_max: u64::from(config.limits.rejected_rows_max),
+        follow_data,
+    }
+}
+
+/// Says what was found, once, in the server's log.
+fn report(engine: &Engine) {
+    let found = engine.opened();
+    tracing::info!(
+        created = found.created,
+        chunks = found.chunks,
+        chunk_rows = found.chunk_rows,
+        replayed_rows = found.replayed_rows,
+        torn_tail = found.log.torn_tail.is_some(),
+        "store opened"
+    );
+    for damage in &found.damage {
+        tracing::warn!(%damage, "damage in block files");
+    }
+    for gap in &found.log.corruption {
+        tracing::warn!(from = %gap.from, to = %gap.to, "a part of the log is lost; see quarantine/");
+    }
+    for problem in &found.problems {
+        tracing::warn!(problem, "while opening the store");
+    }
+}
+
+/// A number that no other store has, from the randomness that the standard library seeds hashing with.
+fn fresh_store_id() -> StoreId {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    StoreId(hasher.finish())
+}
+
+fn failed(error: impl std::fmt::Display) -> CommandError {
+    CommandError::Failed(error.to_string())
+}
+
+const NS_PER_S: u64 = 1_000_000_000;
