@@ -158,8 +158,8 @@ impl Scalar {
                 };
                 out.extend_from_slice(&canonical.to_bits().to_le_bytes());
             }
-            Self::String(text) => write_bytes(out, text.as_bytes()),
-            Self::Binary(bytes) => write_bytes(out, bytes),
+            Self::String(text) => write_bytes(text.as_bytes(), out),
+            Self::Binary(bytes) => write_bytes(bytes, out),
         }
     }
 
@@ -169,7 +169,7 @@ impl Scalar {
             Self::Integer(_) => 1,
             Self::Unsigned(_) => 2,
             Self::Float(_) => 3,
-            Self::String(_) => 4,
+            Self::String(_) => TEXT_RANK,
             Self::Binary(_) => 5,
             Self::Null => 6,
         }
@@ -201,7 +201,15 @@ pub fn compare_exact(float: f64, integer: i128) -> Option<Ordering> {
     Some(by_whole.then_with(|| float.partial_cmp(&whole).unwrap_or(Ordering::Equal)))
 }
 
-fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+/// What [`Scalar::write_key`] appends for a text.
+pub(crate) fn write_text_key(text: &[u8], out: &mut Vec<u8>) {
+    out.push(TEXT_RANK);
+    write_bytes(text, out);
+}
+
+const TEXT_RANK: u8 = 4;
+
+fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
     out.extend_from_slice(bytes);
 }

@@ -13,7 +13,7 @@ use crate::limits::QUERY_BATCH_ROWS;
 use crate::query::context::QueryContext;
 use crate::query::error::QueryError;
 use crate::query::expr::vector::{Collector, Frame, Operand, Slot, gather, into_vector, selected};
-use crate::query::expr::{bucket_start, evaluate};
+use crate::query::expr::{bucket_bounds, bucket_start, evaluate};
 use crate::query::plan::{Grouping, Input, SelectPlan};
 use crate::query::source::{Buckets, ChunkSummary, SeriesInfo, Source};
 use crate::query::value::{Scalar, Type};
@@ -94,6 +94,8 @@ struct Groups<'a> {
     /// Values of all keys, null in the place of the bucket.
     partitions: Vec<Vec<Scalar>>,
     partition_of: FxHashMap<Vec<u8>, u32>,
+    /// Room for the bytes of a key.
+    scratch: Vec<u8>,
     groups: Vec<(u32, i64)>,
     group_of: FxHashMap<(u32, i64), u32>,
     /// As many as there are aggregates for each group.
@@ -113,6 +115,7 @@ impl<'a> Groups<'a> {
                 Vec::new()
             },
             partition_of: FxHashMap::default(),
+            scratch: Vec::new(),
             groups: Vec::new(),
             group_of: FxHashMap::default(),
             states: Vec::new(),
@@ -139,20 +142,25 @@ impl<'a> Groups<'a> {
             let partition = self.partition(&keys, 0)?;
             let mut start = 0;
             while let Some(&time) = times.get(start) {
-                let bucket = bucket_start(self.buckets, time);
-                let end = run_end(self.buckets, bucket, times, start);
+                let (bucket, next) = bucket_bounds(self.buckets, time);
+                let end = run_end(next, times, start);
                 self.update(partition, bucket, &arguments, times, start..end)?;
                 start = end;
             }
             return Ok(());
         }
+        let (mut key, mut other) = (Vec::new(), Vec::new());
         let mut start = 0;
         while let Some(&time) = times.get(start) {
-            let bucket = bucket_start(self.buckets, time);
-            let limit = run_end(self.buckets, bucket, times, start);
-            let key = key_bytes(&keys, start);
+            let (bucket, next) = bucket_bounds(self.buckets, time);
+            let limit = run_end(next, times, start);
+            write_keys(&keys, start, &mut key);
             let mut end = start + 1;
-            while end < limit && key_bytes(&keys, end) == key {
+            while end < limit {
+                write_keys(&keys, end, &mut other);
+                if other != key {
+                    break;
+                }
                 end += 1;
             }
             let partition = self.partition(&keys, start)?;
@@ -211,15 +219,18 @@ impl<'a> Groups<'a> {
         if keys.is_empty() {
             return Ok(0);
         }
-        let bytes = key_bytes(keys, row);
-        if let Some(&partition) = self.partition_of.get(&bytes) {
+        let mut bytes = std::mem::take(&mut self.scratch);
+        write_keys(keys, row, &mut bytes);
+        let known = self.partition_of.get(&bytes).copied();
+        self.scratch = bytes;
+        if let Some(partition) = known {
             return Ok(partition);
         }
         self.check_room(self.partitions.len())?;
         let partition = self.partitions.len() as u32;
         self.partitions
             .push(keys.iter().map(|key| key.scalar(row)).collect());
-        self.partition_of.insert(bytes, partition);
+        self.partition_of.insert(self.scratch.clone(), partition);
         Ok(partition)
     }
 
@@ -354,29 +365,22 @@ fn frame_of(columns: &[ColumnVector], rows: usize) -> Frame<'_> {
     }
 }
 
-/// The end of the rows from `start` on that lie in the bucket.
-fn run_end(buckets: Buckets, bucket: i64, times: &[i64], start: usize) -> usize {
-    let Some(width) = buckets.width_ns else {
+/// The end of the rows from `start` on that lie before the next bucket.
+fn run_end(next: Option<i64>, times: &[i64], start: usize) -> usize {
+    let Some(next) = next else {
         return times.len();
     };
-    // A bucket cut off at the first representable time ends where the next one starts all the same.
-    let since = i128::from(times[start]) - i128::from(buckets.origin);
-    let end = i128::from(times[start]) - since.rem_euclid(i128::from(width)) + i128::from(width);
-    debug_assert!(end > i128::from(bucket), "buckets have a width");
-    let Ok(end) = i64::try_from(end) else {
-        return times.len();
-    };
-    if times.last().is_some_and(|&last| last < end) {
+    if times.last().is_some_and(|&last| last < next) {
         return times.len();
     }
     let rest = &times[start..];
-    start + rest.iter().take_while(|&&time| time < end).count()
+    start + rest.iter().take_while(|&&time| time < next).count()
 }
 
-fn key_bytes(keys: &[Operand<'_>], row: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(16 * keys.len());
+/// The bytes of all keys of a row, in place of what the buffer held.
+fn write_keys(keys: &[Operand<'_>], row: usize, bytes: &mut Vec<u8>) {
+    bytes.clear();
     for key in keys {
-        key.scalar(row).write_key(&mut bytes);
+        key.write_key(row, bytes);
     }
-    bytes
 }

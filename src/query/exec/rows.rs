@@ -7,7 +7,7 @@ use crate::query::expr::vector::{Frame, Operand, Slot, gather, selected};
 use crate::query::expr::{Typed, evaluate};
 use crate::query::plan::{Input, SelectPlan};
 use crate::query::source::{
-    Buckets, ChunkSummary, ScanBatch, ScanPart, SeriesInfo, SeriesScan, Source,
+    Buckets, ChunkSummary, ScanBatch, ScanPart, SeriesInfo, SeriesScan, Source, SourceError,
 };
 use crate::query::value::Scalar;
 
@@ -151,8 +151,15 @@ impl SeriesRows {
         plan: &SelectPlan,
         stats: &mut ExecutionStats,
     ) -> Result<Rows, QueryError> {
+        let rows = batch.times.len();
+        let complete = batch.columns.len() == plan.columns.len()
+            && batch.columns.iter().all(|column| column.len() == rows);
+        if !complete {
+            let message = "a scan delivered columns of the wrong length".to_owned();
+            return Err(SourceError::Failed(message).into());
+        }
         stats.batches += 1;
-        stats.rows_scanned += batch.times.len() as u64;
+        stats.rows_scanned += rows as u64;
         let mut rows = Rows {
             times: ColumnVector {
                 values: Values::Integer(batch.times),

@@ -149,10 +149,23 @@ impl Typed {
 /// time starts there.
 #[inline]
 pub(crate) fn bucket_start(buckets: Buckets, time: i64) -> i64 {
+    bucket_bounds(buckets, time).0
+}
+
+/// The start of the bucket that holds a time, and the start of the next one, if there is such a time.
+#[inline]
+pub(crate) fn bucket_bounds(buckets: Buckets, time: i64) -> (i64, Option<i64>) {
     let Some(width) = buckets.width_ns else {
-        return i64::MIN;
+        return (i64::MIN, None);
     };
-    let since = i128::from(time) - i128::from(buckets.origin);
-    let start = i128::from(time) - since.rem_euclid(i128::from(width));
-    i64::try_from(start).unwrap_or(i64::MIN)
+    let behind = if let Some(since) = time.checked_sub(buckets.origin) {
+        since.rem_euclid(width)
+    } else {
+        let since = i128::from(time) - i128::from(buckets.origin);
+        since.rem_euclid(i128::from(width)) as i64
+    };
+    (
+        time.saturating_sub(behind),
+        time.checked_add(width - behind),
+    )
 }

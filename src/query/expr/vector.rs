@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::codec::vector::{BytesVector, ColumnVector, Validity, Values};
 use crate::query::result::{Bitmap, ResultType, ResultValues, ResultVector};
-use crate::query::value::{Scalar, Type};
+use crate::query::value::{Scalar, Type, write_text_key};
 
 /// A vector, or one value for every row.
 #[derive(Clone, Debug)]
@@ -23,6 +23,19 @@ impl Operand<'_> {
         match self {
             Self::Vector(vector) => scalar_at(vector, row),
             Self::Constant(value) => value.clone(),
+        }
+    }
+
+    /// Appends the bytes of [`Scalar::write_key`] for a row, without a copy of its own for text.
+    pub(crate) fn write_key(&self, row: usize, out: &mut Vec<u8>) {
+        match self {
+            Self::Constant(value) => value.write_key(out),
+            Self::Vector(vector) => match &vector.values {
+                Values::String(texts) if vector.validity.is_valid(row) => {
+                    write_text_key(texts.get(row), out);
+                }
+                _ => scalar_at(vector, row).write_key(out),
+            },
         }
     }
 

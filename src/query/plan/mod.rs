@@ -3,6 +3,7 @@
 mod bind;
 mod functions;
 mod names;
+mod operators;
 mod predicate;
 mod select;
 mod show;

@@ -5,7 +5,9 @@
 
 pub mod ast;
 mod convert;
+mod display;
 pub(crate) mod duration;
+mod leaves;
 mod parse;
 mod position;
 

@@ -133,6 +133,22 @@ proptest! {
     }
 
     #[test]
+    fn averages_agree_with_sqlite(values in prop::collection::vec(-1e9f64..1e9, 1..400)) {
+        let sqlite = rusqlite::Connection::open_in_memory().expect("opened");
+        sqlite.execute("CREATE TABLE m (x REAL)", []).expect("created");
+        let rows: Vec<Row> = (0..).zip(&values).map(|(time, &x)| (time, Some(x), None)).collect();
+        for value in &values {
+            sqlite.execute("INSERT INTO m VALUES (?1)", [value]).expect("inserted");
+        }
+        let theirs: f64 = sqlite
+            .query_row("SELECT avg(x) FROM m", [], |row| row.get(0))
+            .expect("an average");
+        let (lines, _) = memory(&[rows], 64).ask("SELECT avg(x) FROM m").expect("answered");
+        let ours: f64 = lines[1].parse().expect("a number");
+        prop_assert!((ours - theirs).abs() <= theirs.abs() * 1e-12, "{ours} {theirs}");
+    }
+
+    #[test]
     fn rows_come_in_the_order_asked_for(
         series in prop::collection::vec(prop::collection::vec(row(), 0..60), 1..4),
         batch_rows in 1usize..40,

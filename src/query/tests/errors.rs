@@ -132,10 +132,33 @@ fn size_and_depth_are_bounded() {
         " AND true",
         " OR a=1",
     ] {
-        let deep = format!("SELECT 1{} FROM m", chain.repeat(6000));
-        let _ = parse(&deep);
-        let deep = format!("SELECT 1{} FROM m", chain.repeat(900));
-        let _ = parse(&deep);
+        for length in [70, 900, 2_000, 4_000, 6_000] {
+            let deep = format!("SELECT 1{} FROM m", chain.repeat(length));
+            let parsed = parse(&deep);
+            assert!(parsed.is_err() || chain.contains(' '), "{chain}");
+        }
+    }
+    // Close below the limit, where a grammar that tries twice would take for ever.
+    for (open, close) in [
+        ("(", ")"),
+        ("abs(", ")"),
+        ("floor(", ")"),
+        ("case when ", " then 1 end"),
+        ("coalesce(1, (", "))"),
+        ("cast(", " as float)"),
+        ("NOT (", ")"),
+        ("interval (", ")"),
+        ("1 IN (", ")"),
+        ("time (", ")"),
+    ] {
+        for depth in 1..60 {
+            let deep = format!(
+                "SELECT {}1{} FROM m",
+                open.repeat(depth),
+                close.repeat(depth)
+            );
+            let _ = parse(&deep);
+        }
     }
     let many = format!("SELECT 1 FROM m WHERE n IN ({}1)", "1,".repeat(9000));
     assert!(parse(&many).is_ok());
