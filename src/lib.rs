@@ -11,6 +11,7 @@ pub mod engine;
 pub mod limits;
 pub mod log;
 pub mod meta;
+pub mod query;
 pub mod series;
 pub mod server;
 pub mod storage;

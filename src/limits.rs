@@ -48,6 +48,18 @@ pub const LOG_SEGMENTS: u32 = 1024;
 pub const WIRE_FRAME_BYTES: usize = 1024 * 1024;
 /// Largest SQL text, bytes.
 pub const SQL_BYTES: usize = 64 * 1024;
+/// Deepest nesting of an expression in SQL.
+pub const SQL_DEPTH: usize = 64;
+/// Most words and operators of one SQL text; numbers, strings and commas are free.
+pub const SQL_TOKENS: usize = 4096;
+/// Rows of one batch inside the query engine.
+pub const QUERY_BATCH_ROWS: usize = 1024;
+/// Rows a query may hold in memory to sort them, unless configured.
+pub const QUERY_SORTED_ROWS: usize = 1_000_000;
+/// Groups a query may hold in memory, unless configured.
+pub const QUERY_GROUPS: usize = 1_000_000;
+/// Largest compiled regular expression of a query, bytes.
+pub const QUERY_REGEX_BYTES: usize = 1024 * 1024;
 
 const _: () = assert!(STAGING_ROWS >= 2 * BLOCK_ROWS);
 const _: () = assert!(CHUNK_ROWS.is_multiple_of(BLOCK_ROWS));

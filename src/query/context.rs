@@ -1,0 +1,35 @@
+//! What a query is given besides its text: database, time, limits, and a way to be stopped.
+
+use crate::limits::{QUERY_GROUPS, QUERY_SORTED_ROWS};
+use crate::types::Timestamp;
+
+/// The surroundings of one query.
+#[derive(Clone, Copy)]
+pub struct QueryContext<'a> {
+    /// The database that names are looked up in.
+    pub database: &'a str,
+    /// What `now()` is, nanoseconds since the epoch.
+    pub now_ns: Timestamp,
+    /// How much the query may use.
+    pub limits: QueryLimits,
+    /// Asked once a batch: true gives the query up.
+    pub cancel: &'a dyn Fn() -> bool,
+}
+
+/// How much one query may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Rows kept in memory to be sorted.
+    pub sorted_rows: usize,
+    /// Groups kept in memory.
+    pub groups: usize,
+}
+
+impl Default for QueryLimits {
+    fn default() -> Self {
+        Self {
+            sorted_rows: QUERY_SORTED_ROWS,
+            groups: QUERY_GROUPS,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Rows of several series in the order of their times: a merge that holds one batch a series.
+//!
+//! Rows of the same time come in the order of the series. A run of rows that all come before the other
+//! series' next row is copied at once.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::codec::vector::ColumnVector;
+use crate::query::context::QueryContext;
+use crate::query::error::QueryError;
+use crate::query::plan::SelectPlan;
+use crate::query::source::{SeriesInfo, Source};
+
+use super::output::Output;
+use super::rows::SeriesRows;
+use super::{ExecutionStats, project};
+
+/// A series and the batch it stands in.
+struct Cursor {
+    rows: SeriesRows,
+    times: Vec<i64>,
+    outputs: Vec<ColumnVector>,
+    next: usize,
+}
+
+impl Cursor {
+    /// Time and place of the next row.
+    fn key(&self) -> (i64, usize) {
+        let time = self.times.get(self.next).copied();
+        (time.unwrap_or(i64::MAX), self.rows.index)
+    }
+
+    /// Loads the next batch; false at the end.
+    fn load(
+        &mut self,
+        plan: &SelectPlan,
+        context: &QueryContext<'_>,
+        stats: &mut ExecutionStats,
+    ) -> Result<bool, QueryError> {
+        let Some(batch) = self.rows.next(plan, context, stats)? else {
+            return Ok(false);
+        };
+        self.outputs = project(&plan.outputs, &batch.frame(plan, &self.rows.tags))?;
+        batch.times().clone_into(&mut self.times);
+        self.next = 0;
+        Ok(true)
+    }
+}
+
+pub(super) fn run(
+    source: &dyn Source,
+    plan: &SelectPlan,
+    series: &[SeriesInfo],
+    context: &QueryContext<'_>,
+    output: &mut Output<'_, '_>,
+    stats: &mut ExecutionStats,
+) -> Result<(), QueryError> {
+    let mut cursors = Vec::with_capacity(series.len());
+    let mut heap = BinaryHeap::new();
+    for (index, info) in series.iter().enumerate() {
+        let mut cursor = Cursor {
+            rows: SeriesRows::open(source, plan, index, info)?,
+            times: Vec::new(),
+            outputs: Vec::new(),
+            next: 0,
+        };
+        if cursor.load(plan, context, stats)? {
+            heap.push(Reverse((cursor.key(), cursors.len())));
+            cursors.push(cursor);
+        }
+    }
+    while let Some(Reverse((_, place))) = heap.pop() {
+        let cursor = &mut cursors[place];
+        let end = match heap.peek() {
+            None => cursor.times.len(),
+            Some(Reverse((other, _))) => {
+                let index = cursor.rows.index;
+                let rest = &cursor.times[cursor.next..];
+                let before = rest.iter().take_while(|&&time| (time, index) < *other);
+                cursor.next + before.count()
+            }
+        };
+        output.push(&cursor.outputs, cursor.next..end)?;
+        if output.is_done() {
+            return Ok(());
+        }
+        cursor.next = end;
+        if cursor.next < cursor.times.len() || cursor.load(plan, context, stats)? {
+            heap.push(Reverse((cursor.key(), place)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Execution of plans: rows are pulled from scans batch by batch and leave through a sink.
+//!
+//! Nothing is kept but what a sort or a grouping demands, and that within the query's limits. The
+//! caller is asked once a batch whether it still wants the answer.
+
+pub(crate) mod aggregate;
+mod float_sum;
+mod group;
+mod merge;
+mod output;
+mod rows;
+mod show;
+mod sort;
+mod state;
+
+use super::context::QueryContext;
+use super::error::QueryError;
+use super::expr::vector::into_vector;
+use super::expr::{Typed, evaluate};
+use super::plan::{Plan, PlanKind, SelectPlan};
+use super::result::ResultBatch;
+use super::source::Source;
+use crate::codec::vector::ColumnVector;
+use output::Output;
+use rows::SeriesRows;
+use sort::Sorter;
+
+/// Where batches of the answer go.
+pub type Sink<'a> = dyn FnMut(ResultBatch) -> Result<(), QueryError> + 'a;
+
+/// What a query did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExecutionStats {
+    /// Series that the tags chose.
+    pub series: u64,
+    /// Batches that scans delivered.
+    pub batches: u64,
+    /// Rows that scans delivered.
+    pub rows_scanned: u64,
+    /// Chunks answered from their statistics.
+    pub summaries: u64,
+    /// Rows of the answer.
+    pub rows: u64,
+}
+
+/// Executes a plan. The sink gets batches of about a thousand rows, none of them empty.
+pub fn execute(
+    source: &dyn Source,
+    plan: &Plan,
+    context: &QueryContext<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<ExecutionStats, QueryError> {
+    let mut stats = ExecutionStats::default();
+    match &plan.kind {
+        PlanKind::Select(select) => execute_select(source, select, context, sink, &mut stats)?,
+        PlanKind::Explain(select) => stats.rows = show::explain(source, select, sink)?,
+        PlanKind::Show(show) => stats.rows = show::show(source, show, context, sink)?,
+    }
+    Ok(stats)
+}
+
+fn execute_select(
+    source: &dyn Source,
+    plan: &SelectPlan,
+    context: &QueryContext<'_>,
+    sink: &mut Sink<'_>,
+    stats: &mut ExecutionStats,
+) -> Result<(), QueryError> {
+    let kinds = plan.outputs.iter().map(|output| output.kind).collect();
+    let mut output = Output::new(kinds, plan.limit, plan.offset, sink);
+    if !output.is_done() {
+        let series = rows::choose_series(source, plan)?;
+        stats.series = series.len() as u64;
+        if plan.grouping.is_some() {
+            group::run(source, plan, &series, context, &mut output, stats)?;
+        } else if plan.is_streamed() {
+            merge::run(source, plan, &series, context, &mut output, stats)?;
+        } else {
+            let mut sorter = Sorter::new(plan, &context.limits);
+            for (index, info) in series.iter().enumerate() {
+                let mut rows = SeriesRows::open(source, plan, index, info)?;
+                while let Some(batch) = rows.next(plan, context, stats)? {
+                    let frame = batch.frame(plan, &rows.tags);
+                    let outputs = project(&plan.outputs, &frame)?;
+                    let keys = plan.order.iter().map(|key| &key.expr);
+                    let keys = project(keys, &frame)?;
+                    sorter.push(&outputs, &keys, Some(&batch.times), frame.rows)?;
+                }
+            }
+            sorter.finish(&mut output)?;
+        }
+    }
+    stats.rows = output.finish()?;
+    Ok(())
+}
+
+/// Evaluates some expressions into vectors of their own.
+fn project<'a>(
+    exprs: impl IntoIterator<Item = &'a Typed>,
+    frame: &super::expr::vector::Frame<'_>,
+) -> Result<Vec<ColumnVector>, QueryError> {
+    exprs
+        .into_iter()
+        .map(|expr| Ok(into_vector(evaluate(expr, frame)?, expr.kind, frame.rows)))
+        .collect()
+}

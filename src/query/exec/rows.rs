@@ -1,0 +1,223 @@
+//! The rows of one series that pass the filter, batch by batch, as frames for expressions.
+
+use crate::codec::vector::{ColumnVector, Validity, Values};
+use crate::query::context::QueryContext;
+use crate::query::error::QueryError;
+use crate::query::expr::vector::{Frame, Operand, Slot, gather, selected};
+use crate::query::expr::{Typed, evaluate};
+use crate::query::plan::{Input, SelectPlan};
+use crate::query::source::{
+    Buckets, ChunkSummary, ScanBatch, ScanPart, SeriesInfo, SeriesScan, Source,
+};
+use crate::query::value::Scalar;
+
+use super::ExecutionStats;
+
+/// The series that the tags choose, in the order of their tags.
+pub(super) fn choose_series(
+    source: &dyn Source,
+    plan: &SelectPlan,
+) -> Result<Vec<SeriesInfo>, QueryError> {
+    if plan.range.is_empty() {
+        return Ok(Vec::new());
+    }
+    let failure = std::cell::RefCell::new(None);
+    let accept = |info: &SeriesInfo| {
+        let Some(filter) = &plan.series_filter else {
+            return true;
+        };
+        match accepts(filter, plan, info) {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                failure.borrow_mut().get_or_insert(error);
+                false
+            }
+        }
+    };
+    let mut series = source.series(&plan.database, plan.measurement, &accept)?;
+    if let Some(error) = failure.into_inner() {
+        return Err(error);
+    }
+    series.sort_by(|a, b| a.tags.cmp(&b.tags));
+    Ok(series)
+}
+
+fn accepts(filter: &Typed, plan: &SelectPlan, info: &SeriesInfo) -> Result<bool, QueryError> {
+    let tags = tags_of(plan, info);
+    let frame = Frame {
+        rows: 1,
+        slots: tags.iter().map(Slot::Constant).collect(),
+    };
+    let value = evaluate(filter, &frame)?;
+    Ok(value.scalar(0) == Scalar::Boolean(true))
+}
+
+/// A value for each input that is a tag of this series, null for all others.
+fn tags_of(plan: &SelectPlan, info: &SeriesInfo) -> Vec<Scalar> {
+    plan.inputs
+        .iter()
+        .map(|input| match input {
+            Input::Tag(key) => info
+                .tag(key)
+                .map_or(Scalar::Null, |value| Scalar::String(value.clone())),
+            _ => Scalar::Null,
+        })
+        .collect()
+}
+
+/// A scan of one series.
+pub(super) struct SeriesRows {
+    scan: Box<dyn SeriesScan>,
+    /// Place of the series in the order of all.
+    pub(super) index: usize,
+    pub(super) tags: Vec<Scalar>,
+}
+
+/// Filtered rows of one series.
+pub(super) struct Rows {
+    /// Integer, never null.
+    pub(super) times: ColumnVector,
+    columns: Vec<ColumnVector>,
+}
+
+/// Rows, or what stands for them.
+pub(super) enum Part {
+    Rows(Rows),
+    Summary(ChunkSummary),
+}
+
+impl SeriesRows {
+    pub(super) fn open(
+        source: &dyn Source,
+        plan: &SelectPlan,
+        index: usize,
+        info: &SeriesInfo,
+    ) -> Result<Self, QueryError> {
+        Ok(Self {
+            scan: source.scan(info.id, plan.range, &plan.columns)?,
+            index,
+            tags: tags_of(plan, info),
+        })
+    }
+
+    /// The next rows that pass, never none of them; `None` at the end.
+    pub(super) fn next(
+        &mut self,
+        plan: &SelectPlan,
+        context: &QueryContext<'_>,
+        stats: &mut ExecutionStats,
+    ) -> Result<Option<Rows>, QueryError> {
+        loop {
+            check(context)?;
+            let Some(batch) = self.scan.next()? else {
+                return Ok(None);
+            };
+            let rows = self.filtered(batch, plan, stats)?;
+            if rows.len() > 0 {
+                return Ok(Some(rows));
+            }
+        }
+    }
+
+    /// As [`SeriesRows::next`], or statistics of rows that all pass.
+    pub(super) fn next_part(
+        &mut self,
+        plan: &SelectPlan,
+        buckets: Buckets,
+        context: &QueryContext<'_>,
+        stats: &mut ExecutionStats,
+    ) -> Result<Option<Part>, QueryError> {
+        loop {
+            check(context)?;
+            match self.scan.next_part(buckets)? {
+                None => return Ok(None),
+                Some(ScanPart::Summary(summary)) => {
+                    stats.summaries += 1;
+                    return Ok(Some(Part::Summary(summary)));
+                }
+                Some(ScanPart::Rows(batch)) => {
+                    let rows = self.filtered(batch, plan, stats)?;
+                    if rows.len() > 0 {
+                        return Ok(Some(Part::Rows(rows)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn filtered(
+        &self,
+        batch: ScanBatch,
+        plan: &SelectPlan,
+        stats: &mut ExecutionStats,
+    ) -> Result<Rows, QueryError> {
+        stats.batches += 1;
+        stats.rows_scanned += batch.times.len() as u64;
+        let mut rows = Rows {
+            times: ColumnVector {
+                values: Values::Integer(batch.times),
+                validity: Validity::all(),
+            },
+            columns: batch.columns,
+        };
+        let Some(filter) = &plan.row_filter else {
+            return Ok(rows);
+        };
+        let frame = rows.frame(plan, &self.tags);
+        let chosen = selected(&evaluate(filter, &frame)?, frame.rows);
+        if let Some(chosen) = chosen {
+            rows.times = gather(&rows.times, &chosen);
+            for column in &mut rows.columns {
+                *column = gather(column, &chosen);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+impl Rows {
+    pub(super) fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    pub(super) fn times(&self) -> &[i64] {
+        match &self.times.values {
+            Values::Integer(times) => times,
+            _ => &[],
+        }
+    }
+
+    /// The rows as inputs of row expressions.
+    pub(super) fn frame<'a>(&'a self, plan: &SelectPlan, tags: &'a [Scalar]) -> Frame<'a> {
+        let slots = plan
+            .inputs
+            .iter()
+            .zip(tags)
+            .map(|(input, tag)| match input {
+                Input::Time => Slot::Vector(&self.times),
+                Input::Tag(_) => Slot::Constant(tag),
+                Input::Column(index) => match self.columns.get(*index) {
+                    Some(column) => Slot::Vector(column),
+                    None => Slot::Constant(tag),
+                },
+            })
+            .collect();
+        Frame {
+            rows: self.len(),
+            slots,
+        }
+    }
+}
+
+/// Gives up where the caller has.
+pub(super) fn check(context: &QueryContext<'_>) -> Result<(), QueryError> {
+    if (context.cancel)() {
+        return Err(QueryError::Cancelled);
+    }
+    Ok(())
+}
+
+/// Whether an operand is the same in every row of a batch.
+pub(super) const fn is_constant(operand: &Operand<'_>) -> bool {
+    matches!(operand, Operand::Constant(_))
+}

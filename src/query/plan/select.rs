@@ -1,0 +1,304 @@
+//! `SELECT`: its clauses in the order in which they are evaluated.
+
+use std::sync::Arc;
+
+use crate::query::context::QueryContext;
+use crate::query::encode::time::rfc3339;
+use crate::query::error::{NameKind, QueryError};
+use crate::query::exec::aggregate::AggregateFunction;
+use crate::query::expr::{Node, Typed};
+use crate::query::names::near;
+use crate::query::result::ResultColumn;
+use crate::query::source::{MeasurementInfo, Source};
+use crate::query::sql::ast::{Expr, ExprKind, Item, Literal, Name, Select};
+use crate::types::TimeRange;
+
+use super::bind::{Binder, Groups};
+use super::names::Names;
+use super::predicate::{self, Predicate};
+use super::{Grouping, Input, SelectPlan, SortKey};
+
+/// The measurement of that name, or an error with names near it.
+pub(super) fn find_measurement(
+    source: &dyn Source,
+    database: &str,
+    name: &Name,
+) -> Result<MeasurementInfo, QueryError> {
+    if let Some(info) = source.measurement(database, &name.text)? {
+        return Ok(info);
+    }
+    let known = source.measurements(database)?;
+    Err(QueryError::UnknownName {
+        kind: NameKind::Measurement,
+        name: name.text.clone(),
+        near: near(&name.text, known.iter().map(AsRef::as_ref)),
+        at: name.at,
+    })
+}
+
+/// Header and plan of a `SELECT`.
+pub(super) fn plan_select(
+    source: &dyn Source,
+    select: &Select,
+    context: &QueryContext<'_>,
+) -> Result<(Vec<ResultColumn>, SelectPlan), QueryError> {
+    let info = find_measurement(source, context.database, &select.from)?;
+    let aliases = aliases(select);
+    let mut binder = Binder::new(Names::new(&info), context.now_ns, aliases);
+    let predicate = predicate::split(&mut binder, select.filter.as_ref())?;
+
+    let keys = bind_keys(&mut binder, select)?;
+    let (names, outputs) = bind_items(&mut binder, select)?;
+    let having = match &select.having {
+        Some(having) => Some(binder.condition(having)?),
+        None => None,
+    };
+    let order = bind_order(&mut binder, select, &names, &outputs)?;
+    let columns = names
+        .into_iter()
+        .zip(&outputs)
+        .map(|(name, output)| ResultColumn {
+            name,
+            column_type: output.kind.result(),
+        })
+        .collect();
+
+    let inputs = std::mem::take(&mut binder.names.inputs);
+    let grouping = binder.groups.take().map(|groups| Grouping {
+        bucket: keys.iter().enumerate().find_map(|(index, key)| {
+            let Node::Bucket(buckets, time) = &key.node else {
+                return None;
+            };
+            let of_time = matches!(time.node, Node::Slot(slot)
+                if inputs.get(slot) == Some(&Input::Time));
+            of_time.then_some((index, *buckets))
+        }),
+        keys,
+        aggregates: groups.aggregates,
+        having,
+    });
+    let description = describe(&info, select, &predicate, grouping.as_ref());
+    let plan = SelectPlan {
+        database: Arc::from(context.database),
+        measurement: info.id,
+        range: predicate.range,
+        series_filter: predicate::all(predicate.series),
+        row_filter: predicate::all(predicate.rows),
+        columns: std::mem::take(&mut binder.names.columns),
+        inputs,
+        grouping,
+        outputs,
+        order,
+        limit: select.limit,
+        offset: select.offset,
+        description,
+    };
+    Ok((columns, plan))
+}
+
+fn aliases(select: &Select) -> Vec<(String, Expr)> {
+    select
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Expr(expr, Some(alias)) => Some((alias.text.clone(), expr.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Keys of `GROUP BY`; from here on, if the query groups at all, expressions are over groups.
+fn bind_keys(binder: &mut Binder<'_>, select: &Select) -> Result<Vec<Typed>, QueryError> {
+    let aggregated = select.items.iter().any(|item| match item {
+        Item::Expr(expr, _) => has_aggregate(expr),
+        Item::Wildcard(_) => false,
+    }) || select
+        .order_by
+        .iter()
+        .any(|order| has_aggregate(&order.expr));
+    if select.group_by.is_empty() && !aggregated && select.having.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut groups = Groups::default();
+    let mut keys = Vec::new();
+    for written in &select.group_by {
+        let expr = match &written.kind {
+            ExprKind::Literal(Literal::Integer(ordinal)) => {
+                ordinal_item(select, *ordinal, written)?
+            }
+            ExprKind::Name(name) if !binder.names.knows(name) => {
+                let alias = binder.aliases.iter().find(|(alias, _)| alias == name);
+                alias.map_or(written, |(_, expr)| expr).clone()
+            }
+            _ => written.clone(),
+        };
+        let bound = binder.bind(&expr)?;
+        groups.keys.push((expr, bound.kind));
+        keys.push(bound);
+    }
+    binder.groups = Some(groups);
+    binder.over_rows = false;
+    Ok(keys)
+}
+
+fn ordinal_item(select: &Select, ordinal: i128, at: &Expr) -> Result<Expr, QueryError> {
+    let item = usize::try_from(ordinal - 1)
+        .ok()
+        .and_then(|index| select.items.get(index));
+    match item {
+        Some(Item::Expr(expr, _)) => Ok(expr.clone()),
+        _ => Err(no_such_item(at)),
+    }
+}
+
+fn no_such_item(at: &Expr) -> QueryError {
+    QueryError::meaning(at.at, format!("there is no selected item {at}"))
+}
+
+/// Names and expressions of the answer's columns.
+fn bind_items(
+    binder: &mut Binder<'_>,
+    select: &Select,
+) -> Result<(Vec<String>, Vec<Typed>), QueryError> {
+    let mut names = Vec::new();
+    let mut outputs = Vec::new();
+    for item in &select.items {
+        match item {
+            Item::Wildcard(at) => {
+                if binder.groups.is_some() {
+                    let message = "* cannot be selected together with groups or aggregates";
+                    return Err(QueryError::meaning(*at, message));
+                }
+                for (name, output) in binder.names.wildcard() {
+                    names.push(name);
+                    outputs.push(output);
+                }
+            }
+            Item::Expr(expr, alias) => {
+                outputs.push(binder.bind(expr)?);
+                names.push(match alias {
+                    Some(alias) => alias.text.clone(),
+                    None => expr.to_string(),
+                });
+            }
+        }
+    }
+    Ok((names, outputs))
+}
+
+fn bind_order(
+    binder: &mut Binder<'_>,
+    select: &Select,
+    names: &[String],
+    outputs: &[Typed],
+) -> Result<Vec<SortKey>, QueryError> {
+    let mut keys = Vec::new();
+    for order in &select.order_by {
+        let output = match &order.expr.kind {
+            ExprKind::Literal(Literal::Integer(ordinal)) => {
+                let index = usize::try_from(ordinal - 1).unwrap_or(usize::MAX);
+                let output = outputs.get(index);
+                Some(output.ok_or_else(|| no_such_item(&order.expr))?)
+            }
+            ExprKind::Name(name) => names
+                .iter()
+                .position(|known| known == name)
+                .and_then(|index| outputs.get(index)),
+            _ => None,
+        };
+        let expr = match output {
+            Some(output) => output.clone(),
+            None => binder.bind(&order.expr)?,
+        };
+        keys.push(SortKey {
+            expr,
+            descending: order.descending,
+            nulls_first: order.nulls_first.unwrap_or(order.descending),
+        });
+    }
+    Ok(keys)
+}
+
+fn has_aggregate(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Literal(_) | ExprKind::Name(_) | ExprKind::Lane(..) => false,
+        ExprKind::Unary(_, inner)
+        | ExprKind::Cast(inner, _)
+        | ExprKind::IsNull { expr: inner, .. }
+        | ExprKind::Match { expr: inner, .. } => has_aggregate(inner),
+        ExprKind::Binary(_, left, right) => has_aggregate(left) || has_aggregate(right),
+        ExprKind::And(parts) | ExprKind::Or(parts) => parts.iter().any(has_aggregate),
+        ExprKind::InList { expr, list, .. } => {
+            has_aggregate(expr) || list.iter().any(has_aggregate)
+        }
+        ExprKind::Call(call) => {
+            AggregateFunction::from_name(&call.function).is_some()
+                || call.arguments.iter().any(has_aggregate)
+        }
+        ExprKind::Case {
+            operand,
+            branches,
+            otherwise,
+        } => {
+            operand.as_deref().is_some_and(has_aggregate)
+                || otherwise.as_deref().is_some_and(has_aggregate)
+                || branches
+                    .iter()
+                    .any(|(condition, result)| has_aggregate(condition) || has_aggregate(result))
+        }
+    }
+}
+
+fn describe(
+    info: &MeasurementInfo,
+    select: &Select,
+    predicate: &Predicate,
+    grouping: Option<&Grouping>,
+) -> Vec<(&'static str, String)> {
+    let mut lines = vec![("measurement", info.name.to_string())];
+    lines.push(("time", range_text(predicate.range)));
+    if !predicate.series_text.is_empty() {
+        lines.push(("series filter", predicate.series_text.join(" AND ")));
+    }
+    if !predicate.rows_text.is_empty() {
+        lines.push(("row filter", predicate.rows_text.join(" AND ")));
+    }
+    if let Some(grouping) = grouping {
+        let keys: Vec<String> = select.group_by.iter().map(ToString::to_string).collect();
+        let keys = if keys.is_empty() {
+            "one group".to_owned()
+        } else {
+            keys.join(", ")
+        };
+        let aggregates = grouping.aggregates.len();
+        lines.push(("group by", format!("{keys}; {aggregates} aggregates")));
+    }
+    if !select.order_by.is_empty() {
+        let keys: Vec<String> = select
+            .order_by
+            .iter()
+            .map(|order| {
+                let direction = if order.descending { " DESC" } else { "" };
+                format!("{}{direction}", order.expr)
+            })
+            .collect();
+        lines.push(("order by", keys.join(", ")));
+    }
+    if let Some(limit) = select.limit {
+        lines.push(("limit", limit.to_string()));
+    }
+    lines
+}
+
+fn range_text(range: TimeRange) -> String {
+    if range.is_empty() {
+        return "nothing".to_owned();
+    }
+    let start = (range.start > i64::MIN).then(|| format!("from {}", rfc3339(range.start)));
+    let end = (range.end < i64::MAX).then(|| format!("before {}", rfc3339(range.end)));
+    match (start, end) {
+        (None, None) => "all".to_owned(),
+        (Some(one), None) | (None, Some(one)) => one,
+        (Some(start), Some(end)) => format!("{start}, {end}"),
+    }
+}

@@ -1,0 +1,172 @@
+//! What a query reads: the seam between SQL and the store behind it.
+//!
+//! A scan is a snapshot: rows written after [`Source::scan`] returned are not seen by it. A row exists
+//! at a time if any field was written then; fields without a value are null.
+
+use std::sync::Arc;
+
+use crate::codec::vector::ColumnVector;
+use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange, Timestamp};
+
+use super::value::Scalar;
+
+/// A column: one type lane of one field. Lanes of a field share its name and differ in type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnInfo {
+    /// The column.
+    pub id: ColumnId,
+    /// The field's name.
+    pub name: Arc<str>,
+    /// The type of this lane.
+    pub field_type: FieldType,
+}
+
+/// A measurement as a query sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeasurementInfo {
+    /// The measurement.
+    pub id: MeasurementId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Every tag key that any series has, sorted.
+    pub tag_keys: Vec<Arc<str>>,
+    /// Columns in the order in which they were first written.
+    pub columns: Vec<ColumnInfo>,
+}
+
+/// A series: its id and its tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesInfo {
+    /// The series.
+    pub id: SeriesId,
+    /// Key and value, sorted by key.
+    pub tags: Arc<[(Arc<str>, Arc<str>)]>,
+}
+
+impl SeriesInfo {
+    /// The value of a tag, where the series has it.
+    #[must_use]
+    pub fn tag(&self, key: &str) -> Option<&Arc<str>> {
+        let index = self
+            .tags
+            .binary_search_by(|(name, _)| name.as_ref().cmp(key))
+            .ok()?;
+        self.tags.get(index).map(|(_, value)| value)
+    }
+}
+
+/// Some rows of one series, about a thousand at most.
+#[derive(Clone, Debug, Default)]
+pub struct ScanBatch {
+    /// Times, ascending, each once.
+    pub times: Vec<Timestamp>,
+    /// A vector for each column asked for, in that order, as long as `times`.
+    pub columns: Vec<ColumnVector>,
+}
+
+/// Buckets of time: what a chunk must lie inside of for its statistics to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buckets {
+    /// Width in nanoseconds, above zero. `None`: all of time is one bucket.
+    pub width_ns: Option<i64>,
+    /// A time at which a bucket starts.
+    pub origin: Timestamp,
+}
+
+/// The statistics of one column of a chunk: what an aggregate would make of its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnSummary {
+    /// Rows with a value.
+    pub count: u64,
+    /// Exact sum of the values of an integer lane.
+    pub sum_integer: i128,
+    /// Sum of the values of a float lane, compensated.
+    pub sum_float: f64,
+    /// Smallest value; for floats of those that are not NaN, NaN if there are none.
+    pub min: Scalar,
+    /// Largest value, by the same rule.
+    pub max: Scalar,
+    /// Time and value of the earliest row with a value.
+    pub first: Option<(Timestamp, Scalar)>,
+    /// Time and value of the latest row with a value.
+    pub last: Option<(Timestamp, Scalar)>,
+}
+
+/// The statistics of rows that lie whole in the range and whole in one bucket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChunkSummary {
+    /// Rows.
+    pub rows: u64,
+    /// Time of the first row.
+    pub first_time: Timestamp,
+    /// Time of the last row.
+    pub last_time: Timestamp,
+    /// One for each column asked for, in that order.
+    pub columns: Vec<ColumnSummary>,
+}
+
+/// The next part of a scan.
+#[derive(Clone, Debug)]
+pub enum ScanPart {
+    /// Decoded rows.
+    Rows(ScanBatch),
+    /// Statistics that stand for the rows.
+    Summary(ChunkSummary),
+}
+
+/// Rows of one series in ascending order of time.
+pub trait SeriesScan: Send {
+    /// The next rows; `None` at the end.
+    fn next(&mut self) -> Result<Option<ScanBatch>, SourceError>;
+
+    /// The next rows, or the statistics of a chunk that lies whole in the range and in one bucket.
+    /// Asked only where every aggregate can be answered from [`ColumnSummary`]. Decodes by default.
+    fn next_part(&mut self, buckets: Buckets) -> Result<Option<ScanPart>, SourceError> {
+        let _ = buckets;
+        Ok(self.next()?.map(ScanPart::Rows))
+    }
+}
+
+/// A store that can be queried.
+pub trait Source: Send + Sync {
+    /// Names of all databases, sorted.
+    fn databases(&self) -> Vec<Arc<str>>;
+
+    /// Names of the measurements of a database, sorted.
+    fn measurements(&self, database: &str) -> Result<Vec<Arc<str>>, SourceError>;
+
+    /// A measurement; `None` if the database has none of that name.
+    fn measurement(
+        &self,
+        database: &str,
+        name: &str,
+    ) -> Result<Option<MeasurementInfo>, SourceError>;
+
+    /// The series of a measurement that are accepted, in any order.
+    fn series(
+        &self,
+        database: &str,
+        measurement: MeasurementId,
+        accept: &dyn Fn(&SeriesInfo) -> bool,
+    ) -> Result<Vec<SeriesInfo>, SourceError>;
+
+    /// A snapshot of the rows of a series in a range, with the columns asked for.
+    fn scan(
+        &self,
+        series: SeriesId,
+        range: TimeRange,
+        columns: &[ColumnId],
+    ) -> Result<Box<dyn SeriesScan>, SourceError>;
+}
+
+/// Why a source did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// No database of that name.
+    #[error("unknown database `{0}`")]
+    UnknownDatabase(String),
+    /// Reading failed.
+    #[error("reading failed: {0}")]
+    Failed(String),
+}

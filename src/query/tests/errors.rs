@@ -1,0 +1,144 @@
+//! Errors: what they say and where they point.
+
+use super::super::parse;
+use super::{error, small};
+use crate::limits::SQL_BYTES;
+use edgetime_protocol::error::Code;
+
+#[test]
+fn syntax_errors_point_at_the_token() {
+    let found = parse("SELECT cpu\nFROM m WHERE").expect_err("no condition");
+    let at = found.position().expect("a place");
+    assert_eq!((at.line, at.column), (2, 13), "{found}");
+    assert_eq!(at.offset, 23);
+    let found = parse("SELEC cpu FROM m").expect_err("no verb");
+    assert_eq!(
+        found.to_string(),
+        "line 1, column 1: expected SELECT, SHOW or EXPLAIN, found `SELEC`"
+    );
+    assert!(parse("SELECT cpu FROM m; garbage").is_err());
+    assert!(parse("SELECT 'open FROM m").is_err());
+    assert!(parse("").is_err());
+}
+
+#[test]
+fn unknown_names_say_what_is_near() {
+    let memory = small();
+    let unknown = |text: &str| error(&memory, text);
+    assert_eq!(
+        unknown("SELECT cpux FROM m"),
+        "line 1, column 8: unknown tag or field `cpux`; near: `cpu`"
+    );
+    assert_eq!(
+        unknown("SELECT cpu FROM n"),
+        "line 1, column 17: unknown measurement `n`; near: `m`"
+    );
+    assert_eq!(
+        unknown("SELECT cuont(cpu) FROM m"),
+        "line 1, column 8: unknown function `cuont`; near: `count`"
+    );
+    assert!(unknown("SELECT cast(cpu as flaot) FROM m").contains("near: `float`"));
+}
+
+#[test]
+fn what_comes_later_is_named() {
+    let memory = small();
+    for (text, part) in [
+        (
+            "DELETE FROM m WHERE time < 5",
+            "DELETE is not supported yet",
+        ),
+        ("DROP MEASUREMENT m", "DROP is not supported yet"),
+        ("EXPLAIN ANALYZE SELECT * FROM m", "EXPLAIN ANALYZE is not"),
+        ("SELECT frobnicate(cpu) FROM m", "there are count, sum"),
+        (
+            "SELECT median(cpu) FROM m",
+            "median() is not supported yet; aggregates are count",
+        ),
+        ("SELECT count(DISTINCT cpu) FROM m", "DISTINCT"),
+        ("SELECT * FROM m JOIN o ON true", "JOIN is"),
+        ("SELECT * FROM (SELECT 1)", "not supported"),
+        ("SELECT sum(cpu) OVER () FROM m", "OVER"),
+    ] {
+        let found = error(&memory, text);
+        assert!(found.contains(part), "{text}: {found}");
+    }
+}
+
+#[test]
+fn nonsense_is_explained() {
+    let memory = small();
+    for (text, part) in [
+        (
+            "SELECT cpu FROM m WHERE host = 5",
+            "cannot compare string with integer",
+        ),
+        (
+            "SELECT cpu FROM m WHERE cpu",
+            "expected a condition, found float",
+        ),
+        ("SELECT cpu FROM m WHERE time > 'noon'", "is no time"),
+        ("SELECT cpu FROM m WHERE host ~ 'a('", "unclosed group"),
+        (
+            "SELECT host, avg(cpu) FROM m",
+            "`host` must stand in GROUP BY",
+        ),
+        ("SELECT avg(avg(cpu)) FROM m", "is an aggregate"),
+        ("SELECT cpu FROM m WHERE avg(cpu) > 1", "is an aggregate"),
+        ("SELECT avg(host) FROM m", "takes numbers, not string"),
+        ("SELECT cpu + host FROM m", "float + string makes no sense"),
+        ("SELECT time_bucket('0 s', time) FROM m", "above zero"),
+        (
+            "SELECT time_bucket('1 month', time) FROM m",
+            "is no interval",
+        ),
+        ("SELECT cpu FROM m LIMIT -1", "not negative"),
+        ("SELECT * FROM m GROUP BY host", "* cannot be selected"),
+        ("SELECT cpu FROM m ORDER BY 2", "no selected item 2"),
+        (
+            "SELECT cpu::string FROM m",
+            "has no string values, only float",
+        ),
+        ("SELECT 9223372036854775807 + 1 FROM m", "overflows"),
+        ("SELECT 1 FROM", "expected"),
+        ("SELECT a.b FROM m", "qualified name"),
+    ] {
+        let found = error(&memory, text);
+        assert!(found.contains(part), "{text}: {found}");
+        assert!(!found.contains('\n'), "{found}");
+    }
+}
+
+#[test]
+fn size_and_depth_are_bounded() {
+    let long = format!("SELECT '{}' FROM m", "x".repeat(SQL_BYTES));
+    assert!(parse(&long).is_err_and(|error| error.code() == Code::BadSql));
+    for (open, close) in [
+        ("(", ")"),
+        ("NOT ", ""),
+        ("- ", ""),
+        ("abs(", ")"),
+        ("floor(", ")"),
+    ] {
+        let deep = format!("SELECT {}1{} FROM m", open.repeat(1500), close.repeat(1500));
+        assert!(parse(&deep).is_err(), "{open}");
+    }
+    for chain in [
+        "+1",
+        "||'a'",
+        " IS NULL",
+        "::int",
+        "[1]",
+        " AND true",
+        " OR a=1",
+    ] {
+        let deep = format!("SELECT 1{} FROM m", chain.repeat(6000));
+        let _ = parse(&deep);
+        let deep = format!("SELECT 1{} FROM m", chain.repeat(900));
+        let _ = parse(&deep);
+    }
+    let many = format!("SELECT 1 FROM m WHERE n IN ({}1)", "1,".repeat(9000));
+    assert!(parse(&many).is_ok());
+    let alternatives = format!("SELECT 1 FROM m WHERE n=1{}", " OR n=2".repeat(900));
+    assert!(parse(&alternatives).is_ok());
+}
