@@ -14,6 +14,7 @@ pub mod generate;
 pub mod import;
 pub mod inspect;
 mod progress;
+pub mod query;
 mod rejects;
 pub mod serve;
 mod store;
@@ -46,6 +47,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Send line protocol from files or standard input.
     Write(write::WriteArgs),
+    /// Ask a server by SQL.
+    Query(query::QueryArgs),
     /// Talk to a server's admin port.
     Admin(admin::AdminArgs),
     /// Send CSV files.
@@ -65,6 +68,7 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(args, out),
             Self::Write(args) => write::run(args),
+            Self::Query(args) => query::run(args, out),
             Self::Admin(args) => admin::run(args, out),
             Self::Import(args) => import::run(args),
             Self::Generate(args) => run_generate(args, out),
