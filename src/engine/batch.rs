@@ -138,11 +138,15 @@ impl Batch {
             .flat_map(|shard| shard.rows.iter().map(|row| row.tag))
     }
 
-    /// Forgets the rows of one shard.
-    pub(super) fn clear_shard(&mut self, index: usize) {
+    /// Forgets the first rows of one shard.
+    pub(super) fn remove(&mut self, index: usize, rows: usize) {
         let shard = &mut self.shards[index];
-        self.rows -= shard.rows.len();
-        shard.clear();
+        self.rows -= rows;
+        if rows == shard.rows.len() {
+            shard.clear();
+        } else {
+            shard.rows.drain(..rows);
+        }
     }
 
     /// Forgets all rows and layouts.

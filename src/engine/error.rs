@@ -50,6 +50,14 @@ pub enum EngineError {
     /// The log is full until a checkpoint frees a segment. Try again.
     #[error("the log is full until the next checkpoint; try again")]
     Busy,
+    /// A row, with the definition of its series, that no segment of the log can hold.
+    #[error("the row takes {len_bytes} bytes of the log, whose segments take {max_bytes} at once")]
+    TooLarge {
+        /// Bytes it takes.
+        len_bytes: u64,
+        /// Bytes a segment takes at once.
+        max_bytes: u64,
+    },
     /// The store takes no writes any more.
     #[error("the store is read-only: {reason}")]
     ReadOnly {

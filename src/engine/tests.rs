@@ -198,6 +198,47 @@ fn a_full_log_pushes_back_until_a_checkpoint() {
 }
 
 #[test]
+fn a_batch_larger_than_a_segment_is_written_in_parts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path(), options());
+    let database = engine
+        .resolve_database(&Access::full(), "default")
+        .expect("room");
+    let series = engine
+        .resolve_series(database, "cpu", &mut [("host", "a")])
+        .expect("room");
+    let fields = [("value", FieldType::Integer), ("text", FieldType::String)];
+    let plan = engine
+        .resolve_layout(series.measurement, &fields)
+        .expect("room");
+    let mut batch = engine.batch();
+    let layout = batch.layout_index(&plan.layout);
+    let text = "x".repeat(10_000);
+    for i in 0..20 {
+        let bits = [i, cell::heap(0, text.len() as u32)];
+        let time = Some(NOW - i as i64 * SECOND);
+        batch.push(
+            series,
+            layout,
+            time,
+            (&bits, &[0, 0], text.as_bytes()),
+            i as u32,
+        );
+    }
+    let written = engine.write(&mut batch);
+    assert!(written.error.is_none(), "{:?}", written.error);
+    assert_eq!((written.rows, batch.len()), (20, 0));
+    assert_eq!(read_all(&engine, "a").len(), 20);
+    let huge = "y".repeat(65_000);
+    let refused = try_write(&engine, "a", Some(NOW), 1, &huge);
+    assert!(
+        matches!(refused, Err(EngineError::TooLarge { .. })),
+        "{refused:?}"
+    );
+    write_row(&engine, "a", Some(NOW), 1, "small");
+}
+
+#[test]
 fn rows_without_a_time_get_rising_ones() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path(), options());

@@ -28,6 +28,13 @@ pub struct Written {
     pub error: Option<EngineError>,
 }
 
+/// What was taken of some rows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Accepted {
+    rows: usize,
+    position: Position,
+}
+
 /// Which accepted times there are.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeBounds {
@@ -93,16 +100,13 @@ impl Engine {
             if rows.rows.is_empty() {
                 continue;
             }
-            match self.write_shard(index, rows, &batch.layouts) {
-                Ok(position) => {
-                    written.position = written.position.max(position);
-                    written.rows += rows.rows.len();
-                    batch.clear_shard(index);
-                }
-                Err(error) => {
-                    written.refused += rows.rows.len();
-                    written.error = Some(error);
-                }
+            let (accepted, result) = self.write_rows(index, rows, &rows.rows, &batch.layouts);
+            written.rows += accepted.rows;
+            written.position = written.position.max(accepted.position);
+            batch.remove(index, accepted.rows);
+            if let Err(error) = result {
+                written.refused += batch.shards[index].rows.len();
+                written.error = Some(error);
             }
         }
         if written.error.is_none() {
@@ -111,10 +115,43 @@ impl Engine {
         written
     }
 
+    /// Writes rows of a shard, in parts where the log takes no more at once. Tells how many of them,
+    /// from the first on, were accepted.
+    fn write_rows(
+        &self,
+        index: usize,
+        cells: &ShardRows,
+        rows: &[BatchRow],
+        layouts: &[Arc<Layout>],
+    ) -> (Accepted, Result<(), EngineError>) {
+        match self.write_shard(index, cells, rows, layouts) {
+            Ok(position) => (
+                Accepted {
+                    rows: rows.len(),
+                    position,
+                },
+                Ok(()),
+            ),
+            Err(EngineError::TooLarge { .. }) if rows.len() > 1 => {
+                let (first, second) = rows.split_at(rows.len() / 2);
+                let (mut accepted, result) = self.write_rows(index, cells, first, layouts);
+                if result.is_err() {
+                    return (accepted, result);
+                }
+                let (more, result) = self.write_rows(index, cells, second, layouts);
+                accepted.rows += more.rows;
+                accepted.position = accepted.position.max(more.position);
+                (accepted, result)
+            }
+            Err(error) => (Accepted::default(), Err(error)),
+        }
+    }
+
     fn write_shard(
         &self,
         index: usize,
-        rows: &ShardRows,
+        cells: &ShardRows,
+        rows: &[BatchRow],
         layouts: &[Arc<Layout>],
     ) -> Result<Position, EngineError> {
         let now = self.clock.wall_ns();
@@ -134,7 +171,7 @@ impl Engine {
             } else {
                 shard.definitions.clear();
             }
-            let times = self.encode_rows(shard, rows, layouts, now);
+            let times = self.encode_rows(shard, (cells, rows), layouts, now);
             let frames = [
                 FrameParts::new(FrameType::Definitions, &shard.definitions),
                 FrameParts::new(FrameType::Rows, shard.encoder.payload()),
@@ -142,7 +179,7 @@ impl Engine {
             let first = usize::from(shard.definitions.is_empty());
             match self.log.append(epoch, &frames[first..]) {
                 Ok(appended) => {
-                    self.apply_rows(shard, rows, layouts, times.as_deref(), appended);
+                    self.apply_rows(shard, (cells, rows), layouts, times.as_deref(), appended);
                     return Ok(appended.end);
                 }
                 Err(AppendError::EpochChanged(_)) => {}
@@ -160,7 +197,7 @@ impl Engine {
     fn lacks_definitions(
         &self,
         shard: &mut Shard,
-        rows: &ShardRows,
+        rows: &[BatchRow],
         layouts: &[Arc<Layout>],
         epoch: u64,
     ) -> bool {
@@ -168,7 +205,7 @@ impl Engine {
         for layout in layouts {
             lacking |= *shard.layout_defined(layout.id) < epoch;
         }
-        for row in &rows.rows {
+        for row in rows {
             lacking |= shard.series_mut(self.placement.slot(row.series)).defined < epoch;
         }
         lacking
@@ -179,7 +216,7 @@ impl Engine {
     fn gather_definitions(
         &self,
         shard: &mut Shard,
-        rows: &ShardRows,
+        rows: &[BatchRow],
         layouts: &[Arc<Layout>],
         catalog: &Catalog,
         epoch: u64,
@@ -193,7 +230,7 @@ impl Engine {
                 define_measurement(&mut out, catalog, layout);
             }
         }
-        for row in &rows.rows {
+        for row in rows {
             let series = shard.series_mut(self.placement.slot(row.series));
             if series.defined >= epoch {
                 continue;
@@ -218,7 +255,7 @@ impl Engine {
     fn forget_definitions(
         &self,
         shard: &mut Shard,
-        rows: &ShardRows,
+        rows: &[BatchRow],
         layouts: &[Arc<Layout>],
         epoch: u64,
     ) {
@@ -228,7 +265,7 @@ impl Engine {
                 *defined = 0;
             }
         }
-        for row in &rows.rows {
+        for row in rows {
             let series = shard.series_mut(self.placement.slot(row.series));
             if series.defined == epoch {
                 series.defined = 0;
@@ -241,25 +278,25 @@ impl Engine {
     fn encode_rows(
         &self,
         shard: &mut Shard,
-        rows: &ShardRows,
+        (cells, rows): (&ShardRows, &[BatchRow]),
         layouts: &[Arc<Layout>],
         now: Timestamp,
     ) -> Option<Vec<Timestamp>> {
-        let timeless = rows.rows.iter().any(|row| row.time == NO_TIME);
+        let timeless = rows.iter().any(|row| row.time == NO_TIME);
         let times: Option<Vec<Timestamp>> = timeless.then(|| {
             let stamp = |row: &BatchRow| match row.time {
                 NO_TIME => shard.series_mut(self.placement.slot(row.series)).stamp(now),
                 time => time,
             };
-            rows.rows.iter().map(stamp).collect()
+            rows.iter().map(stamp).collect()
         });
         let encoder = &mut shard.encoder;
-        encoder.begin(layouts.iter().map(|layout| &**layout), rows.rows.len());
-        for (i, row) in rows.rows.iter().enumerate() {
+        encoder.begin(layouts.iter().map(|layout| &**layout), rows.len());
+        for (i, row) in rows.iter().enumerate() {
             let layout = &*layouts[usize::from(row.layout)];
             let time = times.as_ref().map_or(row.time, |times| times[i]);
-            let cells = cells_of(rows, row, layout);
-            encoder.push(row.series, (usize::from(row.layout), layout), time, cells);
+            let values = cells_of(cells, row, layout);
+            encoder.push(row.series, (usize::from(row.layout), layout), time, values);
         }
         times
     }
@@ -268,16 +305,16 @@ impl Engine {
     fn apply_rows(
         &self,
         shard: &mut Shard,
-        rows: &ShardRows,
+        (cells, rows): (&ShardRows, &[BatchRow]),
         layouts: &[Arc<Layout>],
         times: Option<&[Timestamp]>,
         appended: Appended,
     ) {
         let mut newest = Timestamp::MIN;
         let mut counts = shard.counts;
-        for (i, row) in rows.rows.iter().enumerate() {
+        for (i, row) in rows.iter().enumerate() {
             let layout = &layouts[usize::from(row.layout)];
-            let (bits, marks, heap) = cells_of(rows, row, layout);
+            let (bits, marks, heap) = cells_of(cells, row, layout);
             let time = times.map_or(row.time, |times| times[i]);
             newest = newest.max(time);
             let position = row_position(appended.last_frame, i as u64);
@@ -300,6 +337,13 @@ impl Engine {
 fn refusal(error: AppendError) -> EngineError {
     match error {
         AppendError::Full => EngineError::Busy,
+        AppendError::TooLarge {
+            len_bytes,
+            max_bytes,
+        } => EngineError::TooLarge {
+            len_bytes,
+            max_bytes,
+        },
 
         other => EngineError::ReadOnly {
             reason: other.to_string(),

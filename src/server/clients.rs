@@ -36,6 +36,11 @@ impl Client {
         self.received_bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether the connection is to be closed.
+    pub fn is_closed(&self) -> bool {
+        self.close.is_cancelled()
+    }
+
     /// Returns when the connection is to be closed.
     pub async fn closed(&self) {
         self.close.cancelled().await;

@@ -131,7 +131,7 @@ fn run(
                     .wait_for(&mut wanted, wait(policy, unsynced_since));
             }
             let due = match (policy, unsynced_since) {
-                (SyncPolicy::After(after), Some(since)) => since.elapsed() >= after,
+                (SyncPolicy::After(after), Some(since)) => since.elapsed() >= after / 2,
                 _ => false,
             };
             let (asked, stop) = (std::mem::take(&mut wanted.sync), wanted.stop);
@@ -160,8 +160,9 @@ fn run(
 
 fn wait(policy: SyncPolicy, unsynced_since: Option<Instant>) -> Duration {
     match (policy, unsynced_since) {
-        (SyncPolicy::After(after), Some(since)) => after.saturating_sub(since.elapsed()),
-        (SyncPolicy::After(after), None) => after.min(IDLE),
+        // Half of the time to see that something was written, half of it to gather more.
+        (SyncPolicy::After(after), Some(since)) => (after / 2).saturating_sub(since.elapsed()),
+        (SyncPolicy::After(after), None) => (after / 2).min(IDLE),
         _ => IDLE,
     }
 }

@@ -154,9 +154,12 @@ impl Reader {
                 Ok(read) => {
                     self.client.received(read);
                     self.consume(buffer).await;
-                    if self.gatherer.closing || self.outbox.is_broken() {
+                    let over = self.gatherer.closing || self.outbox.is_broken();
+                    if over || self.client.is_closed() {
                         return false;
                     }
+                    // A sender that never pauses must not keep a worker for itself.
+                    tokio::task::yield_now().await;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     self.flush().await;
@@ -200,7 +203,7 @@ impl Reader {
                     let _ = timeout(Duration::from_millis(200), freed).await;
                 }
                 Some(error) => {
-                    self.gatherer.refuse_batch(&refusal(&error));
+                    self.gatherer.refuse_batch(&self.shared, &refusal(&error));
                     return;
                 }
                 None => return,
@@ -375,15 +378,16 @@ impl Gatherer {
             error: Some(error), ..
         }) = self.write(shared)
         {
-            self.refuse_batch(&refusal(&error));
+            self.refuse_batch(shared, &refusal(&error));
         }
     }
 
     /// Refuses every row that is still in the batch.
-    pub fn refuse_batch(&mut self, refusal: &Refusal) {
+    pub fn refuse_batch(&mut self, shared: &Shared, refusal: &Refusal) {
         let droppable = self.ack == AckLevel::None;
         let mut lines: Vec<u32> = self.batch.tags().filter(|&tag| tag != REJECT_TAG).collect();
         lines.sort_unstable();
+        shared.engine.count_rejects(lines.len() as u64);
         for tag in lines {
             let line = self.line_base + u64::from(tag);
             self.outbox

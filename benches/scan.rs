@@ -1,0 +1,127 @@
+//! A series read back from the engine, and aggregated by SQL: open and sealed chunks, in memory.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use edgetimedb::catalog::CatalogLimits;
+use edgetimedb::clock::ManualClock;
+use edgetimedb::engine::{Access, Engine, EngineOptions};
+use edgetimedb::log::LogOptions;
+use edgetimedb::meta::MemoryMeta;
+use edgetimedb::query::{QueryContext, QueryLimits, Store, query};
+use edgetimedb::storage::FileStorage;
+use edgetimedb::types::{FieldType, StoreId, TimeRange};
+
+const ROWS: i64 = 100_000;
+const START_NS: i64 = 1_700_000_000_000_000_000;
+const STEP_NS: i64 = 1_000_000_000;
+
+fn engine(folder: &std::path::Path) -> Arc<Engine> {
+    let options = EngineOptions {
+        shards: 4,
+        log: LogOptions::default(),
+        catalog: CatalogLimits {
+            databases_max: 4,
+            series_max: 100,
+            columns_max: 100,
+        },
+        time_future_max_ns: i64::MAX,
+        time_min_ns: 0,
+        raw_age_max_ns: 0,
+        rows_per_series_max: 0,
+        chunk_age_max_ns: i64::MAX,
+        chunk_cache_bytes: 16 << 20,
+        rejected_rows_max: 0,
+        follow_data: None,
+    };
+    let storage = Arc::new(FileStorage::open(folder).expect("a folder"));
+    let clock = Arc::new(ManualClock::at(START_NS));
+    let meta = Arc::new(MemoryMeta::default());
+    Arc::new(Engine::open(storage, meta, clock, StoreId(1), options).expect("opens"))
+}
+
+/// One series of a temperature with two decimals.
+fn fill(engine: &Engine) {
+    let database = engine
+        .resolve_database(&Access::full(), "default")
+        .expect("room");
+    let series = engine
+        .resolve_series(database, "m", &mut [("s", "a")])
+        .expect("room");
+    let plan = engine
+        .resolve_layout(series.measurement, &[("v", FieldType::Float)])
+        .expect("room");
+    let mut batch = engine.batch();
+    for i in 0..ROWS {
+        let layout = batch.layout_index(&plan.layout);
+        let hundredths = 2_150 + (i * 7919 % 97);
+        batch.push(
+            series,
+            layout,
+            Some(START_NS + i * STEP_NS),
+            (&[hundredths as u64], &[2], &[]),
+            0,
+        );
+        if i % 1_000 == 999 {
+            assert!(engine.write(&mut batch).error.is_none());
+        }
+    }
+}
+
+fn scan(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    fill(&engine);
+    let view = engine
+        .measurement(&Access::full(), "default", "m")
+        .expect("allowed")
+        .expect("there");
+    let series = engine.select_series(view.id, &|_| true)[0].id;
+    let mut group = criterion.benchmark_group("scan");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    group.bench_function("rows", |b| {
+        b.iter(|| {
+            let mut reader = engine.read_series(series, TimeRange::ALL, &[view.columns[0].id]);
+            let mut rows = 0;
+            while let Some((times, columns)) = reader.next_batch().expect("reads") {
+                rows += black_box(&times).len();
+                black_box(&columns);
+            }
+            assert_eq!(rows as i64, ROWS);
+        });
+    });
+    let store = Store::new(Arc::clone(&engine), Access::full());
+    let context = QueryContext {
+        database: "default",
+        now_ns: START_NS,
+        limits: QueryLimits::default(),
+        cancel: &|| false,
+    };
+    for (name, sql) in [
+        (
+            "aggregate",
+            "SELECT count(v), min(v), max(v), avg(v) FROM m",
+        ),
+        (
+            "buckets",
+            "SELECT time_bucket('1 hour', time), avg(v) FROM m GROUP BY 1",
+        ),
+    ] {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let mut rows = 0;
+                query(&store, sql, &context, &mut |_| Ok(()), &mut |batch| {
+                    rows += batch.rows();
+                    Ok(())
+                })
+                .expect("answers");
+                assert!(rows > 0);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, scan);
+criterion_main!(benches);
