@@ -142,6 +142,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_specification_lists_every_code() {
+        let specification = include_str!("../SPEC.md");
+        for code in Code::ALL {
+            let row = format!("| {} | `{}` | ", code.number(), code.name());
+            assert!(specification.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
     fn numbers_and_names_round_trip_and_ascend() {
         for pair in Code::ALL.windows(2) {
             assert!(pair[0].number() < pair[1].number());

@@ -78,34 +78,20 @@ pub(crate) static TENS: [u64; 9] = [
     100_000_000,
 ];
 
-/// True where `bytes[at..]` begins with `expected[start..start + len]`. `expected` must go on for eight
-/// bytes behind that range, or the comparison is done bytewise.
+/// True where `bytes[at..]` begins with the bytes of `words`, of whose last only those in `mask` count.
+/// False too where fewer bytes are left than the words have.
 #[inline(always)]
-pub(crate) fn matches_at(
-    bytes: &[u8],
-    at: usize,
-    expected: &[u8],
-    start: usize,
-    len: usize,
-) -> bool {
-    let mut done = 0;
-    while done < len {
-        let (Some(left), Some(right)) = (load(bytes, at + done), load(expected, start + done))
-        else {
-            return bytes.get(at + done..at + len) == expected.get(start + done..start + len);
-        };
-        let rest = len - done;
-        let difference = left ^ right;
-        if rest >= 8 {
-            if difference != 0 {
-                return false;
-            }
-        } else if difference << (64 - 8 * rest) != 0 {
-            return false;
-        }
-        done += 8;
+pub(crate) fn begins_with(bytes: &[u8], at: usize, words: &[u64], mask: u64) -> bool {
+    let Some(chunks) = bytes.get(at..).and_then(|rest| rest.get(..words.len() * 8)) else {
+        return false;
+    };
+    let mut difference = 0;
+    let mut last = 0;
+    for (chunk, &word) in chunks.as_chunks::<8>().0.iter().zip(words) {
+        difference |= last;
+        last = u64::from_le_bytes(*chunk) ^ word;
     }
-    true
+    difference | (last & mask) == 0
 }
 
 #[cfg(test)]
@@ -130,13 +116,15 @@ mod tests {
     }
 
     #[test]
-    fn comparison_agrees_with_slices() {
-        let expected = b"usage_user=usage_system=________";
-        for end in 0..12 {
-            let bytes = &b"xusage_user=5"[..=end];
-            assert_eq!(matches_at(bytes, 1, expected, 0, 11), end >= 11);
-        }
-        assert!(!matches_at(b"xusage_uxer=5        ", 1, expected, 0, 11));
-        assert!(!matches_at(b"xusage_useR=5        ", 1, expected, 0, 11));
+    fn comparison_looks_at_the_bytes_of_the_key_only() {
+        let words = [
+            u64::from_le_bytes(*b"usage_us"),
+            u64::from_le_bytes(*b"er=\0\0\0\0\0"),
+        ];
+        let mask = 0xff_ffff;
+        assert!(begins_with(b"xusage_user=5    ", 1, &words, mask));
+        assert!(!begins_with(b"xusage_user=5   ", 1, &words, mask));
+        assert!(!begins_with(b"xusage_uxer=5        ", 1, &words, mask));
+        assert!(!begins_with(b"xusage_useR=5        ", 1, &words, mask));
     }
 }

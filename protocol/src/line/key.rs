@@ -111,18 +111,22 @@ pub(super) fn end(view: &[u8], at: usize, ended: bool, limits: &Limits) -> Resul
 /// there, or the end of `view`.
 pub(super) fn check(view: &[u8], at: usize, limits: &Limits) -> Result<usize, LineError> {
     let bad = |at, message| LineError::new(Code::BadSyntax, at, message);
+    // Nearly always true, and then no name has to be checked for UTF-8 by itself.
+    let ascii = view.get(at..).is_some_and(<[u8]>::is_ascii);
+    let check_name = |name: &[u8], at| check_name(name, at, ascii, limits.name_bytes_max);
     let mut end = name_end(view, at, MEASUREMENT, MEASUREMENT_SPECIAL);
-    check_name(&view[at..end], at, limits.name_bytes_max)?;
+    check_name(&view[at..end], at)?;
     if end == at {
         return Err(bad(at, "no measurement"));
     }
     let first_tag = end + 1;
     let mut tags = 0;
+    let mut keys: [&[u8]; TAGS_FEW] = [&[]; TAGS_FEW];
     while view.get(end) == Some(&b',') {
         let key_start = end + 1;
         let key_end = name_end(view, key_start, KEY, KEY_SPECIAL);
         let key = &view[key_start..key_end];
-        check_name(key, key_start, limits.name_bytes_max)?;
+        check_name(key, key_start)?;
         if key.is_empty() {
             return Err(bad(key_start, "no tag key after the comma"));
         }
@@ -131,7 +135,7 @@ pub(super) fn check(view: &[u8], at: usize, limits: &Limits) -> Result<usize, Li
         }
         end = name_end(view, key_end + 1, TAG_VALUE, KEY_SPECIAL);
         let value = &view[key_end + 1..end];
-        check_name(value, key_end + 1, limits.name_bytes_max)?;
+        check_name(value, key_end + 1)?;
         if value.is_empty() {
             return Err(bad(end, "no tag value"));
         }
@@ -142,16 +146,18 @@ pub(super) fn check(view: &[u8], at: usize, limits: &Limits) -> Result<usize, Li
                 "more tags than the limit",
             ));
         }
+        if let Some(slot) = keys.get_mut(tags) {
+            *slot = key;
+        }
         tags += 1;
     }
-    if tags > 1
-        && has_duplicate(
-            RawTags {
-                rest: &view[first_tag..end],
-            },
-            tags,
-        )
-    {
+    let twice = match keys.get(..tags) {
+        Some(keys) => (1..tags).any(|index| keys[..index].contains(&keys[index])),
+        None => has_duplicate(RawTags {
+            rest: &view[first_tag..end],
+        }),
+    };
+    if twice {
         return Err(LineError::new(
             Code::DuplicateTag,
             first_tag,
@@ -165,20 +171,14 @@ pub(super) fn check(view: &[u8], at: usize, limits: &Limits) -> Result<usize, Li
 }
 
 /// True where two tags have the same key. A name has one spelling only, so raw keys can be compared.
-fn has_duplicate(tags: RawTags<'_>, count: usize) -> bool {
-    if count <= TAGS_COMPARED {
-        let keys = || RawTags { rest: tags.rest }.map(|(key, _)| key);
-        return keys()
-            .enumerate()
-            .any(|(index, key)| keys().take(index).any(|other| other == key));
-    }
+fn has_duplicate(tags: RawTags<'_>) -> bool {
     let mut keys: Vec<&[u8]> = tags.map(|(key, _)| key).collect();
     keys.sort_unstable();
     keys.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// Up to so many tags are compared each with each; more are sorted.
-const TAGS_COMPARED: usize = 12;
+const TAGS_FEW: usize = 16;
 
 /// The end of the field key at `at`, which is the offset of its `=`.
 pub(super) fn field_key_end(
@@ -192,7 +192,7 @@ pub(super) fn field_key_end(
         return Err(Stop::Incomplete);
     }
     let key = &view[at..end];
-    check_name(key, at, limits.name_bytes_max)?;
+    check_name(key, at, key.is_ascii(), limits.name_bytes_max)?;
     if key.is_empty() {
         return Err(LineError::new(Code::BadSyntax, at, "no field key").into());
     }
@@ -251,6 +251,12 @@ mod tests {
         ] {
             assert_eq!(decoded(raw), Err(code), "{raw:?}");
         }
+        let many: Vec<String> = (0..40).map(|tag| format!(",t{tag}=v")).collect();
+        let many = format!("m{}", many.concat());
+        assert!(parse(many.as_bytes(), &Limits::default()).is_ok());
+        let many = format!("{many},t7=v");
+        let error = parse(many.as_bytes(), &Limits::default());
+        assert_eq!(error.map_err(|error| error.code), Err(Code::DuplicateTag));
         let error = parse(b"m,a=\xff", &Limits::default()).expect_err("not UTF-8");
         assert_eq!(error.code, Code::BadUtf8);
     }

@@ -51,72 +51,92 @@ impl Hints for NoHints {
 /// instead of tokenised. Equality and hash are those of the keys.
 #[derive(Clone)]
 pub struct Layout {
-    /// `key=key=...`, and eight bytes of padding for comparisons by the word.
-    bytes: Box<[u8]>,
-    /// Where each key ends in `bytes`, behind its `=`.
-    ends: Box<[u32]>,
+    /// `key=key=...`
+    joined: Box<[u8]>,
+    keys: Box<[Key]>,
+    /// Each key with its `=` again, filled up with zeros to whole words, for comparisons by the word.
+    words: Box<[u64]>,
 }
 
-const PADDING: [u8; 8] = [0; 8];
+/// One key of a layout, with its `=`.
+#[derive(Clone, Copy)]
+pub(super) struct Key {
+    /// Where it ends in the joined keys.
+    pub end: u32,
+    /// Its length.
+    pub len: u32,
+    /// The bytes of its last word that belong to it.
+    pub mask: u64,
+}
 
 impl Layout {
     /// The layout of a parsed row.
     #[must_use]
     pub fn from_row(row: &Row<'_>) -> Self {
-        let mut bytes = Vec::new();
-        let mut ends = Vec::with_capacity(row.len());
+        let mut joined = Vec::new();
+        let mut keys = Vec::with_capacity(row.len());
+        let mut words = Vec::new();
         for key in row.keys() {
-            bytes.extend_from_slice(key);
-            bytes.push(b'=');
-            ends.push(bytes.len() as u32);
+            let start = joined.len();
+            joined.extend_from_slice(key);
+            joined.push(b'=');
+            let len = joined.len() - start;
+            keys.push(Key {
+                end: joined.len() as u32,
+                len: len as u32,
+                mask: u64::MAX >> (8 * (len.wrapping_neg() % 8)),
+            });
+            words.extend(joined[start..].chunks(8).map(|chunk| {
+                let mut word = [0; 8];
+                word[..chunk.len()].copy_from_slice(chunk);
+                u64::from_le_bytes(word)
+            }));
         }
-        bytes.extend_from_slice(&PADDING);
         Self {
-            bytes: bytes.into_boxed_slice(),
-            ends: ends.into_boxed_slice(),
+            joined: joined.into_boxed_slice(),
+            keys: keys.into_boxed_slice(),
+            words: words.into_boxed_slice(),
         }
     }
 
     /// How many fields.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.keys.len()
     }
 
     /// Never true for the layout of a row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.keys.is_empty()
     }
 
     /// The raw keys in their order, without `=`.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends.iter().map(move |&end| {
-            let key = &self.bytes[start..end as usize - 1];
-            start = end as usize;
-            key
-        })
+        let joined = &self.joined;
+        self.keys
+            .iter()
+            .map(move |key| &joined[(key.end - key.len) as usize..key.end as usize - 1])
     }
 
     /// All keys, each with its `=`: what identifies the layout.
     #[must_use]
     pub fn joined(&self) -> &[u8] {
-        &self.bytes[..self.bytes.len() - PADDING.len()]
+        &self.joined
     }
 
     /// Bytes on the heap.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.len() + self.ends.len() * size_of::<u32>()
+        self.joined.len() + size_of_val(&*self.keys) + size_of_val(&*self.words)
     }
 
-    pub(super) fn padded(&self) -> &[u8] {
-        &self.bytes
+    pub(super) fn shapes(&self) -> &[Key] {
+        &self.keys
     }
 
-    pub(super) fn ends(&self) -> &[u32] {
-        &self.ends
+    pub(super) fn words(&self) -> &[u64] {
+        &self.words
     }
 }
 

@@ -8,7 +8,7 @@
 //! - a backslash escapes only what would end the token (`,` and space in a measurement; also `=` in keys
 //!   and tag values; `"` and `\` in strings); before anything else it is an ordinary character;
 //! - control characters cannot stand in a measurement, tag key, field key or comment; they can in tag
-//!   values (but tabs and line ends excepted: `\r` and `\n` end the value) and in strings;
+//!   values (only `\r` and `\n` end one) and in strings;
 //! - a carriage return counts as part of the line's end only directly before the newline or the end of input;
 //! - the same tag key twice is an error; the same field twice is two fields, in the order written;
 //! - floats are decimal: no hexadecimal, no infinities, no NaN, and what overflows a double is an error.

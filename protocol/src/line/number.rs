@@ -19,32 +19,33 @@ pub(crate) struct Number {
     pub end: usize,
 }
 
-/// Most digits of a decimal that surely stays below [`MANTISSA_MAX`].
-const DIGITS_SURE: u32 = 15;
-
 /// Reads the number at `at`, whose first byte is a digit, `-` or `.`.
 #[inline(always)]
 pub(crate) fn number(view: &[u8], at: usize, ended: bool) -> Result<Number, Stop> {
     match short_number(view, at) {
-        Some(number) => Ok(number),
-        None => any_number(view, at, ended),
+        Some((number, behind)) if is(behind, FIELD_VALUE) => Ok(number),
+        _ => any_number(view, at, ended),
     }
 }
 
-/// The common case: up to seven digits on either side of the point, and bytes enough behind.
+/// The common case: up to seven digits on either side of the point, and bytes enough behind. Gives the
+/// number and the byte behind it, which the caller has to look at.
 #[inline(always)]
-pub(crate) fn short_number(view: &[u8], at: usize) -> Option<Number> {
-    let negative = view.get(at) == Some(&b'-');
+pub(crate) fn short_number(view: &[u8], at: usize) -> Option<(Number, u8)> {
+    let mut word = load(view, at)?;
+    let negative = word as u8 == b'-';
     let first = at + usize::from(negative);
-    let word = load(view, first)?;
+    if negative {
+        word = load(view, first)?;
+    }
     let whole_digits = digits(word);
-    if whole_digits == 0 || whole_digits == 8 {
+    if whole_digits.wrapping_sub(1) >= 7 {
         return None;
     }
     let whole = decimal(word, whole_digits);
-    let behind = first + whole_digits as usize;
-    // At most seven digits: the byte behind them is in the word already.
-    let byte = (word >> (8 * whole_digits)) as u8;
+    // At most seven digits: the byte behind them is in the word, and mostly the one behind that.
+    let behind = word >> (8 * whole_digits);
+    let end = first + whole_digits as usize;
     let signed = |value: u64| {
         if negative {
             (value as i64).wrapping_neg() as u64
@@ -52,53 +53,67 @@ pub(crate) fn short_number(view: &[u8], at: usize) -> Option<Number> {
             value
         }
     };
-    match byte {
-        b'i' if ends(view, behind + 1) => Some(Number {
-            kind: FieldType::Integer,
-            bits: signed(whole),
-            mark: 0,
-            end: behind + 1,
-        }),
-        b',' | b' ' | b'\n' | b'\r' if whole != 0 || !negative => Some(Number {
-            kind: FieldType::Float,
-            bits: signed(whole),
-            mark: 0,
-            end: behind,
-        }),
+    match behind as u8 {
+        b'i' if whole_digits < 7 => {
+            let number = Number {
+                kind: FieldType::Integer,
+                bits: signed(whole),
+                mark: 0,
+                end: end + 1,
+            };
+            Some((number, (behind >> 8) as u8))
+        }
         b'.' => {
-            let word = load(view, behind + 1)?;
+            let word = load(view, end + 1)?;
             let scale = digits(word);
-            if scale == 0 || scale == 8 || whole_digits + scale > DIGITS_SURE {
+            if scale.wrapping_sub(1) >= 7 {
                 return None;
             }
             let mantissa = whole * TENS[scale as usize] + decimal(word, scale);
-            let byte = (word >> (8 * scale)) as u8;
-            (is(byte, FIELD_VALUE) && (mantissa != 0 || !negative)).then(|| Number {
+            let number = Number {
                 kind: FieldType::Float,
                 bits: signed(mantissa),
                 mark: scale as u8,
-                end: behind + 1 + scale as usize,
-            })
+                end: end + 1 + scale as usize,
+            };
+            // Minus zero is no decimal.
+            (mantissa != 0 || !negative).then_some((number, (word >> (8 * scale)) as u8))
         }
-        b'u' if !negative && ends(view, behind + 1) => Some(Number {
-            kind: FieldType::Unsigned,
-            bits: whole,
-            mark: 0,
-            end: behind + 1,
-        }),
+        b'u' if whole_digits < 7 && !negative => {
+            let number = Number {
+                kind: FieldType::Unsigned,
+                bits: whole,
+                mark: 0,
+                end: end + 1,
+            };
+            Some((number, (behind >> 8) as u8))
+        }
+        byte if whole != 0 || !negative => {
+            let number = Number {
+                kind: FieldType::Float,
+                bits: signed(whole),
+                mark: 0,
+                end,
+            };
+            Some((number, byte))
+        }
         _ => None,
     }
 }
 
-#[inline(always)]
-fn ends(view: &[u8], at: usize) -> bool {
-    view.get(at).is_some_and(|&byte| is(byte, FIELD_VALUE))
-}
+/// Seven digits on either side of the point stay below the limit of a decimal cell.
+const _: () = assert!(10_i64.pow(14) < MANTISSA_MAX);
 
 /// Every number, of any length.
 #[inline(never)]
 fn any_number(view: &[u8], at: usize, ended: bool) -> Result<Number, Stop> {
-    let end = token_end(view, at, ended)?;
+    // Most of a token are digits, which are skipped by the word.
+    let mut plain = at + usize::from(view.get(at) == Some(&b'-'));
+    plain += digits_len(&view[plain..]);
+    if view.get(plain) == Some(&b'.') {
+        plain += 1 + digits_len(&view[plain + 1..]);
+    }
+    let end = token_end(view, plain, ended)?;
     let token = &view[at..end];
     let (kind, bits, mark) = match token {
         [rest @ .., b'i'] => (FieldType::Integer, integer(rest, at)? as u64, 0),
@@ -169,17 +184,9 @@ fn float(token: &[u8], at: usize) -> Result<(u64, u8), LineError> {
     let syntax = || bad(at, "not a number");
     let negative = token.first() == Some(&b'-');
     let body = &token[usize::from(negative)..];
-    let digits_end = body
-        .iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(body.len());
-    let (whole, rest) = body.split_at(digits_end);
+    let (whole, rest) = body.split_at(digits_len(body));
     let (fraction, rest) = match rest {
-        [b'.', rest @ ..] => rest.split_at(
-            rest.iter()
-                .position(|byte| !byte.is_ascii_digit())
-                .unwrap_or(rest.len()),
-        ),
+        [b'.', rest @ ..] => rest.split_at(digits_len(rest)),
         _ => (&[][..], rest),
     };
     if whole.is_empty() && fraction.is_empty() {
@@ -188,7 +195,7 @@ fn float(token: &[u8], at: usize) -> Result<(u64, u8), LineError> {
     let exponent = match rest {
         [] => false,
         [b'e' | b'E', b'+' | b'-', digits @ ..] | [b'e' | b'E', digits @ ..]
-            if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) =>
+            if !digits.is_empty() && digits_len(digits) == digits.len() =>
         {
             true
         }
@@ -210,15 +217,45 @@ fn float(token: &[u8], at: usize) -> Result<(u64, u8), LineError> {
     }
 }
 
+/// How many digits `bytes` begins with.
+fn digits_len(bytes: &[u8]) -> usize {
+    let mut len = 0;
+    while let Some(word) = load(bytes, len) {
+        let count = digits(word) as usize;
+        len += count;
+        if count < 8 {
+            return len;
+        }
+    }
+    len + bytes[len..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count()
+}
+
 /// The digits of a decimal as one integer, where they satisfy the limits of a cell.
 fn mantissa(whole: &[u8], fraction: &[u8]) -> Option<i64> {
     if fraction.len() > usize::from(SCALE_MAX) {
         return None;
     }
-    whole.iter().chain(fraction).try_fold(0i64, |value, digit| {
-        let value = value * 10 + i64::from(digit - b'0');
-        (value <= MANTISSA_MAX).then_some(value)
-    })
+    let mut value = 0i64;
+    for part in [whole, fraction] {
+        let (words, rest) = part.as_chunks::<8>();
+        for word in words {
+            let word = decimal(u64::from_le_bytes(*word), 8) as i64;
+            value = value.checked_mul(100_000_000)?.checked_add(word)?;
+            if value > MANTISSA_MAX {
+                return None;
+            }
+        }
+        for digit in rest {
+            value = value * 10 + i64::from(digit - b'0');
+            if value > MANTISSA_MAX {
+                return None;
+            }
+        }
+    }
+    Some(value)
 }
 
 /// Reads the timestamp at `at` (first byte a digit or `-`) and gives nanoseconds and where it ends.

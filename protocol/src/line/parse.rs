@@ -3,9 +3,9 @@
 //! Invariant: what is found out about a prefix of a line stays true whatever follows. So the parser may be
 //! run on what has arrived, and gives [`Stop::Incomplete`] exactly where the answer depends on more.
 
-use super::bytes::{FIELD_VALUE, is, matches_at};
+use super::bytes::{FIELD_VALUE, begins_with, is};
 use super::key;
-use super::layout::{Hints, Layout, RawKey};
+use super::layout::{Hints, Key, Layout, RawKey};
 use super::number::{number, short_number, timestamp, token_end};
 use super::row::Fields;
 use super::text::quoted;
@@ -124,8 +124,6 @@ fn spaces_end(view: &[u8], mut at: usize) -> usize {
 struct Followed {
     /// Fields that were read.
     count: usize,
-    /// Where they end in the layout's bytes.
-    key_start: usize,
     /// The start of the next field, or the end of the last.
     at: usize,
     /// All fields of the layout were read, and the line has no others.
@@ -133,40 +131,41 @@ struct Followed {
 }
 
 /// Reads fields as long as they are those of the layout and hold short numbers, which is what most lines
-/// consist of. Stops before the first that is anything else.
+/// consist of. Stops before the first that is anything else, and near the end of `view`.
 #[inline(always)]
 fn follow(view: &[u8], start: usize, layout: &Layout, fields: &mut Fields) -> Followed {
-    let count_max = layout.ends().len();
-    let keys = layout.padded();
+    let count_max = layout.len();
     fields.resize(count_max);
+    let mut words = layout.words();
+    let (mut count, mut at) = (0, start);
     let names = fields.keys.iter_mut().zip(&mut fields.kinds);
     let values = fields.cells.iter_mut().zip(&mut fields.marks);
-    let (mut count, mut key_start, mut at) = (0, 0, start);
-    for (&end, ((key, kind), (bits, mark))) in layout.ends().iter().zip(names.zip(values)) {
-        let len = end as usize - key_start;
-        if !matches_at(view, at, keys, key_start, len) {
-            break;
-        }
-        let Some(number) = short_number(view, at + len) else {
+    for (shape, ((name, kind), (bits, mark))) in layout.shapes().iter().zip(names.zip(values)) {
+        let len = shape.len as usize;
+        let Some((key, rest)) = words.split_at_checked(len.div_ceil(8)) else {
             break;
         };
-        // A short number ends before a byte that ends values: a comma, or the end of the fields.
-        let comma = view.get(number.end) == Some(&b',');
-        if !comma && count + 1 < count_max {
+        if !begins_with(view, at, key, shape.mask) {
             break;
         }
-        *key = (at as u32, (at + len - 1) as u32);
+        let Some((number, behind)) = short_number(view, at + len) else {
+            break;
+        };
+        let is_last = count + 1 == count_max;
+        if behind != b',' && !(is_last && is(behind, FIELD_VALUE)) {
+            break;
+        }
+        *name = (at as u32, (at + len - 1) as u32);
         *kind = number.kind;
         *bits = number.bits;
         *mark = number.mark;
+        words = rest;
         count += 1;
-        key_start = end as usize;
-        at = number.end + usize::from(comma);
-        if !comma {
+        at = number.end + 1;
+        if behind != b',' {
             return Followed {
                 count,
-                key_start,
-                at,
+                at: number.end,
                 complete: true,
             };
         }
@@ -174,7 +173,6 @@ fn follow(view: &[u8], start: usize, layout: &Layout, fields: &mut Fields) -> Fo
     fields.truncate(count);
     Followed {
         count,
-        key_start,
         at,
         complete: false,
     }
@@ -199,9 +197,8 @@ fn parse_fields(
         return Ok((followed.at, true, false));
     }
     let hinted = Hinted {
-        keys: layout.padded(),
-        key_start: followed.key_start,
-        ends: layout.ends().get(followed.count..).unwrap_or_default(),
+        joined: layout.joined(),
+        keys: layout.shapes().get(followed.count..).unwrap_or_default(),
         matched: true,
     };
     parse_other_fields(view, followed.at, ended, limits, fields, hinted)
@@ -210,11 +207,24 @@ fn parse_fields(
 /// The part of a layout that still lies ahead.
 #[derive(Default)]
 struct Hinted<'a> {
-    keys: &'a [u8],
-    key_start: usize,
-    ends: &'a [u32],
+    joined: &'a [u8],
+    keys: &'a [Key],
     /// So far the fields are those of the layout.
     matched: bool,
+}
+
+impl Hinted<'_> {
+    /// The offset of the `=` of the field key at `at`, where it is the next of the layout.
+    fn equals(&mut self, view: &[u8], at: usize) -> Option<usize> {
+        let (key, rest) = self.keys.split_first()?;
+        self.keys = rest;
+        let bytes = self
+            .joined
+            .get((key.end - key.len) as usize..key.end as usize)?;
+        view.get(at..)?
+            .starts_with(bytes)
+            .then(|| at + bytes.len() - 1)
+    }
 }
 
 /// The fields from `at` on, of any kind.
@@ -224,31 +234,14 @@ fn parse_other_fields(
     ended: bool,
     limits: &Limits,
     fields: &mut Fields,
-    hinted: Hinted<'_>,
+    mut hinted: Hinted<'_>,
 ) -> Result<(usize, bool, bool), Stop> {
-    let Hinted {
-        keys,
-        mut key_start,
-        ends,
-        mut matched,
-    } = hinted;
-    let mut ends = ends.iter();
     let mut has_strings = false;
     loop {
-        let hinted = match ends.next() {
-            Some(&end) => {
-                let len = end as usize - key_start;
-                let same = matches_at(view, at, keys, key_start, len);
-                key_start = end as usize;
-                same.then_some(at + len - 1)
-            }
-            None => None,
-        };
-        let equals = if let Some(equals) = hinted {
+        let equals = if let Some(equals) = hinted.equals(view, at) {
             equals
         } else {
-            matched = false;
-            ends = [].iter();
+            hinted = Hinted::default();
             if fields.cells.len() >= limits.fields_max {
                 return Err(
                     LineError::new(Code::TooManyFields, at, "more fields than the limit").into(),
@@ -293,7 +286,7 @@ fn parse_other_fields(
             _ => break,
         }
     }
-    Ok((at, matched && ends.next().is_none(), has_strings))
+    Ok((at, hinted.matched && hinted.keys.is_empty(), has_strings))
 }
 
 fn boolean(view: &[u8], at: usize, ended: bool) -> Result<(bool, usize), Stop> {

@@ -119,8 +119,14 @@ pub(super) fn name_end(view: &[u8], at: usize, class: u8, special: &[u8]) -> usi
     end
 }
 
-/// Checks a whole name: its length and that it is UTF-8.
-pub(super) fn check_name(name: &[u8], at: usize, bytes_max: usize) -> Result<(), LineError> {
+/// Checks a whole name: its length and, unless it is known to be ASCII, that it is UTF-8.
+#[inline]
+pub(super) fn check_name(
+    name: &[u8],
+    at: usize,
+    ascii: bool,
+    bytes_max: usize,
+) -> Result<(), LineError> {
     if name.len() > bytes_max {
         return Err(LineError::new(
             Code::NameTooLong,
@@ -128,7 +134,7 @@ pub(super) fn check_name(name: &[u8], at: usize, bytes_max: usize) -> Result<(),
             "name longer than the limit",
         ));
     }
-    if std::str::from_utf8(name).is_err() {
+    if !ascii && std::str::from_utf8(name).is_err() {
         return Err(LineError::new(Code::BadUtf8, at, "name is not UTF-8"));
     }
     Ok(())
