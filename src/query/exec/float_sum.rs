@@ -8,7 +8,7 @@ pub(crate) struct FloatSum {
 }
 
 /// Independent sums side by side, so that additions need not wait for one another.
-const LANES: usize = 4;
+const LANES: usize = 8;
 
 impl FloatSum {
     /// Adds one value.
@@ -21,29 +21,28 @@ impl FloatSum {
 
     /// Adds all values.
     pub(crate) fn add_all(&mut self, values: &[f64]) {
-        let chunks = values.chunks_exact(LANES);
-        let rest = chunks.remainder();
-        if values.len() >= 4 * LANES {
-            let mut sums = [0.0; LANES];
-            let mut errors = [0.0; LANES];
-            for chunk in chunks {
-                for lane in 0..LANES {
-                    let (sum, error) = two_sum(sums[lane], chunk[lane]);
-                    sums[lane] = sum;
-                    errors[lane] += error;
-                }
-            }
-            for lane in 0..LANES {
-                self.add(sums[lane]);
-                self.error += errors[lane];
-            }
-            for &value in rest {
-                self.add(value);
-            }
-        } else {
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        if chunks.len() < 2 {
             for &value in values {
                 self.add(value);
             }
+            return;
+        }
+        let mut sums = [0.0; LANES];
+        let mut errors = [0.0; LANES];
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let (sum, error) = two_sum(sums[lane], chunk[lane]);
+                sums[lane] = sum;
+                errors[lane] += error;
+            }
+        }
+        for lane in 0..LANES {
+            self.add(sums[lane]);
+            self.error += errors[lane];
+        }
+        for &value in rest {
+            self.add(value);
         }
     }
 
@@ -60,7 +59,7 @@ impl FloatSum {
 }
 
 /// `a + b` and exactly what its rounding lost.
-#[inline]
+#[inline(always)]
 fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let part = sum - a;

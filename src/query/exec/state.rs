@@ -346,8 +346,7 @@ fn float_range(values: &[f64]) -> (f64, f64) {
     const LANES: usize = 4;
     let mut min = [f64::INFINITY; LANES];
     let mut max = [f64::NEG_INFINITY; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
+    let (chunks, rest) = values.as_chunks::<LANES>();
     for chunk in chunks {
         for lane in 0..LANES {
             min[lane] = if chunk[lane] < min[lane] {

@@ -28,10 +28,12 @@ pub(super) fn compare(
         (Float, _) => mixed(operator, left, right, rows, |a: f64, b: i64| {
             compare_exact(a, i128::from(b))
         }),
-        (Unsigned, Integer) => mixed(operator, left, right, rows, |a: u64, b: i64| {
-            Some(i128::from(a).cmp(&i128::from(b)))
-        }),
-        (_, Float) | (Integer, Unsigned) => compare(
+        (Unsigned, Integer | Type::Time | Type::Interval) => {
+            mixed(operator, left, right, rows, |a: u64, b: i64| {
+                Some(i128::from(a).cmp(&i128::from(b)))
+            })
+        }
+        (_, Float) | (Integer | Type::Time | Type::Interval, Unsigned) => compare(
             operator.flipped(),
             (right_kind, right),
             (left_kind, left),

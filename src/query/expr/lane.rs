@@ -55,7 +55,9 @@ impl<'a, T: Lane> View<'a, T> {
     /// Types agree by construction; a defect there reads as zeros, not as a panic.
     pub(super) fn of(operand: &'a Operand<'_>) -> Self {
         match operand {
-            Operand::Vector(vector) => Self::Slice(T::slice(&vector.values).unwrap_or_default()),
+            Operand::Vector(vector) => {
+                T::slice(&vector.values).map_or(Self::Same(T::default()), Self::Slice)
+            }
             Operand::Constant(value) => Self::Same(T::scalar(value).unwrap_or_default()),
         }
     }

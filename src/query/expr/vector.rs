@@ -97,15 +97,15 @@ pub(crate) fn selected(operand: &Operand<'_>, rows: usize) -> Option<Vec<u32>> {
             let Values::Boolean(flags) = &vector.values else {
                 return Some(Vec::new());
             };
-            let chosen: Vec<u32> = if vector.validity.is_all() {
-                (0..rows as u32)
-                    .filter(|&row| flags[row as usize])
-                    .collect()
-            } else {
-                (0..rows as u32)
-                    .filter(|&row| flags[row as usize] && vector.validity.is_valid(row as usize))
-                    .collect()
-            };
+            // Every row is written, and counted only if it is chosen: no branch to guess wrong.
+            let all = vector.validity.is_all();
+            let mut chosen = vec![0; rows];
+            let mut count = 0;
+            for (row, &flag) in flags.iter().enumerate().take(rows) {
+                chosen[count] = row as u32;
+                count += usize::from(flag && (all || vector.validity.is_valid(row)));
+            }
+            chosen.truncate(count);
             (chosen.len() < rows).then_some(chosen)
         }
     }

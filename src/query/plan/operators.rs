@@ -112,6 +112,7 @@ pub(super) fn compare(
     if a == Type::Null || b == Type::Null {
         return Ok(Typed::constant(Scalar::Null, Type::Boolean));
     }
+    let (left, right) = (beside(left, b), beside(right, a));
     let node = Node::Compare(operator, Box::new(left), Box::new(right));
     fold(Typed::new(node, Type::Boolean))
 }
@@ -167,6 +168,17 @@ pub(super) fn arithmetic(
     };
     let node = Node::Arithmetic(operator, Box::new(left), Box::new(right));
     Ok(Typed::new(node, kind))
+}
+
+/// A whole literal beside doubles is a double, where it is the same number: so the plain comparison of
+/// doubles does.
+fn beside(side: Typed, other: Type) -> Typed {
+    match side.as_constant() {
+        Some(Scalar::Integer(value)) if other == Type::Float && value.unsigned_abs() <= 1 << 53 => {
+            Typed::constant(Scalar::Float(*value as f64), Type::Float)
+        }
+        _ => side,
+    }
 }
 
 /// Signed beside unsigned: a literal that is not negative takes the other's type.

@@ -133,6 +133,8 @@ fn expressions_follow_the_rules_of_numbers() {
         ("case n when 1 then 1 else 2.5 end", "1.0"),
         ("coalesce(NULL, v, 1)", "0.5"),
         ("18446744073709551615 > n", "true"),
+        ("time < 18446744073709551615", "true"),
+        ("18446744073709551615 = time", "false"),
         ("9007199254740993 = 9007199254740992.0", "false"),
         ("NULL", "NULL"),
         ("1 = NULL OR true", "true"),
