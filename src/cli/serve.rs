@@ -1,13 +1,18 @@
 //! `edgetime serve`: flags of the server, and the configuration that they lead to.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{IsTerminal as _, Read as _, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use super::CommandError;
 use crate::config::{ClockKind, Config, Loaded, Overrides};
+use crate::server::{LogLevel, Server};
+use crate::types::StoreId;
 
 /// Flags of `edgetime serve`. What is not given comes from the environment, the file, or the default.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +44,9 @@ pub struct ServeArgs {
     /// Any other option by its key, such as log.sync_policy=always; see --print-config.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub set: Vec<(String, String)>,
+    /// How much the server says on standard error; the admin command `log-level` changes it later.
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["error", "warn", "info", "debug", "trace"])]
+    pub log_level: String,
     /// Print the effective configuration with every option explained, and end.
     #[arg(long)]
     pub print_config: bool,
@@ -92,6 +100,7 @@ impl ServeArgs {
 
 /// Runs the server until it is told to stop.
 pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), CommandError> {
+    let failed = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
     let variables = std::env::vars_os();
     let variables =
         variables.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
@@ -104,10 +113,66 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), CommandError> {
             .write_all(loaded.config.print_config().as_bytes())
             .map_err(CommandError::output);
     }
-    Err(CommandError::Failed(
-        "serve is not wired to a server in this build; use a build that has one".to_owned(),
-    ))
+    let fresh = fresh_store().map_err(|error| failed(&format_args!("{RANDOM}: {error}")))?;
+    let level = start_logging(&args.log_level).map_err(|error| failed(&error))?;
+    let server =
+        Server::start(loaded.config, fresh, Box::new(level)).map_err(|error| failed(&error))?;
+    let ready = announce(&server, out);
+    // A closed output is no reason to stop: the data comes by other ways.
+    if let Err(error) = ready {
+        tracing::warn!(%error, "nobody reads the ready line");
+    }
+    server
+        .wait()
+        .map_err(|error| failed(&format_args!("signals: {error}")))?;
+    server.stop().map_err(|error| failed(&error))
 }
+
+fn announce(server: &Server, out: &mut dyn Write) -> std::io::Result<()> {
+    write!(
+        out,
+        "ready data={} admin={}",
+        server.data_address(),
+        server.admin_address()
+    )?;
+    if let Some(address) = server.udp_address() {
+        write!(out, " udp={address}")?;
+    }
+    writeln!(out)?;
+    out.flush()
+}
+
+/// The identity of a store that is yet to be made.
+fn fresh_store() -> std::io::Result<StoreId> {
+    let mut bytes = [0; 8];
+    File::open(RANDOM)?.read_exact(&mut bytes)?;
+    Ok(StoreId(u64::from_le_bytes(bytes)))
+}
+
+/// Lines of the server's log go to standard error.
+fn start_logging(level: &str) -> Result<Level, String> {
+    let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    tracing::subscriber::set_global_default(subscriber).map_err(|error| error.to_string())?;
+    Ok(Level(handle))
+}
+
+/// Changes the level of the log.
+struct Level(reload::Handle<EnvFilter, Registry>);
+
+impl LogLevel for Level {
+    fn set(&self, level: &str) -> Result<(), String> {
+        let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
+        self.0.reload(filter).map_err(|error| error.to_string())
+    }
+}
+
+/// Where the system gives out random bytes.
+const RANDOM: &str = "/dev/urandom";
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
