@@ -13,6 +13,8 @@ mod sealed;
 mod series;
 
 pub use self::merge::gather_heap;
+/// Decoded columns, as readers of a series get them.
+pub use crate::codec::vector;
 pub use self::open::OpenChunk;
 pub use self::read::{Decoded, Piece, Snapshot};
 pub use self::ring::Ring;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 
-use crate::codec::vector::ColumnVector;
+use crate::series::vector::ColumnVector;
 use crate::limits::QUERY_BATCH_ROWS;
 use crate::query::context::QueryContext;
 use crate::query::error::QueryError;

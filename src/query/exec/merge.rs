@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::codec::vector::ColumnVector;
+use crate::series::vector::ColumnVector;
 use crate::query::context::QueryContext;
 use crate::query::error::QueryError;
 use crate::query::plan::SelectPlan;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::codec::vector::ColumnVector;
+use crate::series::vector::ColumnVector;
 use crate::limits::QUERY_BATCH_ROWS;
 use crate::query::error::QueryError;
 use crate::query::expr::vector::{Collector, into_result};

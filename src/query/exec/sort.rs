@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use crate::codec::vector::{ColumnVector, Values};
+use crate::series::vector::{ColumnVector, Values};
 use crate::limits::QUERY_BATCH_ROWS;
 use crate::query::context::QueryLimits;
 use crate::query::error::QueryError;

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use crate::codec::vector::{ColumnVector, Validity, Values};
+use crate::series::vector::{ColumnVector, Validity, Values};
 use crate::query::error::QueryError;
 use crate::query::expr::vector::scalar_at;
 use crate::query::source::ColumnSummary;

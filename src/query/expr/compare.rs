@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use crate::codec::vector::Values;
+use crate::series::vector::Values;
 use crate::query::sql::ast::BinaryOperator;
 use crate::query::value::{Type, compare_exact};
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::codec::vector::{BytesVector, ColumnVector, Validity, Values};
+use crate::series::vector::{BytesVector, ColumnVector, Validity, Values};
 use crate::query::error::QueryError;
 use crate::query::value::Scalar;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::codec::vector::{BytesVector, ColumnVector, Validity, Values};
+use crate::series::vector::{BytesVector, ColumnVector, Validity, Values};
 use crate::query::result::{Bitmap, ResultType, ResultValues, ResultVector};
 use crate::query::value::{Scalar, Type, write_text_key};
 
