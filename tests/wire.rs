@@ -49,8 +49,8 @@ fn a_line_in_is_a_row_out() {
     let rows = server.query("SELECT site, temperature, humidity FROM weather");
     assert_eq!(rows, [["roof", "21.3", "48"]]);
     let (columns, _) = server
-        .batches("default", "SELECT * FROM weather")
-        .expect("answers");
+        .batches("", "SELECT * FROM weather")
+        .expect("no name is the default database");
     let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["time", "site", "temperature", "humidity"]);
     assert!(server.terminate());

@@ -152,9 +152,7 @@ impl Loaded {
 
     /// What must hold between options.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let Config {
-            log, engine, meta, ..
-        } = &self.config;
+        let Config { log, meta, .. } = &self.config;
         let segments = log.log_size_bytes / log.segment_size_bytes;
         let rules = [
             (
@@ -174,15 +172,6 @@ impl Loaded {
                     "use {} or more, or a smaller log.segment_size_bytes",
                     log.segment_size_bytes.saturating_mul(SEGMENTS_MIN)
                 ),
-            ),
-            (
-                engine.memory_limit_bytes > log.log_size_bytes,
-                "engine.memory_limit_bytes",
-                format!(
-                    "{} leaves nothing beside a log of {} bytes",
-                    engine.memory_limit_bytes, log.log_size_bytes
-                ),
-                "use more, or a smaller log.log_size_bytes".to_owned(),
             ),
             (
                 meta.pool_size_min <= meta.pool_size_max,

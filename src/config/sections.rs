@@ -94,12 +94,10 @@ section! {
 }
 
 section! {
-    /// Memory, shards and times that are accepted.
+    /// Shards, the chunk cache and times that are accepted.
     EngineConfig = "engine" {
         /// Parts of the engine with a lock each. More than the cores bring nothing.
         shards: u32 = 4, min 1;
-        /// Bytes of memory, the log's size included.
-        memory_limit_bytes: u64 = 256 * MIB, min 16 * MIB;
         /// Bytes of the cache of chunks read from block files.
         chunk_cache_bytes: u64 = 32 * MIB;
         /// Seconds a row may lie ahead of the server's time; later ones are rejected.
@@ -118,10 +116,6 @@ section! {
         raw_age_max_s: u64 = 0;
         /// Rows a series keeps; 0 for no limit.
         rows_per_series_max: u64 = 0;
-        /// Bytes of all block files; the oldest rows go first. 0 for no limit but the device's.
-        block_bytes_max: u64 = 0;
-        /// Bytes of the device that are left free: below, the oldest rows go.
-        free_bytes_min: u64 = 64 * MIB, min MIB;
     }
 }
 
@@ -130,8 +124,6 @@ section! {
     CheckpointConfig = "checkpoint" {
         /// Seconds between checkpoints at most. One is also made when the log is half full.
         interval_s: u64 = 300, min 1;
-        /// Bytes of the catalog's state on disk for one byte in use, from which it is written anew.
-        state_growth_max: u64 = 4, min 2;
     }
 }
 
@@ -146,8 +138,6 @@ section! {
         databases_max: u32 = 256, min 2;
         /// Series of one database.
         series_max: u32 = 1_000_000, min 1;
-        /// New series of one database in a second.
-        series_created_per_s_max: u32 = 100_000, min 1;
         /// Rejected rows that are kept to be read back.
         rejected_rows_max: u32 = 10_000;
     }
@@ -158,14 +148,8 @@ section! {
     ServerConfig = "server" {
         /// Threads that serve connections; 0 for one a core.
         worker_threads: u32 = 0;
-        /// Seconds after which a silent connection to the data port is closed; 0 for never.
-        idle_timeout_s: u64 = 0;
         /// Seconds after which a silent connection to the admin port is closed; 0 for never.
         admin_idle_timeout_s: u64 = 3600;
-        /// Seconds within which the first bytes of a connection have to arrive; 0 for no limit.
-        greeting_timeout_s: u64 = 0;
-        /// Seconds a client may leave answers unread before it is closed.
-        send_timeout_s: u64 = 30, min 1;
         /// Seconds to finish what was acknowledged when the server stops.
         shutdown_timeout_s: u64 = 10, min 1;
     }
@@ -178,14 +162,8 @@ section! {
         rows_max: u64 = 10_000_000, min 1;
         /// Seconds one query may take.
         time_max_s: u64 = 60, min 1;
-        /// Bytes of memory one query may take.
-        memory_max_bytes: u64 = 64 * MIB, min MIB;
         /// Queries that run at a time; others wait.
         concurrency_max: u32 = 4, min 1;
-        /// Bytes of the cache of finished buckets.
-        cache_bytes: u64 = 16 * MIB;
-        /// Milliseconds from which a query is kept in the slow log.
-        slow_ms: u64 = 500;
     }
 }
 

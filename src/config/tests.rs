@@ -181,7 +181,6 @@ fn a_wrong_value_says_what_would_be_right() {
 fn what_contradicts_is_refused() {
     assert!(message("[log]\nsegment_size_bytes = 65537").contains("multiple of 4096"));
     assert!(message("[log]\nlog_size_bytes = 8388608").contains("use 33554432 or more"));
-    assert!(message("[engine]\nmemory_limit_bytes = 33554432").contains("log of 67108864 bytes"));
     let pool = message("[meta]\npool_size_min = 5");
     assert!(
         pool.starts_with("e.toml:2: meta.pool_size_min = 5"),

@@ -42,7 +42,7 @@ pub struct OpenReport {
     pub log: Recovery,
     /// What is lost or doubtful in block files.
     pub damage: Vec<Damage>,
-    /// What could not be understood, in words, at most [`PROBLEMS_MAX`].
+    /// What could not be understood, in words, at most 100.
     pub problems: Vec<String>,
     pub(super) state_rewrite_needed: bool,
 }
