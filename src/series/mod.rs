@@ -13,14 +13,14 @@ mod sealed;
 mod series;
 
 pub use self::merge::gather_heap;
-/// Decoded columns, as readers of a series get them.
-pub use crate::codec::vector;
 pub use self::open::OpenChunk;
 pub use self::read::{Decoded, Piece, Snapshot};
 pub use self::ring::Ring;
 pub use self::rows::{RowRef, Rows};
 pub use self::sealed::{Location, Sealed};
 pub use self::series::{Applied, Scratch, Series, UnsealedCells};
+/// Decoded columns, as readers of a series get them.
+pub use crate::codec::vector;
 
 #[cfg(test)]
 mod tests;
