@@ -196,10 +196,10 @@ impl Config {
                 return Err(ConfigError {
                     source_of: Source::Flag,
                     wrong: format!(
-                        "{name} = {address} can be reached from outside, and no token is asked for"
+                        "{name} = {address} can be reached from outside, and nobody is asked who they are"
                     ),
                     right: format!(
-                        "use 127.0.0.1:{}, or create a token first (admin command `token create`)",
+                        "use 127.0.0.1:{}: this version has no authentication",
                         address.port()
                     ),
                 });

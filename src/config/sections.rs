@@ -30,7 +30,7 @@ choice! {
         /// Within `group_interval_ms`, once for everybody who waits.
         #[default]
         Group = "group",
-        /// Before every acknowledgement.
+        /// After every batch.
         Always = "always",
         /// Every `interval_ms`, whether somebody waits or not.
         Interval = "interval",
@@ -61,7 +61,7 @@ section! {
         listen: SocketAddr = loopback(7480);
         /// Address of the admin port.
         admin: SocketAddr = loopback(7481);
-        /// Address of the HTTP port; "" for none.
+        /// For an HTTP port, which this version does not have: leave it "".
         http: Option<SocketAddr> = None;
         /// Address that takes line protocol by UDP; "" for none.
         udp: Option<SocketAddr> = None;
@@ -81,8 +81,8 @@ section! {
         segment_size_bytes: u64 = 8 * MIB, min 64 * KIB;
         /// Bytes of all segments together: what recovery reads at most. At least four segments.
         log_size_bytes: u64 = 64 * MIB, min 256 * KIB;
-        /// When the log reaches the device: "group" (within group_interval_ms), "always" (before every
-        /// acknowledgement), "interval" (every interval_ms), "os" (when the system sees fit).
+        /// When the log reaches the device: "group" (within group_interval_ms), "always" (after every
+        /// batch), "interval" (every interval_ms), "os" (when the system sees fit).
         sync_policy: SyncPolicy = SyncPolicy::Group;
         /// Milliseconds within which the policy "group" syncs.
         group_interval_ms: u64 = 100, min 1;
@@ -110,11 +110,11 @@ section! {
 }
 
 section! {
-    /// How long raw rows are kept. Rollups have their own limits.
+    /// How long rows are kept.
     RetentionConfig = "retention" {
         /// Seconds a raw row is kept; 0 for no limit.
         raw_age_max_s: u64 = 0;
-        /// Rows a series keeps; 0 for no limit.
+        /// Rows a series keeps: beyond, the oldest go, a chunk at a time. 0 for no limit.
         rows_per_series_max: u64 = 0;
     }
 }
@@ -130,15 +130,15 @@ section! {
 section! {
     /// Limits that protect the server from its clients.
     LimitsConfig = "limits" {
-        /// Connections to the data port at a time.
+        /// Connections at a time, those to the admin port included.
         connections_max: u32 = 1024, min 1;
         /// Connections to the admin port at a time.
         admin_connections_max: u32 = 16, min 1;
         /// Databases of the store, `_system` included.
         databases_max: u32 = 256, min 2;
-        /// Series of one database.
+        /// Series of the store.
         series_max: u32 = 1_000_000, min 1;
-        /// Rejected rows that are kept to be read back.
+        /// Rejected lines that are kept to be read back, of each database and reason. 0 for no limit.
         rejected_rows_max: u32 = 10_000;
     }
 }
@@ -148,8 +148,8 @@ section! {
     ServerConfig = "server" {
         /// Threads that serve connections; 0 for one a core.
         worker_threads: u32 = 0;
-        /// Seconds after which a silent connection to the admin port is closed; 0 for never.
-        admin_idle_timeout_s: u64 = 3600;
+        /// Seconds after which a silent connection to the admin port is closed.
+        admin_idle_timeout_s: u64 = 3600, min 1;
         /// Seconds to finish what was acknowledged when the server stops.
         shutdown_timeout_s: u64 = 10, min 1;
     }
