@@ -1,5 +1,7 @@
 //! Lines of the devops load through the parser, with and without what a connection knows of them.
 
+use std::fmt::Write as _;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use edgetime_protocol::limits::Limits;
 use edgetime_protocol::line::{Hints, Layout, NoHints, RawKey};
@@ -28,11 +30,13 @@ fn lines() -> Vec<u8> {
             .enumerate()
             .map(|(i, field)| format!("{field}={}i", (host * 7 + i * 13) % 101))
             .collect();
-        text.push_str(&format!(
+        writeln!(
+            text,
             "cpu,hostname=host_{host},region=eu-west-1,datacenter=eu-west-1b,rack=21,os=Ubuntu15.10,arch=x86,\
-             team=SF,service=6,service_version=0,service_environment=test {} 1451606400000000000\n",
+             team=SF,service=6,service_version=0,service_environment=test {} 1451606400000000000",
             fields.join(",")
-        ));
+        )
+        .expect("memory");
     }
     text.into_bytes()
 }
@@ -66,7 +70,7 @@ fn drain<H: Hints>(text: &[u8], hints: &mut H) -> u64 {
                 sum = row
                     .cells()
                     .iter()
-                    .fold(sum, |sum, cell| sum.wrapping_add(*cell))
+                    .fold(sum, |sum, cell| sum.wrapping_add(*cell));
             }
             Item::Incomplete { .. } => return sum,
             other => panic!("{other:?}"),
@@ -91,10 +95,10 @@ fn parse(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse");
     group.throughput(Throughput::Elements((HOSTS * FIELDS.len()) as u64));
     group.bench_function("known lines", |b| {
-        b.iter(|| drain(black_box(&text), &mut seen))
+        b.iter(|| drain(black_box(&text), &mut seen));
     });
     group.bench_function("unknown lines", |b| {
-        b.iter(|| drain(black_box(&text), &mut NoHints))
+        b.iter(|| drain(black_box(&text), &mut NoHints));
     });
     group.finish();
 }

@@ -34,8 +34,8 @@ pub struct BenchArgs {
     /// Which server.
     #[command(flatten)]
     pub server: ServerArgs,
-    /// The engine in this process, on files in the folder for temporary files, instead of a server: ingest only.
-    #[arg(long, conflicts_with = "addr")]
+    /// The engine in this process, on files in the folder for temporary files; ingest only, and no server is asked.
+    #[arg(long)]
     pub embedded: bool,
     /// Which rows are sent.
     #[arg(long, value_enum, default_value_t = Workload::Devops)]

@@ -91,7 +91,7 @@ pub fn run(args: &ImportArgs) -> Result<(), CommandError> {
     import
         .rejects
         .add_report(&report, |line| import.places.of(line));
-    report_rejects(&import.rejects, "rows")
+    report_rejects(&import.rejects, "row")
 }
 
 impl ImportArgs {

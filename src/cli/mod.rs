@@ -86,9 +86,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return usage::report(&error),
+        Err(error) => {
+            let word = arguments.get(1).and_then(|word| word.to_str());
+            return usage::report(&error, word);
+        }
     };
     let mut out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout());
     let result = cli.command.run(&mut out);

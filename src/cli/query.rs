@@ -66,7 +66,7 @@ pub fn run(args: &QueryArgs, out: &mut dyn Write) -> Result<(), CommandError> {
             .map_err(CommandError::output)?;
     }
     // Dropped early, the rows cancel their query.
-    while let Some(batch) = rows.next() {
+    for batch in rows.by_ref() {
         encoder
             .batch(&batch.map_err(failed)?, out)
             .map_err(CommandError::output)?;
@@ -147,7 +147,7 @@ fn time_parser() -> impl TypedValueParser<Value = TimeFormat> {
 }
 
 /// For each message of an answer, where no timeout is given: longer than servers let queries run.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
 /// What the answer may take beyond the timeout that the server keeps.
 const ANSWER_GRACE: Duration = Duration::from_secs(10);
 /// More than any server takes.

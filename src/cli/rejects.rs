@@ -54,10 +54,11 @@ impl Rejects {
         self.counts.is_empty()
     }
 
-    /// The lines for standard error: counts by reason, then the first few.
+    /// The lines for standard error: counts by reason, then the first few. `what` is one row's name.
     pub(super) fn lines(&self, what: &str) -> Vec<String> {
         let total: u64 = self.counts.values().sum();
-        let mut first = format!("{total} {what} rejected:");
+        let plural = if total == 1 { "" } else { "s" };
+        let mut first = format!("{total} {what}{plural} rejected:");
         let mut counts: Vec<_> = self.counts.iter().collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         for (index, (reason, count)) in counts.into_iter().enumerate() {
@@ -98,7 +99,7 @@ mod tests {
         };
         rejects.add_report(&report, |line| format!("x:{line}"));
         assert_eq!(
-            rejects.lines("rows"),
+            rejects.lines("row"),
             [
                 "31 rows rejected: 29 bad_syntax, 1 bad_value, 1 other",
                 "a.csv:3: no number",

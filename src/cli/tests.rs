@@ -49,7 +49,6 @@ fn what_is_not_usage_is_refused() {
         "edgetime query",
         "edgetime query --format xml SELECT",
         "edgetime import a.csv",
-        "edgetime bench ingest --embedded --addr 127.0.0.1:1",
         "edgetime inspect d --log --blocks",
         "edgetime codec",
     ] {

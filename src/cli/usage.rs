@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-/// Prints help and versions to standard output, everything else as one line to standard error.
-pub(super) fn report(error: &clap::Error) -> ExitCode {
+/// Prints help and versions to standard output, everything else as one line to standard error. `word` is the
+/// first argument: the command, if it is one.
+pub(super) fn report(error: &clap::Error, word: Option<&str>) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // Closed output: the reader has had enough.
@@ -17,22 +18,23 @@ pub(super) fn report(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            super::say(format_args!("{}", one_line(&error.to_string())));
+            super::say(format_args!(
+                "{}",
+                one_line(&error.to_string(), word.filter(|word| is_subcommand(word)))
+            ));
             ExitCode::from(2)
         }
     }
 }
 
 /// What was wrong, tips, the values that are possible and where help is; the rest is what the help says.
-fn one_line(text: &str) -> String {
+fn one_line(text: &str, command: Option<&str>) -> String {
     let mut parts: Vec<String> = Vec::new();
-    let mut help = "edgetime --help".to_owned();
+    let command = command
+        .map(|command| format!("{command} "))
+        .unwrap_or_default();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if let Some(usage) = line.strip_prefix("Usage: ") {
-            let words = usage.split(' ').take_while(|word| is_command(word));
-            let command: Vec<&str> = words.collect();
-            help = format!("{} --help", command.join(" "));
-        } else if !line.starts_with("For more information") {
+        if !line.starts_with("Usage: ") && !line.starts_with("For more information") {
             let line = line.strip_prefix("error: ").unwrap_or(line);
             match parts.last_mut() {
                 Some(last) if line.starts_with('[') || last.ends_with(':') => {
@@ -43,11 +45,15 @@ fn one_line(text: &str) -> String {
             }
         }
     }
-    format!("edgetime: {}; see `{help}`", parts.join("; "))
+    format!(
+        "edgetime: {}; see `edgetime {command}--help`",
+        parts.join("; ")
+    )
 }
 
-fn is_command(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_lowercase())
+fn is_subcommand(word: &str) -> bool {
+    use clap::CommandFactory as _;
+    super::Cli::command().find_subcommand(word).is_some()
 }
 
 #[cfg(test)]
@@ -60,14 +66,14 @@ mod tests {
                     \x20 tip: a similar value exists: 'iot'\n\n\
                     Usage: edgetime generate --workload <WORKLOAD> <X>\n\nFor more information, try '--help'.\n";
         assert_eq!(
-            one_line(text),
+            one_line(text, Some("generate")),
             "edgetime: invalid value 'cpu' for '--workload <WORKLOAD>' [possible values: devops, iot]; \
              tip: a similar value exists: 'iot'; see `edgetime generate --help`"
         );
         let text = "error: the following required arguments were not provided:\n  --series <N>\n  --span <S>\n\n\
                     For more information, try '--help'.\n";
         assert_eq!(
-            one_line(text),
+            one_line(text, None),
             "edgetime: the following required arguments were not provided: --series <N>; --span <S>; \
              see `edgetime --help`"
         );

@@ -80,7 +80,7 @@ pub fn run(args: &WriteArgs) -> Result<(), CommandError> {
     });
     let mut rejects = Rejects::default();
     rejects.add_report(&report, |line| places.of(line));
-    report_rejects(&rejects, "lines")
+    report_rejects(&rejects, "line")
 }
 
 /// Says what was refused; an error where anything was.

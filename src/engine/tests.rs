@@ -331,3 +331,85 @@ fn one_series_is_the_same_however_its_tags_are_ordered() {
     );
     assert_ne!(of(&mut [("a", "1")]), of(&mut [("a", "2")]));
 }
+
+#[test]
+fn every_type_comes_back_bit_for_bit_from_memory_and_from_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path(), options());
+    let database = engine
+        .resolve_database(&Access::full(), "default")
+        .expect("room");
+    let series = engine
+        .resolve_series(database, "all", &mut [])
+        .expect("room");
+    let fields: Vec<(&str, FieldType)> = FieldType::ALL
+        .iter()
+        .map(|&field_type| (field_type.name(), field_type))
+        .collect();
+    let plan = engine
+        .resolve_layout(series.measurement, &fields)
+        .expect("room");
+    let heap = b"text\x00\xff\xfe";
+    let doubles = [
+        f64::NAN.to_bits() | 5,
+        (-0.0f64).to_bits(),
+        f64::MIN_POSITIVE.to_bits() >> 3,
+        f64::INFINITY.to_bits(),
+    ];
+    for (i, &double) in doubles.iter().enumerate() {
+        let mut batch = engine.batch();
+        let layout = batch.layout_index(&plan.layout);
+        let bits = [
+            double,
+            i64::MIN as u64,
+            u64::MAX - i as u64,
+            i as u64 % 2,
+            cell::heap(0, 4),
+            cell::heap(4, 3),
+        ];
+        let marks = [cell::MARK_RAW, 0, 0, 0, 0, 0];
+        batch.push(
+            series,
+            layout,
+            Some(NOW + i as i64),
+            (&bits, &marks, heap),
+            0,
+        );
+        assert!(engine.write(&mut batch).error.is_none());
+    }
+    let check = |engine: &Arc<Engine>| {
+        let columns: Vec<_> = plan.layout.columns.iter().map(|column| column.id).collect();
+        let mut reader = engine.read_series(series.id, TimeRange::ALL, &columns);
+        let (times, columns) = reader.next_batch().expect("reads").expect("rows");
+        assert_eq!(times, [NOW, NOW + 1, NOW + 2, NOW + 3]);
+        let Values::Float(floats) = &columns[0].values else {
+            panic!("{:?}", columns[0])
+        };
+        assert!(
+            floats
+                .iter()
+                .zip(&doubles)
+                .all(|(ours, bits)| ours.to_bits() == *bits)
+        );
+        assert_eq!(columns[1].values, Values::Integer(vec![i64::MIN; 4]));
+        assert_eq!(
+            columns[2].values,
+            Values::Unsigned((0..4).map(|i| u64::MAX - i).collect())
+        );
+        assert_eq!(
+            columns[3].values,
+            Values::Boolean(vec![false, true, false, true])
+        );
+        assert!(matches!(&columns[4].values, Values::String(text) if text.get(3) == b"text"));
+        assert!(
+            matches!(&columns[5].values, Values::Binary(bytes) if bytes.get(2) == b"\x00\xff\xfe")
+        );
+    };
+    check(&engine);
+    engine.seal_all().expect("seals");
+    check(&engine);
+    engine.checkpoint().expect("checkpoints");
+    check(&engine);
+    drop(engine);
+    check(&open(folder.path(), options()));
+}

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::codec::vector::ColumnVector;
+use crate::series::vector::ColumnVector;
 use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange, Timestamp};
 
 use super::value::Scalar;

@@ -19,6 +19,8 @@ pub use self::ring::Ring;
 pub use self::rows::{RowRef, Rows};
 pub use self::sealed::{Location, Sealed};
 pub use self::series::{Applied, Scratch, Series, UnsealedCells};
+/// Decoded columns, as readers of a series get them.
+pub use crate::codec::vector;
 
 #[cfg(test)]
 mod tests;

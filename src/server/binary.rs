@@ -20,9 +20,9 @@ use tokio::time::timeout;
 
 use crate::engine::Access;
 
+use super::Shared;
 use super::clients::Client;
 use super::sql::{self, Failed};
-use super::{DEFAULT_DATABASE, Shared};
 
 /// Frames that may wait for a slow reader.
 const WAITING_FRAMES_MAX: usize = 16;
@@ -214,15 +214,11 @@ fn run(
     let send = |frame: Vec<u8>| -> Result<(), Failed> {
         frames.blocking_send(frame).map_err(|_| Failed::cancelled())
     };
-    let database = match query.database.as_str() {
-        "" => DEFAULT_DATABASE,
-        named => named,
-    };
     let result = sql::run(
         shared,
         &Access::full(),
         &sql::Request {
-            database,
+            database: &query.database,
             sql: &query.sql,
             timeout: query.options.timeout_ms.map(Duration::from_millis),
             rows_max: query.options.rows_max,

@@ -11,12 +11,12 @@ use crate::engine::Access;
 use crate::query::encode::{Format, TimeFormat};
 use crate::query::{self, QueryContext, QueryError, QueryLimits, Store};
 
-use super::Shared;
+use super::{DEFAULT_DATABASE, Shared};
 
 /// A query to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The database that names without one are in.
+    /// The database whose measurements are named; empty for the default one.
     pub database: &'a str,
     /// The text.
     pub sql: &'a str,
@@ -93,13 +93,17 @@ pub fn run(
     let rows_max = request
         .rows_max
         .map_or(configured.rows_max, |asked| asked.min(configured.rows_max));
+    let database = match request.database {
+        "" => DEFAULT_DATABASE,
+        named => named,
+    };
     let late = Cell::new(false);
     let cancel = || {
         late.set(Instant::now() >= deadline);
         late.get() || cancelled() || shared.stop.is_cancelled()
     };
     let context = QueryContext {
-        database: request.database,
+        database,
         now_ns: shared.engine.clock().wall_ns(),
         limits: QueryLimits::default(),
         cancel: &cancel,

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::ingest::Sent;
 use super::latency::Latencies;
@@ -15,7 +15,7 @@ use crate::cli::CommandError;
 /// Names and figures, in the order in which they are printed.
 #[derive(Debug)]
 pub(super) struct Report {
-    figures: Map<String, Value>,
+    figures: Vec<(String, Value)>,
     elapsed_s: f64,
     values: Option<u64>,
 }
@@ -23,7 +23,7 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn new(what: &str, args: &BenchArgs, elapsed: Duration) -> Self {
         let mut report = Self {
-            figures: Map::new(),
+            figures: Vec::new(),
             elapsed_s: elapsed.as_secs_f64(),
             values: None,
         };
@@ -46,7 +46,7 @@ impl Report {
     }
 
     pub(super) fn set(&mut self, name: &str, value: Value) {
-        self.figures.insert(name.to_owned(), value);
+        self.figures.push((name.to_owned(), value));
     }
 
     /// What the writing connections did.
@@ -131,8 +131,12 @@ impl Report {
 
     pub(super) fn print(&self, json: bool, out: &mut dyn Write) -> io::Result<()> {
         if json {
-            serde_json::to_writer_pretty(&mut *out, &self.figures)?;
-            return writeln!(out);
+            // Line by line: an object of the library would sort the names.
+            let lines = self
+                .figures
+                .iter()
+                .map(|(name, value)| format!("  {}: {value}", json!(name)));
+            return writeln!(out, "{{\n{}\n}}", lines.collect::<Vec<_>>().join(",\n"));
         }
         for (name, value) in &self.figures {
             match value {

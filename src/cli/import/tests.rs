@@ -46,7 +46,7 @@ fn import(flags: &str, files: &[&str]) -> (String, Vec<String>, Places) {
     let rejects = if import.rejects.is_empty() {
         Vec::new()
     } else {
-        import.rejects.lines("rows")
+        import.rejects.lines("row")
     };
     (
         String::from_utf8(lines).expect("text"),
@@ -89,7 +89,7 @@ fn tags_types_and_escapes() {
     assert_eq!(
         rejects,
         [
-            "1 rows rejected: 1 no_value",
+            "1 row rejected: 1 no_value",
             "0.csv:3: no_value: every field is empty"
         ]
     );

@@ -54,7 +54,10 @@ impl Encoder for CsvEncoder {
 }
 
 fn writer(out: &mut dyn Write) -> Writer<&mut dyn Write> {
-    WriterBuilder::new().flexible(true).from_writer(out)
+    WriterBuilder::new()
+        .flexible(true)
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(out)
 }
 
 /// Appends a value as plain text; nothing for null.

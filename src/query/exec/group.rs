@@ -8,7 +8,6 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 
-use crate::codec::vector::ColumnVector;
 use crate::limits::QUERY_BATCH_ROWS;
 use crate::query::context::QueryContext;
 use crate::query::error::QueryError;
@@ -17,6 +16,7 @@ use crate::query::expr::{bucket_bounds, bucket_start, evaluate};
 use crate::query::plan::{Grouping, Input, SelectPlan};
 use crate::query::source::{Buckets, ChunkSummary, SeriesInfo, Source};
 use crate::query::value::{Scalar, Type};
+use crate::series::vector::ColumnVector;
 
 use super::output::Output;
 use super::rows::{Part, Rows, SeriesRows, check, is_constant};

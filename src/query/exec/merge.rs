@@ -6,11 +6,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::codec::vector::ColumnVector;
 use crate::query::context::QueryContext;
 use crate::query::error::QueryError;
 use crate::query::plan::SelectPlan;
 use crate::query::source::{SeriesInfo, Source};
+use crate::series::vector::ColumnVector;
 
 use super::output::Output;
 use super::rows::SeriesRows;

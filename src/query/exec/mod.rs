@@ -20,7 +20,7 @@ use super::expr::{Typed, evaluate};
 use super::plan::{Plan, PlanKind, SelectPlan};
 use super::result::ResultBatch;
 use super::source::Source;
-use crate::codec::vector::ColumnVector;
+use crate::series::vector::ColumnVector;
 use output::Output;
 use rows::SeriesRows;
 use sort::Sorter;

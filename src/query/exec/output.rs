@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use crate::codec::vector::ColumnVector;
 use crate::limits::QUERY_BATCH_ROWS;
 use crate::query::error::QueryError;
 use crate::query::expr::vector::{Collector, into_result};
 use crate::query::result::ResultBatch;
 use crate::query::value::Type;
+use crate::series::vector::ColumnVector;
 
 use super::Sink;
 

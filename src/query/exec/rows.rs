@@ -1,6 +1,5 @@
 //! The rows of one series that pass the filter, batch by batch, as frames for expressions.
 
-use crate::codec::vector::{ColumnVector, Validity, Values};
 use crate::query::context::QueryContext;
 use crate::query::error::QueryError;
 use crate::query::expr::vector::{Frame, Operand, Slot, gather, selected};
@@ -10,6 +9,7 @@ use crate::query::source::{
     Buckets, ChunkSummary, ScanBatch, ScanPart, SeriesInfo, SeriesScan, Source, SourceError,
 };
 use crate::query::value::Scalar;
+use crate::series::vector::{ColumnVector, Validity, Values};
 
 use super::ExecutionStats;
 

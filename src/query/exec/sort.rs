@@ -3,13 +3,13 @@
 
 use std::cmp::Ordering;
 
-use crate::codec::vector::{ColumnVector, Values};
 use crate::limits::QUERY_BATCH_ROWS;
 use crate::query::context::QueryLimits;
 use crate::query::error::QueryError;
 use crate::query::expr::vector::{Collector, gather};
 use crate::query::plan::{SelectPlan, SortKey};
 use crate::query::value::{Type, order_floats};
+use crate::series::vector::{ColumnVector, Values};
 
 use super::output::Output;
 

@@ -4,11 +4,11 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use crate::codec::vector::{ColumnVector, Validity, Values};
 use crate::query::error::QueryError;
 use crate::query::expr::vector::scalar_at;
 use crate::query::source::ColumnSummary;
 use crate::query::value::{Scalar, Type, order_floats};
+use crate::series::vector::{ColumnVector, Validity, Values};
 
 use super::aggregate::{Aggregate, AggregateFunction};
 use super::float_sum::FloatSum;

@@ -3,9 +3,9 @@
 
 use std::cmp::Ordering;
 
-use crate::codec::vector::Values;
 use crate::query::sql::ast::BinaryOperator;
 use crate::query::value::{Type, compare_exact};
+use crate::series::vector::Values;
 
 use super::lane::{Lane, Texts, both, owned, zip};
 use super::vector::Operand;

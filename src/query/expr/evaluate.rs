@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::codec::vector::{Validity, Values};
 use crate::query::error::QueryError;
 use crate::query::value::{Scalar, Type};
+use crate::series::vector::{Validity, Values};
 
 use super::lane::{Texts, map, owned};
 use super::vector::{Collector, Frame, Operand, Slot};

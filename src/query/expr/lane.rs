@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::codec::vector::{BytesVector, ColumnVector, Validity, Values};
 use crate::query::error::QueryError;
 use crate::query::value::Scalar;
+use crate::series::vector::{BytesVector, ColumnVector, Validity, Values};
 
 use super::vector::Operand;
 

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::codec::vector::{BytesVector, ColumnVector, Validity, Values};
 use crate::query::result::{Bitmap, ResultType, ResultValues, ResultVector};
 use crate::query::value::{Scalar, Type, write_text_key};
+use crate::series::vector::{BytesVector, ColumnVector, Validity, Values};
 
 /// A vector, or one value for every row.
 #[derive(Clone, Debug)]

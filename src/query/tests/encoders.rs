@@ -61,12 +61,12 @@ fn encode(format: &str, time: &str, batches: usize) -> String {
 fn csv_quotes_what_must_be_quoted() {
     assert_eq!(
         encode("csv", "rfc3339", 1),
-        "time,f,i,u,b,s,x\n\
-         1970-01-01T00:00:00Z,1.5,-9223372036854775808,18446744073709551615,true,\"a\"\"b\",AP8=\n\
-         1970-01-01T00:00:01.500Z,NaN,0,0,false,\"c,d\ne\",\n\
-         1969-12-31T23:59:59.999999999Z,,9223372036854775807,1,true,ö,AQ==\n"
+        "time,f,i,u,b,s,x\r\n\
+         1970-01-01T00:00:00Z,1.5,-9223372036854775808,18446744073709551615,true,\"a\"\"b\",AP8=\r\n\
+         1970-01-01T00:00:01.500Z,NaN,0,0,false,\"c,d\ne\",\r\n\
+         1969-12-31T23:59:59.999999999Z,,9223372036854775807,1,true,ö,AQ==\r\n"
     );
-    assert_eq!(encode("csv", "ms", 0), "time,f,i,u,b,s,x\n");
+    assert_eq!(encode("csv", "ms", 0), "time,f,i,u,b,s,x\r\n");
 }
 
 #[test]
