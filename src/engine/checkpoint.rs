@@ -102,7 +102,13 @@ impl Engine {
         } else {
             usage.capacity_bytes / 2
         };
-        let pinning_below = Position(self.log.end().0.saturating_sub(keep));
+        // What the log no longer holds needs an image again, however young it is.
+        let recycled = self
+            .blocks
+            .committed()
+            .map(|manifest| manifest.info.replay_from);
+        let half = Position(self.log.end().0.saturating_sub(keep));
+        let pinning_below = half.max(recycled.unwrap_or_default());
         let collected = self.collect(pinning_below)?;
         let (records, reached, layouts) = {
             let catalog = self.catalog.read();

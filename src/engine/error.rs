@@ -6,6 +6,7 @@ use crate::codec::CodecError;
 use crate::engine::Verb;
 use crate::log::LogError;
 use crate::meta::MetaError;
+use crate::storage::StorageError;
 use crate::types::Timestamp;
 
 /// A refusal or failure of the engine.
@@ -70,6 +71,9 @@ pub enum EngineError {
     /// Block files failed.
     #[error("block files: {0}")]
     Blocks(#[from] BlockError),
+    /// The device failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// Stored bytes do not decode.
     #[error("chunk: {0}")]
     Codec(#[from] CodecError),

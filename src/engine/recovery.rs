@@ -116,6 +116,11 @@ impl Engine {
             // The identity has to last before anything carries it.
             blocks.commit(crate::blocks::CommitInfo::default())?;
         }
+        if replay_from > Position(0) && storage.list(crate::log::FOLDER)?.is_empty() {
+            restored.report.problem(format!(
+                "the log is gone: rows from position {replay_from} on that were in no block file are lost"
+            ));
+        }
         let (log, recovery) = Log::open(
             storage,
             opened.store,

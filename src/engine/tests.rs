@@ -173,6 +173,46 @@ fn a_checkpoint_of_everything_leaves_nothing_to_replay() {
 }
 
 #[test]
+fn rows_of_an_image_survive_the_checkpoints_behind_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path(), options());
+    for i in 0..100 {
+        write_row(&engine, "a", Some(NOW - i * SECOND), i, "x");
+    }
+    let text = "y".repeat(1_000);
+    for i in 0..100 {
+        write_row(&engine, "c", Some(NOW - i * SECOND), i, &text);
+    }
+    // The log no longer holds the rows; a checkpoint that thinks them young must keep their image.
+    let report = engine.checkpoint_everything().expect("checkpoints");
+    assert!(report.segments_freed > 0, "{report:?}");
+    write_row(&engine, "b", Some(NOW), 1, "y");
+    engine.checkpoint().expect("checkpoints");
+    engine.sync().expect("syncs");
+    drop(engine);
+    let engine = open(folder.path(), options());
+    assert_eq!(
+        (read_all(&engine, "a").len(), read_all(&engine, "b").len()),
+        (100, 1)
+    );
+}
+
+#[test]
+fn a_log_that_is_gone_is_reported() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path(), options());
+    write_row(&engine, "a", Some(NOW), 1, "x");
+    engine.checkpoint_everything().expect("checkpoints");
+    write_row(&engine, "a", Some(NOW + 1), 2, "lost");
+    engine.sync().expect("syncs");
+    drop(engine);
+    std::fs::remove_dir_all(folder.path().join("log")).expect("removed");
+    let engine = open(folder.path(), options());
+    assert!(engine.opened().is_damaged(), "{:?}", engine.opened());
+    assert_eq!(read_all(&engine, "a").len(), 1);
+}
+
+#[test]
 fn a_full_log_pushes_back_until_a_checkpoint() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path(), options());
