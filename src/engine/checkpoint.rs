@@ -46,6 +46,8 @@ pub(super) struct Persisted {
 pub(super) const STATE_DEFINITIONS: u8 = 1;
 /// Series visited under one hold of a shard's lock.
 const SLICE_SERIES: usize = 64;
+/// The part of the time that checkpoints in passing may spend on recompression: one in this many.
+const RECOMPRESS_SHARE: u64 = 10;
 /// Bytes of definitions in one state record.
 const RECORD_BYTES: usize = 32 * 1024;
 
@@ -72,18 +74,29 @@ struct Collected {
 impl Engine {
     /// Writes what the log still holds alone to block files, and frees the log. One at a time.
     pub fn checkpoint(&self) -> Result<CheckpointReport, EngineError> {
-        self.checkpoint_pinning(false)
+        self.checkpoint_with(u64::MAX, false)
+    }
+
+    /// As [`Self::checkpoint`], but recompresses for at most a tenth of the time since the last one: what is
+    /// left is written as it was sealed. So rows that pour in do not wait for the smallest form.
+    pub fn checkpoint_in_passing(&self) -> Result<CheckpointReport, EngineError> {
+        let now = self.clock.monotonic_ns();
+        let before = self.checkpoint_began_ns.swap(now, Ordering::Relaxed);
+        self.checkpoint_with(now.saturating_sub(before) / RECOMPRESS_SHARE, false)
     }
 
     /// As [`Self::checkpoint`], with an image of every series, so that a restart has nothing to replay.
     pub fn checkpoint_everything(&self) -> Result<CheckpointReport, EngineError> {
-        self.checkpoint_pinning(true)
+        self.checkpoint_with(u64::MAX, true)
     }
 
-    fn checkpoint_pinning(&self, images_of_all: bool) -> Result<CheckpointReport, EngineError> {
+    fn checkpoint_with(
+        &self,
+        recompress_ns_max: u64,
+        images_of_all: bool,
+    ) -> Result<CheckpointReport, EngineError> {
         let mut persisted = self.persisted.lock();
         let usage = self.log.usage();
-        let under_pressure = usage.used_bytes * 4 > usage.capacity_bytes * 3;
         let keep = if images_of_all {
             0
         } else {
@@ -98,10 +111,18 @@ impl Engine {
         };
         // Nothing that is not durable in the log may be durable in a block file.
         self.log.sync()?;
+        let began = self.clock.monotonic_ns();
         let recompressed = collected
             .flushes
             .iter()
-            .map(|flush| recompress(&flush.bytes, under_pressure))
+            .map(|flush| {
+                let spent = self.clock.monotonic_ns().saturating_sub(began);
+                if recompress_ns_max == u64::MAX || spent < recompress_ns_max {
+                    recompress(&flush.bytes)
+                } else {
+                    Ok(flush.bytes.clone())
+                }
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let metas = collected.flushes.iter().map(|flush| self.meta_of(flush));
         let entries = self.blocks.write_chunks(metas.zip(recompressed.iter()))?;
@@ -253,11 +274,8 @@ fn image_of(
     }))
 }
 
-/// The smallest form of a chunk, or the same again where there is no time for it.
-fn recompress(bytes: &Bytes, under_pressure: bool) -> Result<Bytes, CodecError> {
-    if under_pressure {
-        return Ok(bytes.clone());
-    }
+/// The smallest form of a chunk.
+fn recompress(bytes: &Bytes) -> Result<Bytes, CodecError> {
     let opened = Chunk::open(bytes)?;
     let mut cells = Cells::default();
     opened.decode_cells(&mut cells)?;

@@ -30,7 +30,7 @@ impl Engine {
         let mut report = TickReport::default();
         self.retire(&mut report)?;
         if self.checkpoint_is_due() {
-            report.checkpoint = Some(self.checkpoint()?);
+            report.checkpoint = Some(self.checkpoint_in_passing()?);
         }
         self.index()?;
         Ok(report)

@@ -92,6 +92,8 @@ pub struct Engine {
     opened: OpenReport,
     rejected_rows: AtomicU64,
     checkpoints: AtomicU64,
+    /// When the last checkpoint in passing began, monotonic nanoseconds.
+    checkpoint_began_ns: AtomicU64,
 }
 
 impl std::fmt::Debug for Engine {

@@ -128,6 +128,7 @@ impl Engine {
         )?;
         restored.report.log = recovery;
         restored.mark_defined(persisted.series_end());
+        let began_ns = clock.monotonic_ns();
         Ok(Self {
             options,
             clock,
@@ -142,6 +143,7 @@ impl Engine {
             opened: restored.report,
             rejected_rows: 0.into(),
             checkpoints: 0.into(),
+            checkpoint_began_ns: began_ns.into(),
         })
     }
 }

@@ -132,7 +132,7 @@ fn run(
         if asked || due {
             last_checkpoint = Instant::now();
             checkpointed_end = engine.end();
-            match engine.checkpoint() {
+            match engine.checkpoint_in_passing() {
                 Ok(report) => tracing::debug!(?report, "checkpoint"),
                 Err(error) => tracing::error!(%error, "checkpoint failed"),
             }
