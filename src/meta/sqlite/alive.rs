@@ -1,4 +1,4 @@
-//! Counts open connections, so that a file is moved or opened again only when nobody has it open.
+//! Counts open connections and pools that may open more, so that a file is moved or opened again only when nobody has it open.
 //!
 //! The pool opens and closes connections on threads of its own: dropping it does not close them all at once.
 
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-/// How many connections are open.
+/// How many connections are open, and pools.
 #[derive(Debug, Default)]
 pub(super) struct Alive {
     count: Mutex<usize>,
     changed: Condvar,
 }
 
-/// One open connection.
+/// One open connection, or a pool.
 #[derive(Debug)]
 pub(super) struct Guard(Arc<Alive>);
 

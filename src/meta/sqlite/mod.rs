@@ -160,8 +160,8 @@ impl SqliteMeta {
 impl Drop for SqliteMeta {
     fn drop(&mut self) {
         drop(self.pool.get_mut().take());
-        // Whoever opens the file next finds it closed, as a rule.
-        let _ = self.alive.wait_for_none(self.options.acquire_timeout);
+        // Whoever opens the file next finds it closed, unless the device hangs.
+        let _ = self.alive.wait_for_none(CLOSE_TIMEOUT);
     }
 }
 
@@ -255,7 +255,7 @@ fn closed() -> MetaError {
 
 /// Checks and migrates the file before the pool opens it; returns the version it had.
 fn prepare(options: &SqliteOptions) -> Result<u32> {
-    let mut connection = pool::connect(&options.path)?;
+    let mut connection = pool::create(&options.path)?;
     let supported = migrations::STEPS.len() as u32;
     let found = migrations::version_of(&connection)?;
     if found > VERSION_PLAUSIBLE_MAX {
@@ -331,6 +331,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// How long closing waits for the last connection, which writes what is left in SQLite's log.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A version beyond this is damage, not the future.
 const VERSION_PLAUSIBLE_MAX: u32 = 1000;
 const SELECT_APPLIED: &str = "SELECT position FROM applied WHERE one = 1";

@@ -29,14 +29,30 @@ const BUCKETS: usize = 32;
 pub(super) struct Manager {
     path: PathBuf,
     alive: Arc<Alive>,
+    /// As long as it is there, it may open another one.
+    _alive: Guard,
 }
 
 /// A connection and the file it was opened on.
 pub(super) struct MetaConnection {
     pub(super) connection: Connection,
-    file: Option<(u64, u64)>,
+    file: (u64, u64),
     /// Dropped after the connection.
     _alive: Guard,
+}
+
+impl Manager {
+    pub(super) fn new(path: &Path, alive: &Arc<Alive>) -> Self {
+        Self {
+            path: path.to_owned(),
+            alive: Arc::clone(alive),
+            _alive: alive.enter(),
+        }
+    }
+
+    fn identity(&self) -> rusqlite::Result<(u64, u64)> {
+        identity(&self.path).ok_or_else(|| rusqlite::Error::InvalidPath(self.path.clone()))
+    }
 }
 
 impl ManageConnection for Manager {
@@ -45,16 +61,18 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> rusqlite::Result<MetaConnection> {
         let alive = self.alive.enter();
-        let connection = connect(&self.path)?;
+        // Asked before the file is opened: a connection to one that is replaced meanwhile must not pass
+        // for a connection to the replacement. Nor is a missing file made: it would have no tables.
+        let file = self.identity()?;
         Ok(MetaConnection {
-            connection,
-            file: identity(&self.path),
+            connection: connect(&self.path, OpenFlags::empty())?,
+            file,
             _alive: alive,
         })
     }
 
     fn is_valid(&self, connection: &mut MetaConnection) -> rusqlite::Result<()> {
-        if connection.file != identity(&self.path) {
+        if connection.file != self.identity()? {
             return Err(rusqlite::Error::InvalidPath(self.path.clone()));
         }
         let mut statement = connection.connection.prepare_cached("SELECT 1")?;
@@ -67,12 +85,15 @@ impl ManageConnection for Manager {
     }
 }
 
+/// A connection to the file, which is made if it is not there.
+pub(super) fn create(path: &Path) -> rusqlite::Result<Connection> {
+    connect(path, OpenFlags::SQLITE_OPEN_CREATE)
+}
+
 /// A connection with everything set that is not kept in the file.
-pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags | more)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -112,10 +133,7 @@ pub(super) fn build(
         .test_on_check_out(true)
         .error_handler(Box::new(NopErrorHandler))
         .event_handler(Box::new(Counting(Arc::clone(figures))))
-        .build(Manager {
-            path: options.path.clone(),
-            alive: Arc::clone(alive),
-        })?)
+        .build(Manager::new(&options.path, alive))?)
 }
 
 /// Counts since the pool was made.

@@ -1,5 +1,7 @@
 //! Files that are old, new, damaged or replaced; many threads; statements that use an index.
 
+use r2d2::ManageConnection;
+
 use super::*;
 
 fn options(folder: &tempfile::TempDir) -> SqliteOptions {
@@ -68,7 +70,7 @@ fn a_hundred_thousand_series_are_one_transaction() {
 fn an_older_schema_is_brought_forward_step_by_step() {
     let folder = folder();
     let path = folder.path().join("old.sqlite");
-    let mut connection = pool::connect(&path).expect("connects");
+    let mut connection = pool::create(&path).expect("connects");
     let steps = [
         "CREATE TABLE one (a INTEGER); INSERT INTO one VALUES (7);",
         "ALTER TABLE one ADD COLUMN b INTEGER NOT NULL DEFAULT 8;",
@@ -105,7 +107,7 @@ fn an_older_schema_is_brought_forward_step_by_step() {
 fn a_newer_file_is_refused_and_left_alone() {
     let folder = folder();
     let options = options(&folder);
-    let connection = pool::connect(&options.path).expect("connects");
+    let connection = pool::create(&options.path).expect("connects");
     connection
         .pragma_update(None, "user_version", 99)
         .expect("sets");
@@ -174,26 +176,72 @@ fn a_missing_file_is_made_and_a_rebuild_starts_from_nothing() {
     assert_eq!(count(&meta), 6);
 }
 
+/// A closed file with this many series.
+fn file_with(count: u32) -> tempfile::TempDir {
+    let folder = folder();
+    let (meta, _) = SqliteMeta::open(options(&folder)).expect("opens");
+    meta.apply(&series(0..count), Position(1)).expect("applies");
+    folder
+}
+
 #[test]
 fn a_replaced_file_is_noticed_by_the_next_use() {
     let folder = folder();
-    let options = options(&folder);
+    let mut options = options(&folder);
+    // The pool opens no second connection beside the test, to the file that is about to go.
+    options.pool_size_max = 1;
     let (meta, _) = SqliteMeta::open(options.clone()).expect("opens");
     meta.apply(&series(0..5), Position(55)).expect("applies");
-    let other = tempfile::tempdir().expect("a folder");
-    let other_options = SqliteOptions::in_folder(other.path());
-    let (replacement, _) = SqliteMeta::open(other_options.clone()).expect("opens");
-    replacement
-        .apply(&series(0..9), Position(99))
-        .expect("applies");
-    drop(replacement);
+    let other = file_with(9);
     for suffix in ["-wal", "-shm"] {
-        let _ = std::fs::remove_file(with_suffix(&options.path, suffix));
+        std::fs::remove_file(with_suffix(&options.path, suffix)).expect("removes");
     }
-    std::fs::remove_file(&options.path).expect("removes");
-    std::fs::copy(&other_options.path, &options.path).expect("copies");
+    std::fs::rename(other.path().join("meta.sqlite"), &options.path).expect("replaces");
     assert_eq!(count(&meta), 9);
-    assert!(meta.pool_stats().reconnects >= 1);
+    assert_eq!(meta.pool_stats().reconnects, 1);
+}
+
+#[test]
+fn a_file_replaced_while_it_is_opened_is_noticed_too() {
+    let folder = folder();
+    let path = options(&folder).path;
+    let alive = Arc::default();
+    for round in 0..200 {
+        let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+        for (path, version) in [(&old, 1), (&new, 2)] {
+            let connection = pool::create(path).expect("makes");
+            let version = connection.pragma_update(None, "user_version", version);
+            version.expect("sets");
+        }
+        std::fs::rename(&old, &path).expect("is there");
+        let manager = Manager::new(&path, &alive);
+        let mut opened = std::thread::scope(|scope| {
+            scope.spawn(|| std::fs::rename(&new, &path).expect("replaces"));
+            manager.connect().expect("connects")
+        });
+        if manager.is_valid(&mut opened).is_ok() {
+            let version = migrations::version_of(&opened.connection).expect("reads");
+            assert_eq!(version, 2, "round {round}");
+        }
+    }
+}
+
+#[test]
+fn a_pool_makes_no_file_and_counts_as_long_as_it_may_open_one() {
+    let folder = folder();
+    let path = options(&folder).path;
+    let alive = Arc::default();
+    let manager = Manager::new(&path, &alive);
+    assert!(manager.connect().is_err() && !path.exists());
+    drop(pool::create(&path).expect("makes"));
+    let mut opened = manager.connect().expect("connects");
+    assert!(manager.is_valid(&mut opened).is_ok());
+    std::fs::remove_file(&path).expect("removes");
+    assert!(manager.is_valid(&mut opened).is_err());
+    drop(opened);
+    assert!(!alive.wait_for_none(Duration::ZERO));
+    drop(manager);
+    assert!(alive.wait_for_none(Duration::ZERO));
 }
 
 #[test]
