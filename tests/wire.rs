@@ -338,3 +338,44 @@ fn the_admin_port_answers_every_command() {
     );
     assert!(server.stop());
 }
+
+#[test]
+fn rows_behind_a_refused_database_land_in_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["--no-self-monitor", "--set", "limits.databases_max=2"];
+    let server = Server::start(folder.path(), &arguments);
+    let mut session = server.text();
+    let time = 1_700_000_000_000_000_000u64;
+    session.send(format!(
+        "#edge ack accepted\n#edge db two\nm v=1i {time}\n#edge db three\nm v=2i {time}\n"
+    ));
+    session.send(format!(
+        "#edge db bad/name\nm v=3i {time}\n#edge db two\nm w=4i {time}\n"
+    ));
+    session.finish();
+    let (rows, refused) = answers(&mut session, 6);
+    let codes: Vec<_> = refused
+        .iter()
+        .map(|(line, code)| (*line, code.as_str()))
+        .collect();
+    let bad = "bad_database_name";
+    assert_eq!(rows, 2);
+    assert_eq!(codes, [(4, "too_many_names"), (5, bad), (6, bad), (7, bad)]);
+    let found = server
+        .try_query("two", "SELECT v, w FROM m")
+        .expect("answers");
+    assert_eq!(found, [["1", "4"]]);
+}
+
+#[test]
+fn a_sync_is_answered_whoever_made_it_true() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["--no-self-monitor", "--set", "log.sync_policy=os"];
+    let server = Server::start(folder.path(), &arguments);
+    let mut session = server.text();
+    session.send("#edge ack accepted\nm v=1i 1700000000000000000\n");
+    assert!(session.answer().ends_with(" 1"));
+    assert!(server.admin("checkpoint").ends_with("OK\n"));
+    session.send("#edge sync\n");
+    assert!(session.answer().starts_with("+synced "));
+}

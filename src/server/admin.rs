@@ -40,16 +40,8 @@ pub async fn listen(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTrack
 }
 
 async fn admit(shared: Arc<Shared>, mut stream: TcpStream, peer: SocketAddr) {
-    let admins = shared
-        .clients
-        .list()
-        .iter()
-        .filter(|client| client.port == "admin")
-        .count();
-    let client = (admins < shared.config.limits.admin_connections_max as usize)
-        .then(|| shared.clients.enter("admin", peer))
-        .flatten();
-    let Some(client) = client else {
+    let max = shared.config.limits.admin_connections_max;
+    let Some(client) = shared.clients.enter("admin", peer, max) else {
         // The peer may be gone already.
         let _ = stream
             .write_all(b"ERR busy too many admin connections; try again later\n")

@@ -102,6 +102,7 @@ impl Session {
         while let Some((request, message)) = self.receive().await {
             match message {
                 Message::Ping => self.say(request, &Message::Pong).await,
+                Message::Pong => {}
                 Message::Query(query) => self.start(request, query).await,
                 Message::Cancel => {
                     if let Some(cancel) = self.running.lock().get(&request) {

@@ -52,25 +52,24 @@ impl Client {
 pub struct Clients {
     open: Mutex<Vec<Arc<Client>>>,
     next: AtomicU64,
-    max: usize,
     stop: CancellationToken,
 }
 
 impl Clients {
-    /// None yet, at most `max`. All are closed when `stop` is cancelled.
-    pub fn new(max: usize, stop: CancellationToken) -> Self {
+    /// None yet. All are closed when `stop` is cancelled.
+    pub fn new(stop: CancellationToken) -> Self {
         Self {
             open: Mutex::new(Vec::new()),
             next: AtomicU64::new(1),
-            max,
             stop,
         }
     }
 
-    /// Registers a connection; `None` where there are too many.
-    pub fn enter(&self, port: &'static str, peer: SocketAddr) -> Option<Arc<Client>> {
+    /// Registers a connection; `None` where the port has `max` already.
+    pub fn enter(&self, port: &'static str, peer: SocketAddr, max: u32) -> Option<Arc<Client>> {
         let mut open = self.open.lock();
-        if open.len() >= self.max {
+        let same = open.iter().filter(|client| client.port == port).count();
+        if same >= max as usize {
             return None;
         }
         let client = Arc::new(Client {

@@ -138,6 +138,8 @@ fn run(
             drop(wanted);
             if engine.end() == engine.durable() {
                 unsynced_since = None;
+                // A checkpoint may have synced what somebody waits for.
+                publish(progress, engine.durable());
             } else if asked || stop || due {
                 unsynced_since = None;
                 sync(engine, progress);
@@ -169,13 +171,7 @@ fn wait(policy: SyncPolicy, unsynced_since: Option<Instant>) -> Duration {
 
 fn sync(engine: &Engine, progress: &watch::Sender<Progress>) {
     match engine.sync() {
-        Ok(durable) => {
-            progress.send_if_modified(|progress| {
-                let changed = progress.durable != durable;
-                progress.durable = durable;
-                changed
-            });
-        }
+        Ok(durable) => publish(progress, durable),
         Err(error) => {
             tracing::error!(%error, "the log could not be synced");
             if engine.is_read_only() {
@@ -183,4 +179,12 @@ fn sync(engine: &Engine, progress: &watch::Sender<Progress>) {
             }
         }
     }
+}
+
+fn publish(progress: &watch::Sender<Progress>, durable: Position) {
+    progress.send_if_modified(|progress| {
+        let changed = progress.durable != durable;
+        progress.durable = durable;
+        changed
+    });
 }

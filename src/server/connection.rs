@@ -37,7 +37,8 @@ pub async fn listen(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTrack
 async fn admit(shared: Arc<Shared>, mut stream: TcpStream, peer: SocketAddr) {
     // Answers are short and somebody waits for them.
     let _ = stream.set_nodelay(true);
-    let Some(client) = shared.clients.enter("data", peer) else {
+    let max = shared.config.limits.connections_max;
+    let Some(client) = shared.clients.enter("data", peer, max) else {
         refuse(
             &mut stream,
             Code::Busy,

@@ -99,7 +99,9 @@ impl Host {
             put(engine, "load", &[], &figures)?;
         }
         self.write_devices(engine)?;
-        self.write_server(shared)
+        self.write_server(shared)?;
+        shared.committer.written();
+        Ok(())
     }
 
     fn write_devices(&mut self, engine: &Engine) -> Result<(), EngineError> {

@@ -131,7 +131,7 @@ impl Server {
             committer,
             maintenance,
             buffers: Buffers::default(),
-            clients: Clients::new(config.limits.connections_max as usize, stop.clone()),
+            clients: Clients::new(stop.clone()),
             queries: Arc::new(Semaphore::new(config.query.concurrency_max as usize)),
             log_level,
             started: Instant::now(),

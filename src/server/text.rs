@@ -131,7 +131,7 @@ impl Reader {
             } else {
                 rest = buffer;
             }
-            if ended || self.outbox.is_broken() || self.gatherer.closing {
+            if ended || self.outbox.is_broken() {
                 if ended {
                     self.gatherer.session.finish();
                     self.consume(&mut rest).await;
@@ -154,7 +154,7 @@ impl Reader {
                 Ok(read) => {
                     self.client.received(read);
                     self.consume(buffer).await;
-                    let over = self.gatherer.closing || self.outbox.is_broken();
+                    let over = self.outbox.is_broken();
                     if over || self.client.is_closed() {
                         return false;
                     }
@@ -243,7 +243,7 @@ pub struct Gatherer {
     outbox: Arc<Outbox>,
     source: String,
     quoted: bool,
-    closing: bool,
+    database_refused: bool,
 }
 
 impl Gatherer {
@@ -266,7 +266,7 @@ impl Gatherer {
             outbox: Arc::clone(outbox),
             source,
             quoted: false,
-            closing: false,
+            database_refused: false,
         })
     }
 
@@ -283,6 +283,30 @@ impl Gatherer {
         }
         loop {
             match self.session.next(buffer, self.intake.hints()) {
+                Item::Row(row) if self.database_refused => {
+                    let refusal = Refusal {
+                        code: Code::BadDatabaseName,
+                        message:
+                            "the database of this line was refused; choose another with #edge db"
+                                .to_owned(),
+                    };
+                    let (line, raw) = (row.line, row.raw);
+                    let droppable = self.ack == AckLevel::None;
+                    self.outbox
+                        .rejected(line, refusal.code, &refusal.message, droppable);
+                    keep(
+                        shared,
+                        &self.intake,
+                        &mut self.batch,
+                        &self.source,
+                        line,
+                        &refusal,
+                        raw,
+                    );
+                    if self.outbox.is_full() {
+                        return true;
+                    }
+                }
                 Item::Row(row) => {
                     let tag = (row.line - self.line_base) as u32;
                     let batch = (&mut self.batch, self.batch_number);
@@ -313,6 +337,8 @@ impl Gatherer {
                         code: rejected.error.code,
                         message: rejected.error.to_string(),
                     };
+                    // Rows that follow must not land in another database.
+                    self.database_refused |= refusal.code == Code::BadDatabaseName;
                     let (line, raw) = (rejected.line, rejected.raw);
                     self.outbox.rejected(
                         line,
@@ -403,17 +429,17 @@ impl Gatherer {
             OwnedDirective::Database(name) => {
                 match shared.engine.resolve_database(&self.access, &name) {
                     Ok(id) => {
+                        self.database_refused = false;
                         if name != self.database {
                             self.intake = Intake::new(Arc::clone(&shared.engine), id);
                             self.database = name;
                         }
                     }
                     Err(error) => {
-                        // Rows that follow must not land in another database.
                         let refusal = refusal(&error);
                         self.outbox
                             .rejected(line, refusal.code, &refusal.message, false);
-                        self.closing = true;
+                        self.database_refused = true;
                     }
                 }
             }
@@ -423,12 +449,8 @@ impl Gatherer {
                 self.outbox.synced_later(shared.engine.end());
                 shared.committer.request();
             }
-            OwnedDirective::Auth => {
-                let message = "this server has no tokens; leave the directive out";
-                self.outbox
-                    .rejected(line, Code::NotAuthenticated, message, false);
-            }
-            OwnedDirective::None => {}
+            // This server asks for no token: one that is given opens nothing and harms nothing.
+            OwnedDirective::Auth | OwnedDirective::None => {}
         }
     }
 }
