@@ -170,6 +170,25 @@ fn writers_that_never_read_are_never_waited_for() {
 }
 
 #[test]
+fn a_writer_that_takes_no_answer_at_all_is_not_waited_for() {
+    let (_folder, server) = server();
+    let mut session = server.text();
+    // More answers than the sockets' buffers hold.
+    for _ in 0..1_000 {
+        session.send("x\n".repeat(150));
+    }
+    session.send("m v=1i 1700000000000000000\n");
+    let seen = || {
+        server
+            .try_query("default", "SELECT v FROM m")
+            .is_ok_and(|rows| rows == [["1"]])
+    };
+    while !seen() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn the_same_row_again_changes_only_the_fields_it_has() {
     let (_folder, server) = server();
     server.write("m,t=a x=1,y=\"one\" 1700000000000000000\nm,t=a x=2 1700000000000000000\n");

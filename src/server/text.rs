@@ -154,6 +154,7 @@ impl Reader {
                 Ok(read) => {
                     self.client.received(read);
                     self.consume(buffer).await;
+                    self.pause().await;
                     let over = self.outbox.is_broken();
                     if over || self.client.is_closed() {
                         return false;
@@ -163,6 +164,7 @@ impl Reader {
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     self.flush().await;
+                    self.pause().await;
                     return false;
                 }
                 Err(_) => return true,
@@ -211,8 +213,11 @@ impl Reader {
         }
     }
 
-    /// Waits while the peer does not take its answers.
+    /// Waits while a peer that asked for acknowledgements does not take its answers.
     async fn pause(&mut self) {
+        if self.gatherer.ack == AckLevel::None {
+            return;
+        }
         let deadline = Instant::now() + WRITE_STALL;
         while self.outbox.is_full() && !self.outbox.is_broken() {
             if timeout_at(deadline, self.outbox.drained()).await.is_err() {
