@@ -276,7 +276,7 @@ fn waiting_for_a_connection_has_an_end() {
     let folder = folder();
     let mut options = options(&folder);
     options.pool_size_max = 1;
-    options.acquire_timeout = Duration::from_millis(20);
+    options.acquire_timeout = Duration::from_secs(1);
     let (meta, _) = SqliteMeta::open(options).expect("opens");
     let pool = meta.pool.read().clone().expect("is open");
     let held = pool.get().expect("is free");
