@@ -281,7 +281,12 @@ impl Log {
         };
         let header = state.next_header(&ready, self.store, self.durable());
         if let Err(error) = ready.segment.write(0, &header.encode()) {
-            state.retired += 1;
+            if error.is_full() {
+                // Nothing is wrong with the segment: it waits for room.
+                state.ready.push_front(ready);
+            } else {
+                state.retired += 1;
+            }
             return Err(AppendError::from_storage(error));
         }
         if let Some(active) = state.active.take() {

@@ -152,7 +152,7 @@ fn a_full_log_takes_frames_again_when_segments_are_recycled() {
 
 #[test]
 fn pages_of_a_synced_group_are_never_written_again() {
-    let memory = Arc::new(memory::Memory::default());
+    let memory = Arc::new(Memory::default());
     let storage: Arc<dyn Storage> = memory.clone();
     let (log, _, _) = open(&storage);
     let mut random = Random(11);

@@ -1,6 +1,5 @@
 //! Power cuts at random moments, sector by sector, against a model in a list.
 
-use super::memory::Memory;
 use super::*;
 
 #[test]

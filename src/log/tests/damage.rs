@@ -1,6 +1,5 @@
 //! Torn tails, flipped bits, lost segments: the right data, or a gap that is named.
 
-use super::memory::Memory;
 use super::*;
 
 const FILE: &str = "log/0000.segment";

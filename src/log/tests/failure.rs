@@ -1,18 +1,6 @@
 //! Syncs that fail.
 
-use super::memory::Memory;
 use super::*;
-
-fn disk() -> (Arc<Memory>, Arc<dyn Storage>) {
-    let memory = Arc::new(Memory::default());
-    let storage: Arc<dyn Storage> = memory.clone();
-    (memory, storage)
-}
-
-/// What the device holds, without anything that was not synced.
-fn after_cut(memory: &Memory) -> Arc<dyn Storage> {
-    Arc::new(memory.cut(&mut || false))
-}
 
 #[test]
 fn a_failed_sync_moves_its_frames_under_the_same_positions() {
@@ -93,4 +81,64 @@ fn after_three_failures_the_log_is_read_only_and_says_so() {
     assert_eq!(handed.len(), 1);
     append(&log, &[rows(b"again")]);
     log.sync().expect("another start, another chance");
+}
+
+#[test]
+fn what_is_appended_while_a_sync_fails_moves_with_it() {
+    for large in [0, 4] {
+        let (memory, storage) = disk();
+        let log = Arc::new(open(&storage).0);
+        let mut expected = Handed::new();
+        add(&log, &mut expected, b"durable before");
+        log.sync().expect("syncs");
+        add(&log, &mut expected, b"in the group that fails");
+        let later = Arc::new(parking_lot::Mutex::new(Handed::new()));
+        let (other, noted) = (Arc::clone(&log), Arc::clone(&later));
+        memory.fail_syncs(1);
+        memory.during_sync(move || {
+            add(&other, &mut noted.lock(), b"same segment, next group");
+            for number in 0..large {
+                add(&other, &mut noted.lock(), &[number; 30_000]);
+            }
+        });
+        let durable = log.sync().expect("moved and synced");
+        assert_eq!(durable, log.end());
+        assert_eq!(log.usage().unsynced_bytes, 0);
+        expected.append(&mut later.lock());
+        let (_, recovery, handed) = open(&after_cut(&memory));
+        assert!(
+            recovery.corruption.is_empty() && recovery.torn_tail.is_none(),
+            "{recovery:?}"
+        );
+        assert!(handed == expected, "{large} large frames");
+    }
+}
+
+#[test]
+fn a_full_log_exceeds_its_slots_to_move_and_gives_them_back() {
+    let (memory, storage) = disk();
+    let (log, _, _) = open(&storage);
+    let mut expected = Handed::new();
+    for number in 0..12_u8 {
+        add(&log, &mut expected, &[number; 18_000]);
+        if number < 11 {
+            log.sync().expect("syncs");
+        }
+    }
+    let full = log.append(log.epoch(), &[rows(&[0; 18_000])]);
+    assert!(matches!(full, Err(AppendError::Full)), "{full:?}");
+    memory.fail_syncs(1);
+    let durable = log.sync().expect("moved and synced");
+    assert_eq!(storage.list(FOLDER).expect("lists").len(), 5);
+    let (_, recovery, handed) = open(&after_cut(&memory));
+    assert!(recovery.corruption.is_empty(), "{recovery:?}");
+    assert!(handed == expected);
+    // The last segment had a durable part, so it went on as one of the log's.
+    assert_eq!(log.recycle(durable).expect("recycles"), 4);
+    for number in 0..12_u8 {
+        append(&log, &[rows(&[number; 18_000])]);
+        log.sync().expect("syncs");
+        log.recycle(log.durable()).expect("recycles");
+    }
+    assert_eq!(storage.list(FOLDER).expect("lists").len(), 4);
 }

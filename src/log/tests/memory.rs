@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
@@ -23,13 +23,43 @@ type Shared = Arc<Mutex<Bytes>>;
 #[derive(Default)]
 pub(super) struct Memory {
     files: Mutex<BTreeMap<String, Shared>>,
+    faults: Arc<Faults>,
+}
+
+/// What the disk refuses.
+#[derive(Default)]
+struct Faults {
     /// Syncs of segments that will fail, dropping what they should have written.
-    failing: Arc<AtomicU32>,
+    syncs: AtomicU32,
+    /// Runs once, within a sync.
+    during_sync: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// New files and segments find no room.
+    files_full: AtomicBool,
+    /// Nor do stores into segments, as on file systems that write elsewhere.
+    stores_full: AtomicBool,
+    /// Bytes of files that cannot be read.
+    unreadable: Mutex<Vec<(String, Range<u64>)>>,
 }
 
 impl Memory {
     pub(super) fn fail_syncs(&self, count: u32) {
-        self.failing.store(count, Ordering::Relaxed);
+        self.faults.syncs.store(count, Ordering::Relaxed);
+    }
+
+    /// What another thread does while the next sync is on its way to the device.
+    pub(super) fn during_sync(&self, run: impl FnOnce() + Send + 'static) {
+        *self.faults.during_sync.lock() = Some(Box::new(run));
+    }
+
+    pub(super) fn fill_up(&self, files_full: bool, stores_full: bool) {
+        self.faults.files_full.store(files_full, Ordering::Relaxed);
+        self.faults
+            .stores_full
+            .store(stores_full, Ordering::Relaxed);
+    }
+
+    pub(super) fn lose(&self, name: &str, range: Range<u64>) {
+        self.faults.unreadable.lock().push((name.to_owned(), range));
     }
 
     /// The disk after a power cut: of every sector that was not synced, `survives` decides.
@@ -51,7 +81,7 @@ impl Memory {
         }
         Self {
             files: Mutex::new(after),
-            failing: Arc::default(),
+            faults: Arc::default(),
         }
     }
 
@@ -81,19 +111,22 @@ impl Memory {
         })
     }
 
-    fn insert(&self, name: &str, bytes: Bytes) -> Handle {
+    fn insert(&self, name: &str, bytes: Bytes) -> Result<Handle> {
+        if self.faults.files_full.load(Ordering::Relaxed) {
+            return Err(full("create", name));
+        }
         let shared = Arc::new(Mutex::new(bytes));
         self.files
             .lock()
             .insert(name.to_owned(), Arc::clone(&shared));
-        self.handle(name, shared)
+        Ok(self.handle(name, shared))
     }
 
     fn handle(&self, name: &str, bytes: Shared) -> Handle {
         Handle {
             name: name.to_owned(),
             bytes,
-            failing: Arc::clone(&self.failing),
+            faults: Arc::clone(&self.faults),
         }
     }
 }
@@ -102,7 +135,7 @@ impl Storage for Memory {
     fn create_segment(&self, name: &str, size_bytes: u64) -> Result<Arc<dyn Segment>> {
         let zeros = vec![0; size_bytes as usize];
         let (seen, held) = (zeros.clone(), zeros);
-        Ok(Arc::new(self.insert(name, Bytes { seen, held })))
+        Ok(Arc::new(self.insert(name, Bytes { seen, held })?))
     }
 
     fn open_segment(&self, name: &str) -> Result<Arc<dyn Segment>> {
@@ -110,7 +143,7 @@ impl Storage for Memory {
     }
 
     fn create_file(&self, name: &str) -> Result<Arc<dyn File>> {
-        Ok(Arc::new(self.insert(name, Bytes::default())))
+        Ok(Arc::new(self.insert(name, Bytes::default())?))
     }
 
     fn open_file(&self, name: &str) -> Result<Arc<dyn File>> {
@@ -158,7 +191,7 @@ impl Storage for Memory {
 struct Handle {
     name: String,
     bytes: Shared,
-    failing: Arc<AtomicU32>,
+    faults: Arc<Faults>,
 }
 
 impl Handle {
@@ -171,6 +204,13 @@ impl Handle {
     }
 
     fn copy_out(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        let range = offset..offset + into.len() as u64;
+        let lost = self.faults.unreadable.lock();
+        if lost.iter().any(|(name, lost)| {
+            *name == self.name && lost.start < range.end && range.start < lost.end
+        }) {
+            return Err(self.failed("read"));
+        }
         let bytes = self.bytes.lock();
         let from = bytes
             .seen
@@ -186,6 +226,9 @@ impl Segment for Handle {
     }
 
     fn write(&self, offset: u64, new: &[u8]) -> Result<()> {
+        if self.faults.stores_full.load(Ordering::Relaxed) {
+            return Err(full("write", &self.name));
+        }
         let mut bytes = self.bytes.lock();
         let range = offset as usize..offset as usize + new.len();
         let into = bytes
@@ -201,15 +244,18 @@ impl Segment for Handle {
     }
 
     fn sync(&self, range: Range<u64>) -> Result<()> {
+        if let Some(run) = self.faults.during_sync.lock().take() {
+            run();
+        }
         let mut bytes = self.bytes.lock();
         let Bytes { seen, held } = &mut *bytes;
         held.resize(seen.len(), 0);
         let page = PAGE_BYTES as u64;
         let range = (range.start / page * page) as usize
             ..(range.end.next_multiple_of(page) as usize).min(seen.len());
-        let left = self.failing.load(Ordering::Relaxed);
+        let left = self.faults.syncs.load(Ordering::Relaxed);
         if left > 0 {
-            self.failing.store(left - 1, Ordering::Relaxed);
+            self.faults.syncs.store(left - 1, Ordering::Relaxed);
             // The pages are clean and gone, as the kernel leaves them.
             seen[range.clone()].copy_from_slice(&held[range]);
             return Err(self.failed("sync"));
@@ -244,6 +290,14 @@ impl File for Handle {
         let mut bytes = self.bytes.lock();
         bytes.held = bytes.seen.clone();
         Ok(())
+    }
+}
+
+fn full(operation: &'static str, name: &str) -> StorageError {
+    StorageError::Io {
+        operation,
+        name: name.to_owned(),
+        source: io::ErrorKind::StorageFull.into(),
     }
 }
 

@@ -4,9 +4,13 @@ mod append;
 mod cuts;
 mod damage;
 mod failure;
+mod full;
 mod memory;
+mod scan;
 
 use std::sync::Arc;
+
+use memory::Memory;
 
 use super::*;
 use crate::storage::{self, BackendChoice, Storage};
@@ -31,7 +35,7 @@ fn on_each(test: impl Fn(Arc<dyn Storage>)) {
         let folder = tempfile::tempdir().expect("a directory for the test");
         test(storage::open(folder.path(), choice).expect("opens"));
     }
-    test(Arc::new(memory::Memory::default()));
+    test(Arc::new(Memory::default()));
 }
 
 /// The same numbers for the same seed, for ever (splitmix64).
@@ -52,8 +56,16 @@ impl Random {
 }
 
 fn open_from(storage: &Arc<dyn Storage>, from: Position) -> (Log, Recovery, Handed) {
+    open_with(storage, options(), from)
+}
+
+fn open_with(
+    storage: &Arc<dyn Storage>,
+    options: LogOptions,
+    from: Position,
+) -> (Log, Recovery, Handed) {
     let mut handed = Handed::new();
-    let (log, recovery) = Log::open(Arc::clone(storage), STORE, options(), from, &mut |view| {
+    let (log, recovery) = Log::open(Arc::clone(storage), STORE, options, from, &mut |view| {
         handed.push((view.kind, view.position, view.payload.to_vec()));
         Ok(())
     })
@@ -63,6 +75,24 @@ fn open_from(storage: &Arc<dyn Storage>, from: Position) -> (Log, Recovery, Hand
 
 fn open(storage: &Arc<dyn Storage>) -> (Log, Recovery, Handed) {
     open_from(storage, Position(0))
+}
+
+/// A disk in memory, to be faulted, and the same as a storage.
+fn disk() -> (Arc<Memory>, Arc<dyn Storage>) {
+    let memory = Arc::new(Memory::default());
+    let storage: Arc<dyn Storage> = memory.clone();
+    (memory, storage)
+}
+
+/// What the device holds, without anything that was not synced.
+fn after_cut(memory: &Memory) -> Arc<dyn Storage> {
+    Arc::new(memory.cut(&mut || false))
+}
+
+/// Appends one frame through roll-overs, and notes it.
+fn add(log: &Log, expected: &mut Handed, payload: &[u8]) {
+    let appended = append(log, &[rows(payload)]);
+    expected.push((FrameType::Rows, appended.first, payload.to_vec()));
 }
 
 fn rows(payload: &[u8]) -> FrameParts<'_> {

@@ -17,6 +17,8 @@ use crate::meta::Result;
 
 /// How long SQLite waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the first connection may take to open.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Prepared statements kept by each connection: more than there are in the code.
 const STATEMENTS_CACHED: usize = 32;
 /// The log of SQLite is cut to this size after a checkpoint.
@@ -116,13 +118,13 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     path.exists().then_some((0, 0))
 }
 
-/// Makes a pool, with its least number of connections open.
+/// Makes a pool, and waits until its first connection is open.
 pub(super) fn build(
     options: &SqliteOptions,
     figures: &Arc<Figures>,
     alive: &Arc<Alive>,
 ) -> Result<Pool<Manager>> {
-    Ok(Pool::builder()
+    let pool = Pool::builder()
         .max_size(options.pool_size_max.max(1))
         .min_idle(Some(
             options.pool_size_min.clamp(1, options.pool_size_max.max(1)),
@@ -133,7 +135,10 @@ pub(super) fn build(
         .test_on_check_out(true)
         .error_handler(Box::new(NopErrorHandler))
         .event_handler(Box::new(Counting(Arc::clone(figures))))
-        .build(Manager::new(&options.path, alive))?)
+        .build_unchecked(Manager::new(&options.path, alive));
+    // Whoever waits for a connection may be less patient than the device is fast.
+    drop(pool.get_timeout(OPEN_TIMEOUT.max(options.acquire_timeout))?);
+    Ok(pool)
 }
 
 /// Counts since the pool was made.
