@@ -98,7 +98,7 @@ fn what_is_appended_while_a_sync_fails_moves_with_it() {
         memory.during_sync(move || {
             add(&other, &mut noted.lock(), b"same segment, next group");
             for number in 0..large {
-                add(&other, &mut noted.lock(), &[number; 30_000]);
+                add(&other, &mut noted.lock(), &vec![number; 30_000]);
             }
         });
         let durable = log.sync().expect("moved and synced");
@@ -120,12 +120,12 @@ fn a_full_log_exceeds_its_slots_to_move_and_gives_them_back() {
     let (log, _, _) = open(&storage);
     let mut expected = Handed::new();
     for number in 0..12_u8 {
-        add(&log, &mut expected, &[number; 18_000]);
+        add(&log, &mut expected, &vec![number; 18_000]);
         if number < 11 {
             log.sync().expect("syncs");
         }
     }
-    let full = log.append(log.epoch(), &[rows(&[0; 18_000])]);
+    let full = log.append(log.epoch(), &[rows(&vec![0; 18_000])]);
     assert!(matches!(full, Err(AppendError::Full)), "{full:?}");
     memory.fail_syncs(1);
     let durable = log.sync().expect("moved and synced");
@@ -136,7 +136,7 @@ fn a_full_log_exceeds_its_slots_to_move_and_gives_them_back() {
     // The last segment had a durable part, so it went on as one of the log's.
     assert_eq!(log.recycle(durable).expect("recycles"), 4);
     for number in 0..12_u8 {
-        append(&log, &[rows(&[number; 18_000])]);
+        append(&log, &[rows(&vec![number; 18_000])]);
         log.sync().expect("syncs");
         log.recycle(log.durable()).expect("recycles");
     }

@@ -8,11 +8,11 @@ fn a_full_device_refuses_units_until_there_is_room() {
     let (log, _, _) = open(&storage);
     let mut expected = Handed::new();
     for number in 0..3 {
-        add(&log, &mut expected, &[number; 18_000]);
+        add(&log, &mut expected, &vec![number; 18_000]);
     }
     memory.fill_up(true, false);
     for _ in 0..10 {
-        let refused = log.append(log.epoch(), &[rows(&[9; 18_000])]);
+        let refused = log.append(log.epoch(), &[rows(&vec![9; 18_000])]);
         assert!(matches!(refused, Err(AppendError::Full)), "{refused:?}");
     }
     let error = log.prepare().expect_err("no room");
@@ -22,7 +22,7 @@ fn a_full_device_refuses_units_until_there_is_room() {
     assert_eq!(log.sync().expect("syncs"), log.end());
     let before = log.epoch();
     memory.fill_up(false, false);
-    add(&log, &mut expected, &[9; 18_000]);
+    add(&log, &mut expected, &vec![9; 18_000]);
     assert_eq!(log.epoch().0, before.0 + 1);
     log.sync().expect("syncs");
     let (_, recovery, handed) = open(&after_cut(&memory));
@@ -36,12 +36,12 @@ fn a_store_that_finds_no_room_costs_neither_frames_nor_segments() {
     let (log, _, _) = open(&storage);
     let mut expected = Handed::new();
     for number in 0..3 {
-        add(&log, &mut expected, &[number; 18_000]);
+        add(&log, &mut expected, &vec![number; 18_000]);
     }
     let (epoch, end) = (log.epoch(), log.end());
     memory.fill_up(false, true);
     // In the active segment, and for the header of the next one: more often than there are slots.
-    for payload in [&[9; 10][..], &[9; 18_000]] {
+    for payload in [&[9; 10][..], &vec![9; 18_000]] {
         for _ in 0..10 {
             let refused = log.append(epoch, &[rows(payload)]);
             assert!(matches!(refused, Err(AppendError::Full)), "{refused:?}");
@@ -52,7 +52,7 @@ fn a_store_that_finds_no_room_costs_neither_frames_nor_segments() {
     memory.fill_up(false, false);
     add(&log, &mut expected, b"where the refused ones would be");
     for number in 3..12 {
-        add(&log, &mut expected, &[number; 18_000]);
+        add(&log, &mut expected, &vec![number; 18_000]);
     }
     assert_eq!(log.usage().segments, 4);
     log.sync().expect("syncs");

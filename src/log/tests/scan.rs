@@ -17,7 +17,7 @@ fn long() -> (Arc<Memory>, Handed) {
     let (log, _, _) = open(&storage);
     let mut expected = Handed::new();
     for number in 0..11_u8 {
-        add(&log, &mut expected, &[number; 18_000]);
+        add(&log, &mut expected, &vec![number; 18_000]);
         log.sync().expect("syncs");
     }
     (memory, expected)
@@ -30,7 +30,7 @@ fn a_scan_finds_the_store_and_every_segment() {
     assert_eq!((scan.store, scan.end, frames), (StoreId(0), Position(0), 0));
     let (log, _, _) = open(&storage);
     for number in 0..5_u8 {
-        append(&log, &[rows(&[number; 18_000])]);
+        append(&log, &[rows(&vec![number; 18_000])]);
         log.sync().expect("syncs");
     }
     memory.create_file("log/notes.txt").expect("a stranger");
@@ -131,7 +131,7 @@ fn a_log_may_be_laid_out_anew_between_two_starts() {
     );
     // Of the old size, the files are made anew.
     let mut expected = Handed::new();
-    add(&log, &mut expected, &[7; 100_000]);
+    add(&log, &mut expected, &vec![7; 100_000]);
     log.sync().expect("syncs");
     let (_, _, handed) = open_with(&storage, changed, expected[0].1);
     assert!(handed == expected);
