@@ -408,7 +408,9 @@ impl ResultBatch {
             let column_type = column_type.ok_or_else(|| reader.error("a type of values"))?;
             let nulls = match reader.byte()? {
                 0 => None,
-                1 => Some(Bitmap::decode(&mut reader, rows)?),
+                // A map without a null is none: there is one way to say that all rows have values.
+                1 => Some(Bitmap::decode(&mut reader, rows)?)
+                    .filter(|nulls| nulls.iter().any(|null| null)),
                 _ => return Err(reader.error("0 or 1")),
             };
             let values = ResultValues::decode(&mut reader, column_type, rows)?;

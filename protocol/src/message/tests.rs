@@ -217,3 +217,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_map_of_nulls_without_a_null_is_none() {
+    // Nine rows of one boolean column, with a map in which no bit is set.
+    let payload = [9, 1, 4, 1, 0, 0, 0, 0];
+    let frame = Frame {
+        kind: kind::BATCH,
+        request: 1,
+        payload: &payload,
+    };
+    let Ok(Message::Batch(batch)) = Message::decode(&frame) else {
+        panic!("a batch");
+    };
+    assert_eq!((batch.rows(), &batch.columns[0].nulls), (9, &None));
+}
