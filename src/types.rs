@@ -78,7 +78,7 @@ impl TimeRange {
     #[inline]
     #[must_use]
     pub const fn overlaps(self, first: Timestamp, last: Timestamp) -> bool {
-        self.start <= last && (first < self.end || self.end == i64::MAX)
+        !self.is_empty() && self.start <= last && (first < self.end || self.end == i64::MAX)
     }
 
     /// Whether all of the closed range `first..=last` lies inside.
@@ -112,6 +112,8 @@ mod tests {
     fn the_last_nanosecond_can_be_included() {
         assert!(TimeRange::ALL.contains(i64::MAX));
         assert!(TimeRange::ALL.contains(i64::MIN));
+        let upside_down = TimeRange { start: 10, end: 5 };
+        assert!(upside_down.is_empty() && !upside_down.overlaps(0, 20));
         let half = TimeRange { start: 0, end: 10 };
         assert!(half.contains(0) && !half.contains(10));
         assert!(half.overlaps(-5, 0) && !half.overlaps(10, 20));

@@ -163,7 +163,7 @@ impl<E> Snapshot<E> {
     fn emit(&mut self, (times, columns): Decoded) {
         let from = times.partition_point(|&time| time < self.range.start);
         let to =
-            times.partition_point(|&time| time <= self.range.start || self.range.contains(time));
+            times.partition_point(|&time| time < self.range.start || self.range.contains(time));
         if from == 0 && to == times.len() && to <= 2 * CHUNK_ROWS {
             if to > 0 {
                 self.ready.push_back((times, columns));

@@ -195,6 +195,23 @@ proptest! {
 }
 
 #[test]
+fn a_range_that_ends_before_it_starts_holds_nothing() {
+    let mut series = Series::default();
+    let mut scratch = Scratch::default();
+    for (position, time) in [0, 30, 20, 10].into_iter().enumerate() {
+        let write = Write {
+            time,
+            first: None,
+            second: Some(time),
+        };
+        apply(&mut series, &mut scratch, &write, position as u64 + 1);
+    }
+    for (start, end) in [(20, -5), (20, 20), (10, 5), (30, 29)] {
+        assert_eq!(read(&series, TimeRange { start, end }), Model::new());
+    }
+}
+
+#[test]
 fn a_steady_series_seals_by_itself() {
     let mut series = Series::default();
     let mut scratch = Scratch::default();
