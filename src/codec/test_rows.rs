@@ -30,10 +30,6 @@ impl Rows {
         }
     }
 
-    pub(crate) fn types(&self) -> Vec<FieldType> {
-        self.columns.iter().map(|column| column.1).collect()
-    }
-
     /// The same rows, column-major.
     pub(crate) fn cells(&self) -> Cells {
         let mut cells = Cells::new();
