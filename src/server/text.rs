@@ -16,7 +16,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::engine::{Access, Batch, EngineError, Reject, Written};
-use crate::types::AckLevel;
+use crate::types::{AckLevel, Position};
 
 use super::buffers::BUFFER_BYTES;
 use super::clients::Client;
@@ -246,6 +246,11 @@ pub struct Gatherer {
     database: String,
     ack: AckLevel,
     outbox: Arc<Outbox>,
+    /// Rows of a batch that the log has taken in part: they are acknowledged when the rest is settled, so
+    /// that what is acknowledged or refused is always a prefix of what came.
+    settled: Settled,
+    /// A directive that waits until what came before it is settled.
+    waiting: Option<(u64, OwnedDirective)>,
     source: String,
     quoted: bool,
     database_refused: bool,
@@ -269,6 +274,8 @@ impl Gatherer {
             database: DEFAULT_DATABASE.to_owned(),
             ack: AckLevel::None,
             outbox: Arc::clone(outbox),
+            settled: Settled::default(),
+            waiting: None,
             source,
             quoted: false,
             database_refused: false,
@@ -283,6 +290,9 @@ impl Gatherer {
     /// Gathers rows from the buffer; true where the batch should be written before going on.
     pub fn gather(&mut self, shared: &Shared, buffer: &[u8]) -> bool {
         let bounds = shared.engine.time_bounds();
+        if let Some((line, directive)) = self.waiting.take() {
+            self.obey(shared, line, directive);
+        }
         if self.batch.is_empty() {
             self.line_base = self.session.line();
         }
@@ -368,7 +378,10 @@ impl Gatherer {
                     let (line, directive) =
                         (directive.line, OwnedDirective::from(directive.directive));
                     // What came before a directive is written before it acts.
-                    self.write_or_refuse(shared);
+                    if !self.batch.is_empty() {
+                        self.waiting = Some((line, directive));
+                        return true;
+                    }
                     self.obey(shared, line, directive);
                 }
                 Item::Incomplete { quoted } => {
@@ -388,19 +401,29 @@ impl Gatherer {
         let written = shared.engine.write(&mut self.batch);
         self.batch_number += 1;
         let kept_left: usize = self.batch.tags().filter(|&tag| tag == REJECT_TAG).count();
-        let rows = (written.rows + kept_left - kept) as u64;
+        self.settled.rows += (written.rows + kept_left - kept) as u64;
+        self.settled.position = self.settled.position.max(written.position);
         shared.committer.written();
-        if rows > 0 {
-            match self.ack {
-                AckLevel::None => {}
-                AckLevel::Accepted => self.outbox.accepted(written.position, rows),
-                AckLevel::Durable => {
-                    self.outbox.durable_later(written.position, rows);
-                    shared.committer.request();
-                }
-            }
+        if written.error.is_none() {
+            self.acknowledge(shared);
         }
         Some(written)
+    }
+
+    /// Acknowledges the rows of a batch of which nothing is left to be written.
+    fn acknowledge(&mut self, shared: &Shared) {
+        let Settled { position, rows } = std::mem::take(&mut self.settled);
+        if rows == 0 {
+            return;
+        }
+        match self.ack {
+            AckLevel::None => {}
+            AckLevel::Accepted => self.outbox.accepted(position, rows),
+            AckLevel::Durable => {
+                self.outbox.durable_later(position, rows);
+                shared.committer.request();
+            }
+        }
     }
 
     /// Writes the batch once, and refuses what was not taken.
@@ -426,6 +449,7 @@ impl Gatherer {
         }
         self.batch.clear();
         self.batch_number += 1;
+        self.acknowledge(shared);
     }
 
     fn obey(&mut self, shared: &Shared, line: u64, directive: OwnedDirective) {
@@ -460,7 +484,15 @@ impl Gatherer {
     }
 }
 
+/// Rows that are in the log, and the position behind them.
+#[derive(Debug, Default)]
+struct Settled {
+    position: Position,
+    rows: u64,
+}
+
 /// A directive without its borrow of the buffer. The session has obeyed the precision itself.
+#[derive(Debug)]
 enum OwnedDirective {
     Auth,
     Database(String),
