@@ -1,5 +1,7 @@
 //! Reading the values of one column of a chunk.
 
+use std::ops::Range;
+
 use edgetime_protocol::cell::{self, MARK_NULL, MARK_RAW, POWERS_OF_TEN, SCALE_MAX};
 
 use super::EXPANDED_BYTES;
@@ -7,6 +9,7 @@ use super::directory::{Codec, Entry, Known};
 use crate::codec::bytes::Reader;
 use crate::codec::cells::{CellColumn, heap_bytes};
 use crate::codec::error::CodecError;
+use crate::codec::statistics::{Doubles, Integers, Statistics};
 use crate::codec::vector::{BytesVector, ColumnVector, Validity, Values};
 use crate::codec::{bools, dictionary, gorilla, integers, quotient};
 use crate::types::FieldType;
@@ -21,6 +24,8 @@ pub(super) struct Dense {
     mark: u8,
     /// Index and IEEE 754 bits of doubles among decimals.
     strangers: Vec<(usize, u64)>,
+    /// Whether the whole column has any: then its values count as doubles.
+    has_strangers: bool,
     heap: Vec<u8>,
 }
 
@@ -78,6 +83,7 @@ impl Dense {
             return Err(reader.invalid("scale"));
         }
         let strangers = reader.bounded("doubles among decimals", count)?;
+        self.has_strangers = true;
         let mut index = 0;
         for _ in 0..strangers {
             index += reader.bounded("index of a double", count - 1 - index)?;
@@ -85,6 +91,61 @@ impl Dense {
         }
         let first = reader.zigzag()?;
         integers::decode(reader, count, first as u64, &mut self.bits)
+    }
+
+    /// Forgets all rows but these.
+    pub(super) fn keep(&mut self, rows: Range<usize>) {
+        let kept = match &mut self.present {
+            None => rows,
+            Some(present) => {
+                let count = |flags: &[bool]| flags.iter().filter(|&&flag| flag).count();
+                let start = count(&present[..rows.start]);
+                present.truncate(rows.end);
+                present.drain(..rows.start);
+                start..start + count(present)
+            }
+        };
+        self.bits.truncate(kept.end);
+        self.bits.drain(..kept.start);
+        self.strangers.retain_mut(|(index, _)| {
+            let inside = kept.contains(index);
+            *index = index.wrapping_sub(kept.start);
+            inside
+        });
+    }
+
+    /// How many values there are, and their statistics.
+    pub(super) fn statistics(&self, field_type: FieldType) -> (usize, Statistics) {
+        let count = self.bits.len();
+        if count == 0 {
+            return (0, Statistics::None);
+        }
+        let statistics = match field_type {
+            FieldType::Float => match self.mark {
+                scale @ 0..=SCALE_MAX if !self.has_strangers => {
+                    Integers::of(&self.bits, false).decimal(count, scale)
+                }
+                mark => {
+                    let mut doubles = self.bits.clone();
+                    for double in &mut doubles {
+                        *double = cell::float(*double, mark).to_bits();
+                    }
+                    for &(index, double) in &self.strangers {
+                        doubles[index] = double;
+                    }
+                    Doubles::of(&doubles).statistics()
+                }
+            },
+            FieldType::Integer => Integers::of(&self.bits, false).signed(count),
+            FieldType::Unsigned => Integers::of(&self.bits, true).unsigned(count),
+            FieldType::Boolean => Statistics::Boolean {
+                trues: self.bits.iter().filter(|&&bits| bits & 1 == 1).count(),
+                first: self.bits[0] & 1 == 1,
+                last: self.bits[count - 1] & 1 == 1,
+            },
+            FieldType::String | FieldType::Binary => Statistics::None,
+        };
+        (count, statistics)
     }
 
     pub(super) fn append_to(self, column: &mut CellColumn, rows: usize) -> Result<(), CodecError> {
@@ -136,6 +197,7 @@ impl Dense {
             mark,
             strangers,
             heap,
+            ..
         } = self;
         let present = present.as_deref();
         let values = match field_type {

@@ -7,6 +7,7 @@
 mod column;
 mod directory;
 mod floats;
+mod parts;
 mod seal;
 
 use std::ops::Range;
@@ -286,5 +287,7 @@ const CHECKED_FROM: usize = 5;
 /// Nanoseconds of the units of time that a header may count in.
 const UNITS: [u64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
 
+#[cfg(test)]
+mod parts_tests;
 #[cfg(test)]
 mod tests;
