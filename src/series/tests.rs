@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::codec::CodecError;
 use crate::codec::vector::{ColumnVector, Values};
-use crate::series::{Applied, RowRef, Scratch, Series};
+use crate::series::{Applied, Demand, Part, RowRef, Scratch, Series};
 use crate::types::{
     ColumnId, FieldId, FieldType, Layout, LayoutColumn, MeasurementId, Position, TimeRange,
 };
@@ -111,7 +111,14 @@ fn read(series: &Series<()>, range: TimeRange) -> Model {
     let mut model = Model::new();
     let mut fetch = |(): &()| -> Result<Bytes, CodecError> { Ok(Bytes::new()) };
     let mut last = i64::MIN;
-    while let Some((times, columns)) = snapshot.next(&COLUMNS, &[], &mut fetch).expect("decodes") {
+    let demand = Demand::default();
+    while let Some(part) = snapshot
+        .next(&COLUMNS, &[], &demand, &mut fetch)
+        .expect("decodes")
+    {
+        let Part::Rows((times, columns)) = part else {
+            panic!("statistics that nobody asked for");
+        };
         for (row, &time) in times.iter().enumerate() {
             assert!(time > last || last == i64::MIN, "{time} after {last}");
             last = time;
