@@ -97,3 +97,82 @@ fn whole(value: &Scalar) -> Option<i128> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(min: f64, max: f64) -> Statistics {
+        Statistics::Float {
+            min,
+            max,
+            sum: 0.0,
+            first: min,
+            last: max,
+        }
+    }
+
+    fn unsigned(min: u64, max: u64) -> Statistics {
+        Statistics::Unsigned {
+            min,
+            max,
+            sum: 0,
+            first: min,
+            last: max,
+        }
+    }
+
+    fn may(kind: Type, operator: BinaryOperator, constant: Scalar, known: Statistics) -> bool {
+        let column = ColumnId(3);
+        let condition = Condition::Compare(vec![LaneValue { column, kind }], operator, constant);
+        condition.may_hold(&|id| if id == column { (5, known) } else { (0, known) })
+    }
+
+    #[test]
+    fn the_bounds_themselves_belong_to_a_chunk() {
+        use BinaryOperator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+        let known = floats(1.0, 2.0);
+        for (operator, constant, expected) in [
+            (Greater, 2.0, false),
+            (Greater, 1.5, true),
+            (GreaterOrEqual, 2.0, true),
+            (Less, 1.0, false),
+            (LessOrEqual, 1.0, true),
+            (Equal, 1.0, true),
+            (Equal, 2.0, true),
+            (Equal, 2.5, false),
+            (Equal, f64::NAN, false),
+            (NotEqual, 1.0, true),
+        ] {
+            let found = may(Type::Float, operator, Scalar::Float(constant), known);
+            assert_eq!(found, expected, "{operator:?} {constant}");
+        }
+        // NaN is not within the bounds.
+        let one = floats(1.0, 1.0);
+        assert!(may(Type::Float, NotEqual, Scalar::Float(1.0), one));
+        let nan = floats(f64::NAN, f64::NAN);
+        assert!(!may(Type::Float, GreaterOrEqual, Scalar::Float(0.0), nan));
+        let same = unsigned(7, 7);
+        assert!(!may(Type::Unsigned, NotEqual, Scalar::Integer(7), same));
+    }
+
+    #[test]
+    fn types_compare_exactly_and_errors_are_kept() {
+        use BinaryOperator::{Equal, Greater, Less};
+        let big = unsigned(1 << 53, (1 << 53) + 1);
+        let limit = Scalar::Float((1u64 << 53) as f64);
+        assert!(may(Type::Unsigned, Greater, limit.clone(), big));
+        // As a double the greater one is the same number.
+        assert!(!may(Type::Float, Greater, limit, big));
+        // A value that no signed integer holds is an error of the query, found when it is decoded.
+        let huge = unsigned(0, u64::MAX);
+        assert!(may(Type::Integer, Equal, Scalar::Integer(-1), huge));
+        assert!(!may(Type::Unsigned, Less, Scalar::Integer(-1), huge));
+        assert!(may(
+            Type::String,
+            Equal,
+            Scalar::Integer(1),
+            Statistics::None
+        ));
+    }
+}

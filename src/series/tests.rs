@@ -107,21 +107,32 @@ fn model_apply(model: &mut Model, write: &Write) {
 }
 
 fn read(series: &Series<()>, range: TimeRange) -> Model {
+    read_as(series, range, &Demand::default())
+}
+
+fn read_as(series: &Series<()>, range: TimeRange, demand: &Demand<'_>) -> Model {
     let mut snapshot = series.snapshot(range);
     let mut model = Model::new();
     let mut fetch = |(): &()| -> Result<Bytes, CodecError> { Ok(Bytes::new()) };
-    let mut last = i64::MIN;
-    let demand = Demand::default();
+    let mut bounds: Option<(i64, i64)> = None;
     while let Some(part) = snapshot
-        .next(&COLUMNS, &[], &demand, &mut fetch)
+        .next(&COLUMNS, &[], demand, &mut fetch)
         .expect("decodes")
     {
         let Part::Rows((times, columns)) = part else {
             panic!("statistics that nobody asked for");
         };
+        assert!(times.is_sorted_by(|a, b| a < b));
+        if let (Some((first, last)), Some(&from), Some(&to)) = (bounds, times.first(), times.last())
+        {
+            assert!(if demand.newest_first {
+                to < first
+            } else {
+                last < from
+            });
+        }
+        bounds = times.first().copied().zip(times.last().copied());
         for (row, &time) in times.iter().enumerate() {
-            assert!(time > last || last == i64::MIN, "{time} after {last}");
-            last = time;
             let valid = |column: &ColumnVector| column.validity.is_valid(row);
             let mut found = (None, None);
             if let (Values::Float(values), true) = (&columns[0].values, valid(&columns[0])) {
@@ -191,6 +202,14 @@ proptest! {
             .map(|(time, row)| (*time, row.clone()))
             .collect();
         prop_assert_eq!(&read(&series, range), &part);
+        let rows_max = writes.len() as u64 / 3;
+        let newest = Demand { newest_first: true, ..Demand::default() };
+        prop_assert_eq!(&read_as(&series, range, &newest), &part);
+        let some = read_as(&series, range, &Demand { rows_max: Some(rows_max), ..newest });
+        let skipped = part.len().saturating_sub(rows_max as usize);
+        prop_assert!(some.iter().eq(part.iter().skip(skipped)));
+        let some = read_as(&series, range, &Demand { rows_max: Some(rows_max), ..Demand::default() });
+        prop_assert!(some.iter().eq(part.iter().take(rows_max as usize)));
         let image = series.image().expect("decodes");
         series.seal(&mut scratch).expect("seals");
         prop_assert_eq!(&read(&series, TimeRange::ALL), &model);

@@ -13,14 +13,14 @@ use super::super::source::{
 use super::super::{ExecutionStats, QueryContext, QueryLimits, Store, query};
 use super::{f, i};
 use crate::engine::tests::{open, options};
-use crate::engine::{Access, Engine, SeriesRef};
+use crate::engine::{Access, Batch, Engine, SeriesRef};
 use crate::query::result::{ResultBatch, ResultCell};
 use crate::query::testing::Memory;
 use crate::query::value::Scalar;
 use crate::types::{FieldType, MeasurementId, SeriesId};
 
 /// Field `v` has two lanes.
-const COLUMNS: [(&str, FieldType); 7] = [
+pub(super) const COLUMNS: [(&str, FieldType); 7] = [
     ("x", FieldType::Float),
     ("k", FieldType::Integer),
     ("u", FieldType::Unsigned),
@@ -29,7 +29,7 @@ const COLUMNS: [(&str, FieldType); 7] = [
     ("v", FieldType::Float),
     ("v", FieldType::Integer),
 ];
-const START: i64 = 1_600_000_000_000_000_000;
+pub(super) const START: i64 = 1_600_000_000_000_000_000;
 
 /// Rows behind one another, as one sensor sends them.
 #[derive(Clone, Debug)]
@@ -138,14 +138,14 @@ impl Burst {
 }
 
 /// Writes bursts to an engine and to a map.
-struct Both {
-    engine: Arc<Engine>,
+pub(super) struct Both {
+    pub(super) engine: Arc<Engine>,
     rows: Vec<BTreeMap<i64, Vec<Scalar>>>,
     _folder: tempfile::TempDir,
 }
 
 impl Both {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = open(folder.path(), options());
         let both = Self {
@@ -172,10 +172,22 @@ impl Both {
     }
 
     fn write(&mut self, burst: &Burst) {
-        let series = self.series(burst.series);
+        let rows = (0..burst.rows).map(|row| (burst.time(row), burst.values(row)));
+        self.write_rows(burst.series, rows);
+        if burst.seal {
+            self.engine.seal_all().expect("seals");
+        }
+    }
+
+    /// Rows of a series: a time, and a value a column, null where it is not written.
+    pub(super) fn write_rows(
+        &mut self,
+        host: usize,
+        rows: impl IntoIterator<Item = (i64, Vec<Scalar>)>,
+    ) {
+        let series = self.series(host);
         let mut batch = self.engine.batch();
-        for row in 0..burst.rows {
-            let (time, values) = (burst.time(row), burst.values(row));
+        for (time, values) in rows {
             let (mut fields, mut bits, mut marks) = (Vec::new(), Vec::new(), Vec::new());
             let mut heap = Vec::new();
             for (column, value) in COLUMNS.into_iter().zip(&values) {
@@ -209,7 +221,7 @@ impl Both {
             let plan = self.engine.resolve_layout(series.measurement, &fields);
             let layout = batch.layout_index(&plan.expect("room").layout);
             batch.push(series, layout, Some(time), (&bits, &marks, &heap), 0);
-            let kept = self.rows[burst.series]
+            let kept = self.rows[host]
                 .entry(time)
                 .or_insert_with(|| vec![Scalar::Null; COLUMNS.len()]);
             for (column, value) in values.into_iter().enumerate() {
@@ -222,24 +234,26 @@ impl Both {
                     kept[column] = value;
                 }
             }
-            if batch.size_bytes() > 20_000 || row + 1 == burst.rows {
-                if self.engine.checkpoint_is_due() {
-                    self.engine.checkpoint().expect("checkpoints");
-                }
-                let written = self.engine.write(&mut batch);
-                assert!(written.error.is_none(), "{:?}", written.error);
+            if batch.size_bytes() > 20_000 {
+                self.flush(&mut batch);
             }
         }
-        if burst.seal {
-            self.engine.seal_all().expect("seals");
-        }
+        self.flush(&mut batch);
     }
 
-    fn store(&self) -> Store {
+    fn flush(&self, batch: &mut Batch) {
+        if self.engine.checkpoint_is_due() {
+            self.engine.checkpoint().expect("checkpoints");
+        }
+        let written = self.engine.write(batch);
+        assert!(written.error.is_none(), "{:?}", written.error);
+    }
+
+    pub(super) fn store(&self) -> Store {
         Store::new(Arc::clone(&self.engine), Access::full())
     }
 
-    fn model(&self) -> Memory {
+    pub(super) fn model(&self) -> Memory {
         let mut memory = Memory::new(&COLUMNS);
         memory.batch_rows = 100;
         for (index, rows) in self.rows.iter().enumerate() {
@@ -251,7 +265,7 @@ impl Both {
 }
 
 /// A store that is asked for nothing but rows.
-struct Plain(Store);
+pub(super) struct Plain(pub(super) Store);
 
 impl Source for Plain {
     fn databases(&self) -> Vec<Arc<str>> {
@@ -290,9 +304,9 @@ impl Source for Plain {
     }
 }
 
-type Answer = Result<(Vec<ResultBatch>, ExecutionStats), String>;
+pub(super) type Answer = Result<(Vec<ResultBatch>, ExecutionStats), String>;
 
-fn ask(source: &dyn Source, text: &str) -> Answer {
+pub(super) fn ask(source: &dyn Source, text: &str) -> Answer {
     let context = QueryContext {
         database: "db",
         now_ns: START,
@@ -330,7 +344,7 @@ fn same(a: &ResultCell<'_>, b: &ResultCell<'_>) -> bool {
     }
 }
 
-fn check(found: &Answer, expected: &Answer, text: &str) -> Result<(), TestCaseError> {
+pub(super) fn check(found: &Answer, expected: &Answer, text: &str) -> Result<(), TestCaseError> {
     match (found, expected) {
         (Ok((found, _)), Ok((expected, _))) => {
             let (found, expected) = (rows(found), rows(expected));

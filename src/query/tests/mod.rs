@@ -1,5 +1,6 @@
 //! Tests of queries as a whole, against a source in memory and against the engine.
 
+mod chunks;
 mod clauses;
 mod differential;
 mod encoders;
