@@ -200,10 +200,11 @@ fn a_late_row_costs_the_chunk_it_falls_into() {
             (9 + alone, 0)
         );
     }
-    // The same time: the two are merged, and with them the sealed row a nanosecond later.
+    // The same time: the two are merged, and with them the sealed row a nanosecond later. What lies behind
+    // them in the chunk is decoded by then.
     both.write_rows(0, [(time, values)]);
     let stats = stats(&both, "SELECT avg(x), sum(k), last(k) FROM m");
-    assert_eq!((stats.chunks_summarised, stats.chunks_decoded), (9 + 2, 2));
+    assert_eq!((stats.chunks_summarised, stats.chunks_decoded), (9 + 1, 2));
 }
 
 #[test]

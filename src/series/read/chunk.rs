@@ -39,7 +39,7 @@ pub(super) fn read<E, X: From<CodecError>>(
         }));
         return Ok(());
     }
-    let chunk = Chunk::open(placed.piece.bytes(reading.fetch)?)?;
+    let chunk = placed.piece.open(reading.fetch)?;
     let matches = demand
         .may_match
         .is_none_or(|may_match| may_match(&ChunkFacts { chunk: &chunk }));

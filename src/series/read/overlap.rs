@@ -11,7 +11,6 @@ use super::Reading;
 use super::chunk::{self, decode_column};
 use super::piece::{Decoded, Piece, Placed};
 use crate::codec::CodecError;
-use crate::codec::chunk::Chunk;
 use crate::limits::CHUNK_ROWS;
 use crate::series::merge::{merge_vectors, slice};
 use crate::types::{FieldId, LayoutColumn, TimeRange, Timestamp};
@@ -183,7 +182,7 @@ impl<E> Member<E> {
         } else if let Some(times) = &self.times {
             times
         } else if self.is_closed_chunk() {
-            let chunk = Chunk::open(self.placed.piece.bytes(reading.fetch)?)?;
+            let chunk = self.placed.piece.open(reading.fetch)?;
             let mut times = Vec::with_capacity(chunk.rows());
             chunk.decode_times(&mut times)?;
             self.times.insert(times)
@@ -209,7 +208,7 @@ impl<E> Member<E> {
     ) -> Result<&Decoded, X> {
         if self.columns.is_none() {
             let decoded = if self.is_closed_chunk() {
-                let chunk = Chunk::open(self.placed.piece.bytes(reading.fetch)?)?;
+                let chunk = self.placed.piece.open(reading.fetch)?;
                 reading.counts.chunks_decoded += 1;
                 let mut times = Vec::with_capacity(chunk.rows());
                 chunk.decode_times(&mut times)?;
@@ -261,11 +260,10 @@ fn stretches<E>(pieces: &[Member<E>], range: TimeRange) -> VecDeque<(Timestamp, 
         range.end - 1
     };
     let mut joined: VecDeque<(Timestamp, Timestamp)> = VecDeque::new();
-    // Pieces and, about, rows of the last one.
+    // Pieces and rows of the last one.
     let mut size = (0, 0.0);
-    for (index, &from) in starts.iter().enumerate() {
+    for ((index, &from), more) in starts.iter().enumerate().zip(sizes(pieces, &starts, last)) {
         let to = starts.get(index + 1).map_or(last, |&next| next - 1);
-        let more = size_of_stretch(pieces, from, to);
         let rows_max = (ROWS_PER_PIECE * size.0.max(more.0)).max(CHUNK_ROWS) as f64;
         match joined.back_mut() {
             Some(before) if size.0 > 1 && more.0 > 1 && size.1 + more.1 <= rows_max => {
@@ -281,17 +279,28 @@ fn stretches<E>(pieces: &[Member<E>], range: TimeRange) -> VecDeque<(Timestamp, 
     joined
 }
 
-/// Pieces that a stretch touches, and about how many rows they have in it.
-fn size_of_stretch<E>(pieces: &[Member<E>], from: Timestamp, to: Timestamp) -> (usize, f64) {
+/// Of each stretch, how many pieces it touches, and how many rows they have in it if rows are spread evenly.
+fn sizes<E>(pieces: &[Member<E>], starts: &[Timestamp], last: Timestamp) -> Vec<(usize, f64)> {
     let width = |from: Timestamp, to: Timestamp| to as f64 - from as f64 + 1.0;
-    pieces
-        .iter()
-        .map(|member| &member.placed)
-        .filter(|placed| placed.touches(from, to))
-        .fold((0, 0.0), |(count, rows), placed| {
-            let share = width(from, to) / width(placed.first_time, placed.last_time);
-            (count + 1, rows + placed.rows as f64 * share.min(1.0))
-        })
+    // What changes in the number of pieces, and in their rows a nanosecond, where a stretch begins.
+    let mut changes = vec![(0isize, 0.0); starts.len() + 1];
+    for placed in pieces.iter().map(|member| &member.placed) {
+        let density = placed.rows as f64 / width(placed.first_time, placed.last_time);
+        let begin = starts.partition_point(|&start| start < placed.first_time);
+        let end = starts.partition_point(|&start| start <= placed.last_time);
+        changes[begin].0 += 1;
+        changes[begin].1 += density;
+        changes[end].0 -= 1;
+        changes[end].1 -= density;
+    }
+    let mut now = (0isize, 0.0);
+    let mut sizes = Vec::with_capacity(starts.len());
+    for (index, &from) in starts.iter().enumerate() {
+        now = (now.0 + changes[index].0, now.1 + changes[index].1);
+        let to = starts.get(index + 1).map_or(last, |&next| next - 1);
+        sizes.push((now.0.max(0) as usize, now.1.max(0.0) * width(from, to)));
+    }
+    sizes
 }
 
 /// The range of all times from one to another, both included.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::codec::chunk::Chunk;
 use crate::codec::vector::ColumnVector;
 use crate::codec::{Cells, CodecError};
 use crate::series::merge::{merge_vectors, to_vector};
@@ -48,16 +49,17 @@ impl<E> Placed<E> {
 }
 
 impl<E> Piece<E> {
-    /// The bytes of a sealed chunk, none of any other piece.
-    pub(super) fn bytes<X>(
+    /// The sealed chunk; an error for any other piece. What this process encoded and has never let go of
+    /// needs no check of its sum.
+    pub(super) fn open<X: From<CodecError>>(
         &self,
         fetch: &mut dyn FnMut(&E) -> Result<Bytes, X>,
-    ) -> Result<Bytes, X> {
-        match self {
-            Self::Sealed(Location::Memory(bytes)) => Ok(bytes.clone()),
-            Self::Sealed(Location::Stored(entry)) => fetch(entry),
-            _ => Ok(Bytes::new()),
-        }
+    ) -> Result<Chunk<Bytes>, X> {
+        Ok(match self {
+            Self::Sealed(Location::Memory(bytes)) => Chunk::reopen(bytes.clone())?,
+            Self::Sealed(Location::Stored(entry)) => Chunk::open(fetch(entry)?)?,
+            _ => Chunk::open(Bytes::new())?,
+        })
     }
 
     /// The rows of any piece that is not sealed, in order.
