@@ -6,6 +6,7 @@
 
 mod column;
 mod directory;
+mod doubles;
 mod floats;
 mod parts;
 mod seal;
@@ -219,7 +220,7 @@ impl<B: AsRef<[u8]>> Chunk<B> {
         let Some(entry) = self.entry(id) else {
             return Ok(None);
         };
-        column::Dense::read(self.bytes.as_ref(), &entry, self.rows())?
+        self.read(&entry, 0..self.rows())?
             .into_vector(entry.field_type, self.rows())
             .map(Some)
     }
@@ -246,7 +247,7 @@ impl<B: AsRef<[u8]>> Chunk<B> {
                     what: "type of a column",
                     offset: entry.body.start,
                 })?;
-            column::Dense::read(self.bytes.as_ref(), &entry, self.rows())?
+            self.read(&entry, 0..self.rows())?
                 .append_to(column, self.rows())?;
         }
         Ok(())

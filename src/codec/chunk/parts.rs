@@ -97,10 +97,8 @@ impl<B: AsRef<[u8]>> Chunk<B> {
         Ok(Some(dense.statistics(entry.field_type)))
     }
 
-    fn read(&self, entry: &Entry, rows: Range<usize>) -> Result<Dense, CodecError> {
-        let mut dense = Dense::read(self.bytes.as_ref(), entry, self.rows())?;
-        dense.keep(rows);
-        Ok(dense)
+    pub(super) fn read(&self, entry: &Entry, rows: Range<usize>) -> Result<Dense, CodecError> {
+        Dense::read(self.bytes.as_ref(), entry, self.rows(), rows)
     }
 
     fn existing(&self, rows: Range<usize>) -> Range<usize> {
