@@ -238,6 +238,34 @@ fn a_range_that_ends_before_it_starts_holds_nothing() {
 }
 
 #[test]
+fn a_long_stretch_of_overlapping_chunks_is_read_from_either_end() {
+    let mut series = Series::default();
+    let mut scratch = Scratch::default();
+    let mut model = Model::new();
+    let mut position = 0;
+    for offset in 0..3 {
+        for i in 0..1_100 {
+            let write = Write {
+                time: i * 3 + offset,
+                first: None,
+                second: Some(i),
+            };
+            position += 1;
+            apply(&mut series, &mut scratch, &write, position);
+            model_apply(&mut model, &write);
+        }
+        series.seal(&mut scratch).expect("seals");
+    }
+    for newest_first in [false, true] {
+        let demand = Demand {
+            newest_first,
+            ..Demand::default()
+        };
+        assert_eq!(read_as(&series, TimeRange::ALL, &demand), model);
+    }
+}
+
+#[test]
 fn a_steady_series_seals_by_itself() {
     let mut series = Series::default();
     let mut scratch = Scratch::default();

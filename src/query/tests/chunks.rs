@@ -63,12 +63,16 @@ fn statistics_answer_for_chunks_and_for_parts_of_them() {
             format!("SELECT {all} FROM m GROUP BY time_bucket('1 hour', time), host"),
             (10, 0, 0, 0),
         ),
-        // Fewer than a thousand rows a bucket, and a border inside of every chunk.
+        // One border inside of most chunks.
         (
-            format!("SELECT {all} FROM m GROUP BY time_bucket('500 s', time)"),
+            format!("SELECT {all} FROM m GROUP BY time_bucket('1500 s', time)"),
             (10, 0, 0, 0),
         ),
-        // Two rows a bucket: decoding is faster.
+        // Three buckets a chunk and more: decoding is faster.
+        (
+            "SELECT avg(x) FROM m GROUP BY time_bucket('400 s', time)".to_owned(),
+            (0, 0, 10, 10_240),
+        ),
         (
             "SELECT avg(x) FROM m GROUP BY time_bucket('2 s', time)".to_owned(),
             (0, 0, 10, 10_240),
@@ -218,6 +222,42 @@ fn a_late_value_is_seen_by_a_filter() {
     assert_eq!((stats.rows, stats.chunks_decoded), (1, 1));
     let text = "SELECT time, x, k FROM m WHERE x > 50 AND k = 3000";
     assert_eq!(self::stats(&both, text).rows, 1);
+}
+
+#[test]
+fn a_row_at_the_border_of_a_bucket_begins_the_next_one() {
+    let mut both = Both::new();
+    // Irregular times, so that they are looked up; rows 500 and 2000 lie on borders.
+    let irregular = |index: i64| {
+        let (time, values) = row(index);
+        (time + i64::from(index % 3 == 1), values)
+    };
+    both.write_rows(0, (0..3 * CHUNK).map(irregular));
+    let text = "SELECT count(*), first(k), last(k), max(time) FROM m \
+                GROUP BY time_bucket('1500 s', time)";
+    assert_eq!(counts(&both, text), (3, 0, 0, 0));
+}
+
+#[test]
+fn a_lane_that_was_overwritten_by_another_is_gone() {
+    let mut both = Both::new();
+    let lane = |lane: usize, index: i64| {
+        let mut values = vec![Scalar::Null; COLUMNS.len()];
+        values[lane] = if lane == 6 { i(1) } else { f(0.5) };
+        (START + index * SECOND, values)
+    };
+    both.write_rows(0, (0..2 * CHUNK).map(|index| lane(5, index)));
+    both.write_rows(0, (100..200).map(|index| lane(6, index)));
+    // Queries that do not name the lane that was written last.
+    for (text, rows) in [
+        ("SELECT count(v::float) FROM m", 1),
+        (
+            "SELECT time, v::float FROM m WHERE v::float > 0",
+            2 * CHUNK - 100,
+        ),
+    ] {
+        assert_eq!(stats(&both, text).rows, rows as u64, "{text}");
+    }
 }
 
 #[test]
