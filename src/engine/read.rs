@@ -9,8 +9,7 @@ use bytes::Bytes;
 use crate::blocks::{ChunkEntry, Pin};
 use crate::catalog::{Column, Tag};
 use crate::engine::{Access, Engine, EngineError, Verb};
-use crate::series::vector::ColumnVector;
-use crate::series::{Demand, Part, ReadCounts, Snapshot};
+use crate::series::{Decoded, Demand, Part, ReadCounts, Snapshot};
 use crate::types::{
     ColumnId, DatabaseId, LayoutColumn, MeasurementId, SeriesId, TimeRange, Timestamp,
 };
@@ -55,9 +54,7 @@ pub struct SeriesReader {
 impl SeriesReader {
     /// The next rows: ascending unique times, and one column for each that was asked for. Not to be mixed
     /// with [`SeriesReader::next_part`].
-    pub fn next_batch(
-        &mut self,
-    ) -> Result<Option<(Vec<Timestamp>, Vec<ColumnVector>)>, EngineError> {
+    pub fn next_batch(&mut self) -> Result<Option<Decoded>, EngineError> {
         while let Some(part) = self.next_part(&Demand::default())? {
             // Statistics come only where they are asked for.
             if let Part::Rows(rows) = part {

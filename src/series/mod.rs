@@ -15,7 +15,8 @@ mod series;
 pub use self::merge::gather_heap;
 pub use self::open::OpenChunk;
 pub use self::read::{
-    ChunkFacts, ColumnSummary, Demand, Needs, Part, ReadCounts, Snapshot, Summaries, Summary,
+    ChunkFacts, ColumnSummary, Decoded, Demand, Needs, Part, ReadCounts, Snapshot, Summaries,
+    Summary,
 };
 pub use self::ring::Ring;
 pub use self::rows::{RowRef, Rows};

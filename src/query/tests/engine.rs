@@ -96,7 +96,7 @@ impl Burst {
         let at = |salt| mix(self.seed, row, salt);
         let sparse = self.kind == 1 || self.kind == 3;
         let maybe = |salt: u64, value: Scalar| {
-            if sparse && at(salt + 20) % 4 == 0 {
+            if sparse && at(salt + 20).is_multiple_of(4) {
                 Scalar::Null
             } else {
                 value
@@ -115,17 +115,20 @@ impl Burst {
             (3, 1) => i64::MIN,
             _ => level - 500 + (at(3) % 20) as i64,
         };
-        let u = if self.kind == 3 && at(4) % 64 == 0 {
+        let u = if self.kind == 3 && at(4).is_multiple_of(64) {
             u64::MAX
         } else {
             at(4) % 50 + level as u64
         };
-        let v_float = at(7) % 2 == 0;
+        let v_float = at(7).is_multiple_of(2);
         vec![
             maybe(2, f(x)),
             maybe(3, i(k)),
             maybe(4, Scalar::Unsigned(u)),
-            maybe(5, Scalar::Boolean(self.kind != 4 && at(5) % 3 == 0)),
+            maybe(
+                5,
+                Scalar::Boolean(self.kind != 4 && at(5).is_multiple_of(3)),
+            ),
             maybe(6, Scalar::String(Arc::from(format!("s{}", at(6) % 5)))),
             if v_float {
                 f(level as f64 + 0.5)
@@ -396,18 +399,18 @@ fn text(choice: [u64; 8]) -> String {
         "NOT on AND k >= 0.5",
     ];
     let mut conditions = Vec::new();
-    if choice[0] % 2 == 0 {
+    if choice[0].is_multiple_of(2) {
         let from = START + (choice[1] % 45_000) as i64;
         conditions.push(format!("time >= {from}"));
     }
-    if choice[0] % 3 == 0 {
+    if choice[0].is_multiple_of(3) {
         let to = START + (choice[2] % 70_000) as i64;
         conditions.push(format!("time < {to}"));
     }
     if choice[3] % 5 < 2 {
         conditions.push(FILTERS[(choice[3] / 5) as usize % FILTERS.len()].to_owned());
     }
-    if choice[3] % 7 == 0 {
+    if choice[3].is_multiple_of(7) {
         conditions.push("host = '1'".to_owned());
     }
     let filter = if conditions.is_empty() {
@@ -415,9 +418,9 @@ fn text(choice: [u64; 8]) -> String {
     } else {
         format!(" WHERE {}", conditions.join(" AND "))
     };
-    if choice[4] % 4 == 0 {
+    if choice[4].is_multiple_of(4) {
         let order = ["", " ORDER BY time", " ORDER BY time DESC"][(choice[5] % 3) as usize];
-        let limit = if choice[6] % 3 == 0 {
+        let limit = if choice[6].is_multiple_of(3) {
             String::new()
         } else {
             format!(
@@ -430,7 +433,7 @@ fn text(choice: [u64; 8]) -> String {
     }
     let some = |at: u64| AGGREGATES[at as usize % AGGREGATES.len()];
     let mut aggregates = some(choice[5]).to_owned();
-    if choice[5] % 3 > 0 {
+    if !choice[5].is_multiple_of(3) {
         aggregates = format!("{aggregates}, {}", some(choice[5] / 100));
     }
     let width =

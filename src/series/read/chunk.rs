@@ -79,7 +79,7 @@ pub(super) fn read<E, X: From<CodecError>>(
         let columns = reading
             .columns
             .iter()
-            .map(|column| decode_column(&chunk, column, rows.clone()))
+            .map(|&column| decode_column(&chunk, column, rows.clone()))
             .collect::<Result<_, CodecError>>()?;
         reading.ready.push_back(Part::Rows((times, columns)));
     }
@@ -89,7 +89,7 @@ pub(super) fn read<E, X: From<CodecError>>(
 /// Some rows of a column, null where the chunk does not have it.
 pub(super) fn decode_column(
     chunk: &Chunk<Bytes>,
-    column: &LayoutColumn,
+    column: LayoutColumn,
     rows: Range<usize>,
 ) -> Result<ColumnVector, CodecError> {
     let count = rows.len();
@@ -129,7 +129,7 @@ fn summarise(
             columns: columns
                 .iter()
                 .enumerate()
-                .map(|(index, column)| {
+                .map(|(index, &column)| {
                     summarise_column(chunk, column, run.clone(), needs(index), &times)
                 })
                 .collect::<Result<_, CodecError>>()?,
@@ -167,7 +167,7 @@ fn runs(
 
 fn summarise_column(
     chunk: &Chunk<Bytes>,
-    column: &LayoutColumn,
+    column: LayoutColumn,
     rows: Range<usize>,
     needs: Needs,
     times: &Times<'_>,

@@ -1,8 +1,8 @@
 //! What a reader wants of a series, and the parts it gets.
 
+use super::piece::Decoded;
 use crate::codec::Statistics;
 use crate::codec::chunk::Chunk;
-use crate::series::vector::ColumnVector;
 use crate::types::{ColumnId, Timestamp};
 
 /// How a snapshot is read. By default: all rows, oldest first.
@@ -57,7 +57,7 @@ impl Needs {
 #[derive(Clone, Debug)]
 pub enum Part {
     /// Times, and one column for each that was asked for.
-    Rows((Vec<Timestamp>, Vec<ColumnVector>)),
+    Rows(Decoded),
     /// What stands for rows that lie in one bucket.
     Summary(Summary),
 }

@@ -21,7 +21,9 @@ use crate::series::merge::{append_rows, slice};
 use crate::types::{LayoutColumn, Position, TimeRange, Timestamp};
 
 use self::overlap::{Overlap, Step};
-use self::piece::{Decoded, Piece, Placed};
+use self::piece::{Piece, Placed};
+
+pub use self::piece::Decoded;
 
 pub use self::demand::{
     ChunkFacts, ColumnSummary, Demand, Needs, Part, ReadCounts, Summaries, Summary,
@@ -220,17 +222,15 @@ fn next_group<E>(pieces: &mut VecDeque<Placed<E>>, newest_first: bool) -> Vec<Pl
 impl<E, X: From<CodecError>> Reading<'_, E, X> {
     /// Reads what no other piece touches.
     fn read_alone(&mut self, placed: &Placed<E>, within: TimeRange) -> Result<(), X> {
-        match &placed.piece {
-            Piece::Sealed(_) => chunk::read(placed, within, self),
-            _ => {
-                let (times, columns) = placed.piece.decode_unsealed(self.columns)?;
-                self.counts.open_parts += 1;
-                let from = times.partition_point(|&time| time < within.start);
-                let inside = times[from..].partition_point(|&time| within.contains(time));
-                self.emit((times, columns), from..from + inside);
-                Ok(())
-            }
+        if let Piece::Sealed(_) = &placed.piece {
+            return chunk::read(placed, within, self);
         }
+        let (times, columns) = placed.piece.decode_unsealed(self.columns)?;
+        self.counts.open_parts += 1;
+        let from = times.partition_point(|&time| time < within.start);
+        let inside = times[from..].partition_point(|&time| within.contains(time));
+        self.emit((times, columns), from..from + inside);
+        Ok(())
     }
 
     /// Hands out some rows, as far as more are wanted, about a thousand at a time.

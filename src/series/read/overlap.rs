@@ -214,7 +214,7 @@ impl<E> Member<E> {
                 chunk.decode_times(&mut times)?;
                 let columns = all
                     .iter()
-                    .map(|column| decode_column(&chunk, column, 0..chunk.rows()))
+                    .map(|&column| decode_column(&chunk, column, 0..chunk.rows()))
                     .collect::<Result<_, CodecError>>()?;
                 (times, columns)
             } else {

@@ -10,7 +10,7 @@ use crate::series::{Location, open};
 use crate::types::{FieldId, LayoutColumn, Position, Timestamp};
 
 /// Times and one column for each that was asked for.
-pub(super) type Decoded = (Vec<Timestamp>, Vec<ColumnVector>);
+pub type Decoded = (Vec<Timestamp>, Vec<ColumnVector>);
 
 /// Rows of one origin.
 #[derive(Debug)]
