@@ -111,17 +111,60 @@ fn load(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(word)
 }
 
+/// Unsigned integers that numbers are unpacked to and counted in: of 32 bits where all fit, of 64 else.
+pub(crate) trait Word: Copy + Default + PartialEq {
+    const BITS: u32;
+
+    /// Without the bits that do not fit.
+    fn cut(number: u64) -> Self;
+    /// The same number as a signed one of 64 bits.
+    fn extend(self) -> u64;
+    fn plus(self, other: Self) -> Self;
+    fn unzigzag(self) -> Self;
+}
+
+macro_rules! word {
+    ($word:ty, $signed:ty) => {
+        impl Word for $word {
+            const BITS: u32 = <$word>::BITS;
+
+            #[inline(always)]
+            fn cut(number: u64) -> Self {
+                number as Self
+            }
+
+            #[inline(always)]
+            fn extend(self) -> u64 {
+                self as $signed as i64 as u64
+            }
+
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                self.wrapping_add(other)
+            }
+
+            #[inline(always)]
+            fn unzigzag(self) -> Self {
+                self >> 1 ^ (self & 1).wrapping_neg()
+            }
+        }
+    };
+}
+
+word!(u32, i32);
+word!(u64, i64);
+
 /// Reads as many numbers as `out` holds. Bytes behind the numbers may follow and make it faster.
 #[inline]
-pub(crate) fn unpack(bytes: &[u8], width: u32, out: &mut [u64]) {
+pub(crate) fn unpack<W: Word>(bytes: &[u8], width: u32, out: &mut [W]) {
     macro_rules! by_width {
         ($($width:literal)*) => {
             match width {
                 0 => {
-                    out.fill(0);
+                    out.fill(W::default());
                     return;
                 }
-                $($width => unpack_groups::<$width>(bytes, out),)*
+                $($width => unpack_groups::<W, $width>(bytes, out),)*
                 _ => 0,
             }
         };
@@ -131,12 +174,12 @@ pub(crate) fn unpack(bytes: &[u8], width: u32, out: &mut [u64]) {
         33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57
     );
     for (index, value) in out.iter_mut().enumerate().skip(done) {
-        *value = get(bytes, index, width);
+        *value = W::cut(get(bytes, index, width));
     }
 }
 
 /// Eight numbers at a time, as long as whole words can be loaded; returns how many were read.
-fn unpack_groups<const WIDTH: usize>(bytes: &[u8], out: &mut [u64]) -> usize {
+fn unpack_groups<W: Word, const WIDTH: usize>(bytes: &[u8], out: &mut [W]) -> usize {
     let mut done = 0;
     for (group, values) in bytes
         .windows(WIDTH + 8)
@@ -147,7 +190,7 @@ fn unpack_groups<const WIDTH: usize>(bytes: &[u8], out: &mut [u64]) -> usize {
             let bit = index * WIDTH;
             let mut word = [0; 8];
             word.copy_from_slice(&group[bit / 8..bit / 8 + 8]);
-            *value = u64::from_le_bytes(word) >> (bit % 8) & mask(WIDTH as u32);
+            *value = W::cut(u64::from_le_bytes(word) >> (bit % 8) & mask(WIDTH as u32));
         }
         done += 8;
     }
@@ -173,6 +216,11 @@ mod tests {
             let mut out = vec![7; values.len()];
             unpack(&bytes, width, &mut out);
             prop_assert_eq!(&out, &values);
+            if width <= 32 {
+                let mut narrow = vec![7u32; values.len()];
+                unpack(&bytes, width, &mut narrow);
+                prop_assert!(narrow.iter().zip(&values).all(|(&a, &b)| u64::from(a) == b));
+            }
             for (index, value) in values.iter().enumerate() {
                 prop_assert_eq!(get(&bytes, index, width), *value);
             }

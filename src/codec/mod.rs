@@ -16,6 +16,7 @@ mod error;
 mod gorilla;
 mod integers;
 mod quotient;
+mod simd;
 mod statistics;
 #[cfg(test)]
 mod test_rows;

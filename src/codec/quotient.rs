@@ -4,11 +4,14 @@
 //! plus a correction: the difference of the IEEE 754 bits, taken as integers. Corrections that are all zero
 //! take three bytes. Any double comes back exactly, since the correction may be anything.
 
+use std::ops::Range;
+
 use edgetime_protocol::cell::POWERS_OF_TEN;
 
 use super::bytes::{Reader, put_varint, put_zigzag};
 use super::error::CodecError;
 use super::integers::{self, Effort, Habit};
+use super::simd::widest;
 
 /// What the values were found to be quotients of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,23 +80,87 @@ fn is_near(value: f64, divisor: u32) -> bool {
 /// The double nearest to the 15 most significant digits, or nearly so: what counts is that it is the same
 /// everywhere, and that it is right most of the time.
 fn to_15_digits(value: f64) -> f64 {
-    let magnitude = value.abs();
-    // Digits before the point, and never less than one.
-    let digits = POWERS_OF_TEN[1..16]
-        .iter()
-        .position(|&power| magnitude < power);
-    let Some(digits) = digits else { return value };
-    let mut scale = 14 - digits;
-    if magnitude < 1.0 {
+    match Decade::of(value.abs()) {
+        Some(decade) => decade.round(value),
+        None => value,
+    }
+}
+
+/// [`to_15_digits`] of all values, which mostly have the same number of digits.
+fn round(values: &mut [f64]) {
+    let decade = values.first().and_then(|value| Decade::of(value.abs()));
+    let done = decade.is_some_and(|decade| {
+        widest(
+            #[inline(always)]
+            || {
+                let all = values
+                    .iter()
+                    .fold(true, |all, value| all & decade.holds(value.abs()));
+                if all {
+                    for value in values.iter_mut() {
+                        *value = decade.round(*value);
+                    }
+                }
+                all
+            },
+        )
+    });
+    if !done {
+        for value in values {
+            *value = to_15_digits(*value);
+        }
+    }
+}
+
+/// Magnitudes with the same number of digits before the point, or of zeros behind it.
+#[derive(Clone, Copy)]
+struct Decade {
+    /// Magnitudes times the first are at least 1, times the second below.
+    scales: (f64, f64),
+    /// Magnitudes are at least the first and below the second.
+    bounds: (f64, f64),
+    /// What makes integers of 15 digits.
+    power: f64,
+}
+
+impl Decade {
+    fn of(magnitude: f64) -> Option<Self> {
+        // Digits before the point, and never less than one.
+        let digits = POWERS_OF_TEN[1..16]
+            .iter()
+            .position(|&power| magnitude < power)?;
+        let power = |exponent: usize| POWERS_OF_TEN[exponent];
+        if magnitude >= 1.0 {
+            return Some(Self {
+                scales: (f64::INFINITY, 0.0),
+                bounds: (power(digits), power(digits + 1)),
+                power: power(14 - digits),
+            });
+        }
         let zeros = POWERS_OF_TEN[1..8]
             .iter()
-            .position(|&power| magnitude * power >= 1.0);
-        let Some(zeros) = zeros else { return value };
-        scale += zeros + 1;
+            .position(|&power| magnitude * power >= 1.0)?;
+        Some(Self {
+            scales: (power(zeros + 1), power(zeros)),
+            bounds: (0.0, 1.0),
+            power: power(14 + zeros + 1),
+        })
     }
-    let power = POWERS_OF_TEN[scale];
-    let scaled = value * power;
-    (scaled + 0.5f64.copysign(scaled)) as i64 as f64 / power
+
+    #[inline(always)]
+    fn holds(self, magnitude: f64) -> bool {
+        (magnitude >= self.bounds.0)
+            & (magnitude < self.bounds.1)
+            & (magnitude * self.scales.0 >= 1.0)
+            & (magnitude * self.scales.1 < 1.0)
+    }
+
+    #[inline(always)]
+    fn round(self, value: f64) -> f64 {
+        let scaled = value * self.power;
+        // Adding zero makes zeros positive.
+        ((scaled + 0.5f64.copysign(scaled)).trunc() + 0.0) / self.power
+    }
 }
 
 /// Appends all values: form, integers, corrections.
@@ -115,27 +182,29 @@ pub(crate) fn encode(form: Form, doubles: &[u64], effort: Effort, out: &mut Vec<
     }
 }
 
-/// Reads `count` values.
+/// Reads the wanted of `count` values. The reader goes on behind all of them.
 pub(crate) fn decode(
     reader: &mut Reader<'_>,
     count: usize,
-    out: &mut Vec<u64>,
-) -> Result<(), CodecError> {
+    wanted: Range<usize>,
+) -> Result<Vec<u64>, CodecError> {
     let form = reader.bounded("divisor", u32::MAX as usize)?;
     let form = Form {
         divisor: form as u32 >> 1,
         rounded: form & 1 == 1,
     };
-    let mut integers = Vec::with_capacity(count);
     let first = reader.zigzag()? as u64;
-    integers::decode(reader, count, first, &mut integers)?;
-    let start = out.len();
+    let integers = integers::decode_part(reader, count, first, wanted.clone())?;
     let first = reader.zigzag()? as u64;
-    integers::decode(reader, count, first, out)?;
-    for (value, integer) in out[start..].iter_mut().zip(integers) {
-        *value = value.wrapping_add(form.value(integer as i64).to_bits());
+    let mut values = integers::decode_part(reader, count, first, wanted)?.into_words();
+    let mut quotients = integers.decimals(f64::from(form.divisor));
+    if form.rounded {
+        quotients.chunks_mut(64).for_each(round);
     }
-    Ok(())
+    for (value, quotient) in values.iter_mut().zip(quotients) {
+        *value = value.wrapping_add(quotient.to_bits());
+    }
+    Ok(values)
 }
 
 /// Numbers of readings that are averaged.
@@ -159,9 +228,8 @@ mod tests {
         fn any_double_comes_back(doubles in prop::collection::vec(prop_oneof![any::<u64>(), (-1e6f64..1e6).prop_map(f64::to_bits)], 1..100), divisor in 1u32..1000, rounded in any::<bool>()) {
             let mut bytes = Vec::new();
             encode(Form { divisor, rounded }, &doubles, Effort::Full, &mut bytes);
-            let mut out = Vec::new();
-            decode(&mut Reader::new(&bytes), doubles.len(), &mut out).expect("just encoded");
-            prop_assert_eq!(out, doubles);
+            let out = decode(&mut Reader::new(&bytes), doubles.len(), 0..doubles.len());
+            prop_assert_eq!(out, Ok(doubles));
         }
     }
 

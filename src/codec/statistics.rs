@@ -4,6 +4,7 @@ use edgetime_protocol::cell::POWERS_OF_TEN;
 
 use super::bytes::{Reader, put_varint, put_wide_zigzag, put_zigzag};
 use super::error::CodecError;
+use super::simd::widest;
 
 /// Count aside, what a chunk knows about the values of a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,6 +117,40 @@ impl Integers {
         }
     }
 
+    /// Of `first + factor * offset`, given the least and the greatest offset, their sum, and the first and
+    /// the last of them. `None` where one of the numbers does not fit its 64 bits.
+    pub(crate) fn of_offsets(
+        first: u64,
+        factor: u64,
+        (least, most, sum): (i32, i32, i64),
+        ends: [i32; 2],
+        count: usize,
+        unsigned: bool,
+    ) -> Option<Self> {
+        let base = if unsigned {
+            i128::from(first)
+        } else {
+            i128::from(first as i64)
+        };
+        let factor = i128::from(factor);
+        let number = |offset: i32| {
+            let number = base + factor * i128::from(offset);
+            let fits = if unsigned {
+                u64::try_from(number).is_ok()
+            } else {
+                i64::try_from(number).is_ok()
+            };
+            fits.then_some(number as u64)
+        };
+        Some(Self {
+            first: number(ends[0])?,
+            last: number(ends[1])?,
+            min: number(least)?,
+            max: number(most)?,
+            sum: factor * (i128::from(sum) - i128::from(ends[0]) * count as i128),
+        })
+    }
+
     /// Distance from the least to the greatest.
     pub(crate) fn range(&self) -> u64 {
         self.max.wrapping_sub(self.min)
@@ -189,26 +224,14 @@ pub(crate) struct Doubles([f64; 5]);
 
 impl Doubles {
     /// Of one value at least.
-    pub(crate) fn of(values: &[u64]) -> Self {
-        let (mut min, mut max) = (f64::NAN, f64::NAN);
-        let (mut sum, mut lost) = (0.0f64, 0.0f64);
-        for &value in values {
-            let value = f64::from_bits(value);
-            min = min.min(value);
-            max = max.max(value);
-            // Neumaier's summation: what is lost by each addition is kept beside.
-            let next = sum + value;
-            lost += if sum.abs() >= value.abs() {
-                (sum - next) + value
-            } else {
-                (value - next) + sum
-            };
-            sum = next;
-        }
-        let corrected = sum + lost;
-        let sum = if corrected.is_nan() { sum } else { corrected };
-        let at = |value: Option<&u64>| value.map_or(f64::NAN, |&value| f64::from_bits(value));
-        Self([min, max, sum, at(values.first()), at(values.last())])
+    pub(crate) fn of(values: &[f64]) -> Self {
+        let (min, max, total) = widest(
+            #[inline(always)]
+            || fold(values),
+        );
+        let at = |value: Option<&f64>| value.copied().unwrap_or(f64::NAN);
+        let ends = [at(values.first()), at(values.last())];
+        Self([min, max, total, ends[0], ends[1]])
     }
 
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
@@ -235,4 +258,62 @@ impl Doubles {
             last,
         }
     }
+}
+
+/// Least and greatest value, and the sum: of every 32nd value first, then of these 32.
+#[inline(always)]
+fn fold(values: &[f64]) -> (f64, f64, f64) {
+    // So many that the compiler makes a loop over vectors of them.
+    const TOGETHER: usize = 32;
+    let mut least = [f64::INFINITY; TOGETHER];
+    let mut most = [f64::NEG_INFINITY; TOGETHER];
+    let (mut sums, mut lost) = ([0.0; TOGETHER], [0.0; TOGETHER]);
+    let (groups, rest) = values.as_chunks::<TOGETHER>();
+    for group in groups {
+        for index in 0..TOGETHER {
+            least[index] = lesser(group[index], least[index]);
+            most[index] = greater(group[index], most[index]);
+            (sums[index], lost[index]) = add(sums[index], lost[index], group[index]);
+        }
+    }
+    for (index, &value) in rest.iter().enumerate() {
+        least[index] = lesser(value, least[index]);
+        most[index] = greater(value, most[index]);
+        (sums[index], lost[index]) = add(sums[index], lost[index], value);
+    }
+    let (mut sum, mut all_lost) = (0.0, 0.0);
+    for index in 0..TOGETHER {
+        (sum, all_lost) = add(sum, all_lost, sums[index]);
+        all_lost += lost[index];
+    }
+    // With infinities nothing can be said of what is lost.
+    let corrected: f64 = sum + all_lost;
+    let sum = if corrected.is_nan() { sum } else { corrected };
+    let least = least.into_iter().fold(f64::INFINITY, lesser);
+    let most = most.into_iter().fold(f64::NEG_INFINITY, greater);
+    if least > most {
+        // Nothing but NaN was there to compare.
+        return (f64::NAN, f64::NAN, sum);
+    }
+    (least, most, sum)
+}
+
+/// The second where the first is NaN.
+#[inline(always)]
+fn lesser(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
+}
+
+/// The second where the first is NaN.
+#[inline(always)]
+fn greater(a: f64, b: f64) -> f64 {
+    if a > b { a } else { b }
+}
+
+/// Adds without losing anything: what the rounding takes goes to `lost`. (D. E. Knuth, TAOCP 4.2.2.)
+#[inline(always)]
+fn add(sum: f64, lost: f64, value: f64) -> (f64, f64) {
+    let next = sum + value;
+    let added = next - sum;
+    (next, lost + ((sum - (next - added)) + (value - added)))
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::blocks::{ChunkEntry, Pin};
 use crate::catalog::{Column, Tag};
 use crate::engine::{Access, Engine, EngineError, Verb};
-use crate::series::{Decoded, Snapshot};
+use crate::series::{Decoded, Demand, Part, ReadCounts, Snapshot};
 use crate::types::{
     ColumnId, DatabaseId, LayoutColumn, MeasurementId, SeriesId, TimeRange, Timestamp,
 };
@@ -52,8 +52,20 @@ pub struct SeriesReader {
 }
 
 impl SeriesReader {
-    /// The next rows: ascending unique times, and one column for each that was asked for.
+    /// The next rows: ascending unique times, and one column for each that was asked for. Not to be mixed
+    /// with [`SeriesReader::next_part`].
     pub fn next_batch(&mut self) -> Result<Option<Decoded>, EngineError> {
+        while let Some(part) = self.next_part(&Demand::default())? {
+            // Statistics come only where they are asked for.
+            if let Part::Rows(rows) = part {
+                return Ok(Some(rows));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next part, in the way that is demanded, which must be the same in every call.
+    pub fn next_part(&mut self, demand: &Demand<'_>) -> Result<Option<Part>, EngineError> {
         let Self {
             engine,
             snapshot,
@@ -64,7 +76,12 @@ impl SeriesReader {
         let mut fetch = |entry: &ChunkEntry| -> Result<Bytes, EngineError> {
             Ok(engine.blocks.read_chunk(entry)?)
         };
-        snapshot.next(columns, lanes, &mut fetch)
+        snapshot.next(columns, lanes, demand, &mut fetch)
+    }
+
+    /// What was read and what was spared so far.
+    pub const fn counts(&self) -> ReadCounts {
+        self.snapshot.counts()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::types::{FieldType, StoreId, TimeRange};
 const NOW: i64 = 1_700_000_000_000_000_000;
 const SECOND: i64 = 1_000_000_000;
 
-fn options() -> EngineOptions {
+pub(crate) fn options() -> EngineOptions {
     EngineOptions {
         shards: 3,
         log: LogOptions {
@@ -43,7 +43,7 @@ fn options() -> EngineOptions {
     }
 }
 
-fn open(folder: &Path, options: EngineOptions) -> Arc<Engine> {
+pub(crate) fn open(folder: &Path, options: EngineOptions) -> Arc<Engine> {
     let storage = Arc::new(FileStorage::open(folder).expect("a folder"));
     let clock = Arc::new(ManualClock::at(NOW));
     let meta = Arc::new(MemoryMeta::default());

@@ -8,7 +8,11 @@ use std::sync::Arc;
 use crate::series::vector::ColumnVector;
 use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange, Timestamp};
 
-use super::value::Scalar;
+use super::sql::ast::BinaryOperator;
+use super::value::{Scalar, Type};
+
+/// What has to be known of a column whose statistics answer; how a scan went.
+pub use crate::series::{Needs, ReadCounts};
 
 /// A column: one type lane of one field. Lanes of a field share its name and differ in type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +77,14 @@ pub struct Buckets {
     pub origin: Timestamp,
 }
 
+impl Buckets {
+    /// All of time as one bucket.
+    pub const ONE: Self = Self {
+        width_ns: None,
+        origin: 0,
+    };
+}
+
 /// The statistics of one column of a chunk: what an aggregate would make of its rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColumnSummary {
@@ -105,6 +117,25 @@ pub struct ChunkSummary {
     pub columns: Vec<ColumnSummary>,
 }
 
+impl ChunkSummary {
+    /// The statistics of the times, but for their sum.
+    pub(super) fn times(&self) -> ColumnSummary {
+        let (first, last) = (
+            Scalar::Integer(self.first_time),
+            Scalar::Integer(self.last_time),
+        );
+        ColumnSummary {
+            count: self.rows,
+            sum_integer: 0,
+            sum_float: 0.0,
+            min: first.clone(),
+            max: last.clone(),
+            first: Some((self.first_time, first)),
+            last: Some((self.last_time, last)),
+        }
+    }
+}
+
 /// The next part of a scan.
 #[derive(Clone, Debug)]
 pub enum ScanPart {
@@ -114,16 +145,63 @@ pub enum ScanPart {
     Summary(ChunkSummary),
 }
 
-/// Rows of one series in ascending order of time.
-pub trait SeriesScan: Send {
-    /// The next rows; `None` at the end.
-    fn next(&mut self) -> Result<Option<ScanBatch>, SourceError>;
+/// What a scan is asked for. All but range and columns may be ignored, with the same answers, except that
+/// the order has to be kept.
+#[derive(Clone, Debug)]
+pub struct ScanRequest {
+    /// Only rows of this range.
+    pub range: TimeRange,
+    /// The columns.
+    pub columns: Arc<[ColumnId]>,
+    /// Batches come newest first; within a batch times ascend all the same.
+    pub newest_first: bool,
+    /// No more rows are wanted than these.
+    pub rows_max: Option<u64>,
+    /// What is true of every row that is wanted: other rows may be left out.
+    pub conditions: Arc<[Condition]>,
+    /// Statistics may stand for rows. Never together with conditions or a number of rows.
+    pub summaries: Option<SummaryRequest>,
+}
 
-    /// The next rows, or the statistics of a chunk that lies whole in the range and in one bucket.
-    /// Asked only where every aggregate can be answered from [`ColumnSummary`]. Decodes by default.
-    fn next_part(&mut self, buckets: Buckets) -> Result<Option<ScanPart>, SourceError> {
-        let _ = buckets;
-        Ok(self.next()?.map(ScanPart::Rows))
+/// Which statistics may stand for rows.
+#[derive(Clone, Debug)]
+pub struct SummaryRequest {
+    /// Rows of a summary lie in one of these.
+    pub buckets: Buckets,
+    /// For each column asked for.
+    pub needs: Arc<[Needs]>,
+}
+
+/// A condition so simple that the statistics of a chunk can exclude it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// A field compares with a constant.
+    Compare(Vec<LaneValue>, BinaryOperator, Scalar),
+    /// A field has a value.
+    Present(Vec<LaneValue>),
+    /// All of them.
+    All(Vec<Condition>),
+    /// Any of them.
+    Any(Vec<Condition>),
+}
+
+/// A lane of a field, as it takes part in a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneValue {
+    /// The lane.
+    pub column: ColumnId,
+    /// The type its values are widened to: its own, or one that keeps their order.
+    pub kind: Type,
+}
+
+/// Rows of one series, oldest or newest first.
+pub trait SeriesScan: Send {
+    /// The next rows, or what stands for them where that was asked for; `None` at the end.
+    fn next(&mut self) -> Result<Option<ScanPart>, SourceError>;
+
+    /// What was read and what was spared so far, for sources that have chunks.
+    fn counts(&self) -> ReadCounts {
+        ReadCounts::default()
     }
 }
 
@@ -150,12 +228,11 @@ pub trait Source: Send + Sync {
         accept: &dyn Fn(&SeriesInfo) -> bool,
     ) -> Result<Vec<SeriesInfo>, SourceError>;
 
-    /// A snapshot of the rows of a series in a range, with the columns asked for.
+    /// A snapshot of the rows of a series.
     fn scan(
         &self,
         series: SeriesId,
-        range: TimeRange,
-        columns: &[ColumnId],
+        request: &ScanRequest,
     ) -> Result<Box<dyn SeriesScan>, SourceError>;
 }
 

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use super::expr::bucket_bounds;
 use super::source::{
-    ColumnInfo, MeasurementInfo, ScanBatch, SeriesInfo, SeriesScan, Source, SourceError,
+    ChunkSummary, ColumnInfo, ColumnSummary, MeasurementInfo, ReadCounts, ScanBatch, ScanPart,
+    ScanRequest, SeriesInfo, SeriesScan, Source, SourceError,
 };
+use super::value::Scalar;
 use crate::engine::{Access, Engine, EngineError, SeriesReader, Verb};
-use crate::types::{ColumnId, MeasurementId, SeriesId, TimeRange};
+use crate::series::{self, ChunkFacts, Demand, Part, Statistics, Summaries, Summary};
+use crate::types::{MeasurementId, SeriesId};
 
 /// A store and what the caller may read of it.
 #[derive(Debug)]
@@ -78,21 +82,123 @@ impl Source for Store {
     fn scan(
         &self,
         series: SeriesId,
-        range: TimeRange,
-        columns: &[ColumnId],
+        request: &ScanRequest,
     ) -> Result<Box<dyn SeriesScan>, SourceError> {
-        Ok(Box::new(Scan(
-            self.engine.read_series(series, range, columns),
-        )))
+        let reader = self
+            .engine
+            .read_series(series, request.range, &request.columns);
+        Ok(Box::new(Scan {
+            reader,
+            request: request.clone(),
+        }))
     }
 }
 
-struct Scan(SeriesReader);
+struct Scan {
+    reader: SeriesReader,
+    request: ScanRequest,
+}
 
 impl SeriesScan for Scan {
-    fn next(&mut self) -> Result<Option<ScanBatch>, SourceError> {
-        let batch = self.0.next_batch().map_err(failed)?;
-        Ok(batch.map(|(times, columns)| ScanBatch { times, columns }))
+    fn next(&mut self) -> Result<Option<ScanPart>, SourceError> {
+        let Self { reader, request } = self;
+        let may_match = |facts: &ChunkFacts<'_>| {
+            let column = |id| facts.column(id);
+            request
+                .conditions
+                .iter()
+                .all(|condition| condition.may_hold(&column))
+        };
+        let bucket_end = |time| {
+            let buckets = request.summaries.as_ref()?.buckets;
+            bucket_bounds(buckets, time).1
+        };
+        let demand = Demand {
+            newest_first: request.newest_first,
+            rows_max: request.rows_max,
+            may_match: (!request.conditions.is_empty()).then_some(&may_match),
+            summaries: request.summaries.as_ref().map(|summaries| Summaries {
+                needs: &summaries.needs,
+                bucket_end: &bucket_end,
+            }),
+        };
+        let part = reader.next_part(&demand).map_err(failed)?;
+        Ok(part.map(|part| match part {
+            Part::Rows((times, columns)) => ScanPart::Rows(ScanBatch { times, columns }),
+            Part::Summary(summary) => ScanPart::Summary(chunk_summary(&summary)),
+        }))
+    }
+
+    fn counts(&self) -> ReadCounts {
+        self.reader.counts()
+    }
+}
+
+fn chunk_summary(summary: &Summary) -> ChunkSummary {
+    ChunkSummary {
+        rows: summary.rows,
+        first_time: summary.first_time,
+        last_time: summary.last_time,
+        columns: summary.columns.iter().map(column_summary).collect(),
+    }
+}
+
+fn column_summary(column: &series::ColumnSummary) -> ColumnSummary {
+    let (mut sum_integer, mut sum_float) = (0, 0.0);
+    let (min, max, first, last) = match column.statistics {
+        Statistics::Float {
+            min,
+            max,
+            sum,
+            first,
+            last,
+        } => {
+            sum_float = sum;
+            let float = Scalar::Float;
+            (float(min), float(max), float(first), float(last))
+        }
+        Statistics::Integer {
+            min,
+            max,
+            sum,
+            first,
+            last,
+        } => {
+            sum_integer = sum;
+            let integer = Scalar::Integer;
+            (integer(min), integer(max), integer(first), integer(last))
+        }
+        Statistics::Unsigned {
+            min,
+            max,
+            sum,
+            first,
+            last,
+        } => {
+            sum_integer = sum as i128;
+            let unsigned = Scalar::Unsigned;
+            (
+                unsigned(min),
+                unsigned(max),
+                unsigned(first),
+                unsigned(last),
+            )
+        }
+        Statistics::Boolean { trues, first, last } => {
+            let flag = Scalar::Boolean;
+            let all = trues as u64 == column.count;
+            (flag(all), flag(trues > 0), flag(first), flag(last))
+        }
+        Statistics::None => (Scalar::Null, Scalar::Null, Scalar::Null, Scalar::Null),
+    };
+    ColumnSummary {
+        count: column.count,
+        sum_integer,
+        sum_float,
+        min,
+        max,
+        first: column.edges.map(|(time, _)| (time, first)),
+        last: column.edges.map(|(_, time)| (time, last)),
     }
 }
 

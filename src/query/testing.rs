@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange, Timestamp};
+use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, Timestamp};
 
 use super::expr::vector::Collector;
 use super::result::{ResultBatch, ResultCell, ResultColumn};
 use super::source::{
-    ColumnInfo, MeasurementInfo, ScanBatch, SeriesInfo, SeriesScan, Source, SourceError,
+    ColumnInfo, MeasurementInfo, ScanBatch, ScanPart, ScanRequest, SeriesInfo, SeriesScan, Source,
+    SourceError,
 };
 use super::value::Scalar;
 use super::{ExecutionStats, QueryContext, QueryError, QueryLimits};
@@ -177,8 +178,7 @@ impl Source for Memory {
     fn scan(
         &self,
         series: SeriesId,
-        range: TimeRange,
-        columns: &[ColumnId],
+        request: &ScanRequest,
     ) -> Result<Box<dyn SeriesScan>, SourceError> {
         let rows = self
             .series
@@ -188,13 +188,15 @@ impl Source for Memory {
         let times = rows
             .keys()
             .copied()
-            .filter(|&time| range.contains(time))
+            .filter(|&time| request.range.contains(time))
             .collect();
         Ok(Box::new(MemoryScan {
             rows,
             times,
             next: 0,
-            columns: columns
+            newest_first: request.newest_first,
+            columns: request
+                .columns
                 .iter()
                 .map(|&id| (id, self.columns[usize::from(id.0)].1))
                 .collect(),
@@ -208,15 +210,21 @@ struct MemoryScan {
     rows: Arc<SeriesRows>,
     times: Vec<Timestamp>,
     next: usize,
+    newest_first: bool,
     columns: Vec<(ColumnId, FieldType)>,
     batch_rows: usize,
     batches: Arc<AtomicUsize>,
 }
 
 impl SeriesScan for MemoryScan {
-    fn next(&mut self) -> Result<Option<ScanBatch>, SourceError> {
+    fn next(&mut self) -> Result<Option<ScanPart>, SourceError> {
         let end = (self.next + self.batch_rows).min(self.times.len());
-        let times = self.times[self.next..end].to_vec();
+        let len = self.times.len();
+        let times = if self.newest_first {
+            self.times[len - end..len - self.next].to_vec()
+        } else {
+            self.times[self.next..end].to_vec()
+        };
         self.next = end;
         if times.is_empty() {
             return Ok(None);
@@ -233,6 +241,6 @@ impl SeriesScan for MemoryScan {
                 column.finish()
             })
             .collect();
-        Ok(Some(ScanBatch { times, columns }))
+        Ok(Some(ScanPart::Rows(ScanBatch { times, columns })))
     }
 }

@@ -14,11 +14,16 @@ mod series;
 
 pub use self::merge::gather_heap;
 pub use self::open::OpenChunk;
-pub use self::read::{Decoded, Piece, Snapshot};
+pub use self::read::{
+    ChunkFacts, ColumnSummary, Decoded, Demand, Needs, Part, ReadCounts, Snapshot, Summaries,
+    Summary,
+};
 pub use self::ring::Ring;
 pub use self::rows::{RowRef, Rows};
 pub use self::sealed::{Location, Sealed};
 pub use self::series::{Applied, Scratch, Series, UnsealedCells};
+/// What is known of some values of a column without decoding them.
+pub use crate::codec::Statistics;
 /// Decoded columns, as readers of a series get them.
 pub use crate::codec::vector;
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::codec::CodecError;
 use crate::codec::vector::{ColumnVector, Values};
-use crate::series::{Applied, RowRef, Scratch, Series};
+use crate::series::{Applied, Demand, Part, RowRef, Scratch, Series};
 use crate::types::{
     ColumnId, FieldId, FieldType, Layout, LayoutColumn, MeasurementId, Position, TimeRange,
 };
@@ -107,14 +107,32 @@ fn model_apply(model: &mut Model, write: &Write) {
 }
 
 fn read(series: &Series<()>, range: TimeRange) -> Model {
+    read_as(series, range, &Demand::default())
+}
+
+fn read_as(series: &Series<()>, range: TimeRange, demand: &Demand<'_>) -> Model {
     let mut snapshot = series.snapshot(range);
     let mut model = Model::new();
     let mut fetch = |(): &()| -> Result<Bytes, CodecError> { Ok(Bytes::new()) };
-    let mut last = i64::MIN;
-    while let Some((times, columns)) = snapshot.next(&COLUMNS, &[], &mut fetch).expect("decodes") {
+    let mut bounds: Option<(i64, i64)> = None;
+    while let Some(part) = snapshot
+        .next(&COLUMNS, &[], demand, &mut fetch)
+        .expect("decodes")
+    {
+        let Part::Rows((times, columns)) = part else {
+            panic!("statistics that nobody asked for");
+        };
+        assert!(times.is_sorted_by(|a, b| a < b));
+        if let (Some((first, last)), Some(&from), Some(&to)) = (bounds, times.first(), times.last())
+        {
+            assert!(if demand.newest_first {
+                to < first
+            } else {
+                last < from
+            });
+        }
+        bounds = times.first().copied().zip(times.last().copied());
         for (row, &time) in times.iter().enumerate() {
-            assert!(time > last || last == i64::MIN, "{time} after {last}");
-            last = time;
             let valid = |column: &ColumnVector| column.validity.is_valid(row);
             let mut found = (None, None);
             if let (Values::Float(values), true) = (&columns[0].values, valid(&columns[0])) {
@@ -186,6 +204,14 @@ proptest! {
             .map(|(time, row)| (*time, row.clone()))
             .collect();
         prop_assert_eq!(&read(&series, range), &part);
+        let rows_max = writes.len() as u64 / 3;
+        let newest = Demand { newest_first: true, ..Demand::default() };
+        prop_assert_eq!(&read_as(&series, range, &newest), &part);
+        let some = read_as(&series, range, &Demand { rows_max: Some(rows_max), ..newest });
+        let skipped = part.len().saturating_sub(rows_max as usize);
+        prop_assert!(some.iter().eq(part.iter().skip(skipped)));
+        let some = read_as(&series, range, &Demand { rows_max: Some(rows_max), ..Demand::default() });
+        prop_assert!(some.iter().eq(part.iter().take(rows_max as usize)));
         let image = series.image().expect("decodes");
         series.seal(&mut scratch).expect("seals");
         prop_assert_eq!(&read(&series, TimeRange::ALL), &model);
@@ -210,6 +236,34 @@ fn a_range_that_ends_before_it_starts_holds_nothing() {
     }
     for (start, end) in [(20, -5), (20, 20), (10, 5), (30, 29)] {
         assert_eq!(read(&series, TimeRange { start, end }), Model::new());
+    }
+}
+
+#[test]
+fn a_long_stretch_of_overlapping_chunks_is_read_from_either_end() {
+    let mut series = Series::default();
+    let mut scratch = Scratch::default();
+    let mut model = Model::new();
+    let mut position = 0;
+    for offset in 0..3 {
+        for i in 0..1_100 {
+            let write = Write {
+                time: i * 3 + offset,
+                first: None,
+                second: Some(i),
+            };
+            position += 1;
+            apply(&mut series, &mut scratch, &write, position);
+            model_apply(&mut model, &write);
+        }
+        series.seal(&mut scratch).expect("seals");
+    }
+    for newest_first in [false, true] {
+        let demand = Demand {
+            newest_first,
+            ..Demand::default()
+        };
+        assert_eq!(read_as(&series, TimeRange::ALL, &demand), model);
     }
 }
 

@@ -1,14 +1,18 @@
 //! Reading the values of one column of a chunk.
 
+use std::ops::Range;
+
 use edgetime_protocol::cell::{self, MARK_NULL, MARK_RAW, POWERS_OF_TEN, SCALE_MAX};
 
-use super::EXPANDED_BYTES;
 use super::directory::{Codec, Entry, Known};
+use super::{EXPANDED_BYTES, doubles};
 use crate::codec::bytes::Reader;
 use crate::codec::cells::{CellColumn, heap_bytes};
 use crate::codec::error::CodecError;
+use crate::codec::integers::{self, Numbers};
+use crate::codec::statistics::{Doubles, Statistics};
 use crate::codec::vector::{BytesVector, ColumnVector, Validity, Values};
-use crate::codec::{bools, dictionary, gorilla, integers, quotient};
+use crate::codec::{bools, dictionary};
 use crate::types::FieldType;
 
 /// Values of the rows that have one, as cells.
@@ -16,54 +20,70 @@ use crate::types::FieldType;
 pub(super) struct Dense {
     /// Which rows have one, where not all do.
     present: Option<Vec<bool>>,
-    bits: Vec<u64>,
+    numbers: Numbers,
     /// Of all values but the strangers.
     mark: u8,
     /// Index and IEEE 754 bits of doubles among decimals.
     strangers: Vec<(usize, u64)>,
+    /// Whether the whole column has any: then its values count as doubles.
+    has_strangers: bool,
     heap: Vec<u8>,
 }
 
 impl Dense {
-    pub(super) fn read(chunk: &[u8], entry: &Entry, rows: usize) -> Result<Self, CodecError> {
+    /// Some of the rows of a chunk that has `rows` of them.
+    pub(super) fn read(
+        chunk: &[u8],
+        entry: &Entry,
+        rows: usize,
+        wanted: Range<usize>,
+    ) -> Result<Self, CodecError> {
         let mut reader = Reader::within(chunk, entry.body.start, entry.body.end)?;
         let mut dense = Self::default();
         let count = entry.count;
+        // Among the values, which lie without gaps.
+        let mut values = wanted.clone();
         if count == 0 {
-            dense.present = Some(vec![false; rows]);
+            dense.present = Some(vec![false; wanted.len()]);
+            values = 0..0;
         } else if entry.has_nulls() {
-            let present = bools::decode(&mut reader, rows)?;
-            if present.iter().filter(|&&present| present).count() != count {
+            let mut present = bools::decode(&mut reader, rows)?;
+            let valid = |flags: &[bool]| flags.iter().filter(|&&flag| flag).count();
+            if valid(&present) != count {
                 return Err(reader.invalid("number of values"));
             }
+            let before = valid(&present[..wanted.start]);
+            present.truncate(wanted.end);
+            present.drain(..wanted.start);
+            values = before..before + valid(&present);
             dense.present = Some(present);
         }
         match (entry.codec, &entry.known) {
             (Codec::Empty, _) => {}
             (Codec::Decimal, Known::Decimal(scale, known)) => {
                 dense.mark = *scale;
-                integers::decode(&mut reader, count, known.first, &mut dense.bits)?;
+                dense.numbers = integers::decode_part(&mut reader, count, known.first, values)?;
             }
             (Codec::Integers, Known::Integers(known)) => {
-                integers::decode(&mut reader, count, known.first, &mut dense.bits)?;
+                dense.numbers = integers::decode_part(&mut reader, count, known.first, values)?;
             }
-            (Codec::DecimalPatched, _) => dense.read_patched(&mut reader, count)?,
+            (Codec::DecimalPatched, _) => dense.read_patched(&mut reader, count, values)?,
             (Codec::Flags, _) => {
                 let flags = bools::decode(&mut reader, count)?;
-                dense.bits = flags.into_iter().map(u64::from).collect();
+                let flags = flags.get(values).unwrap_or_default();
+                dense.numbers = Numbers::Wide(flags.iter().map(|&flag| u64::from(flag)).collect());
             }
             (Codec::Strings, _) => {
-                let strings = dictionary::decode(&mut reader, count)?;
-                dense.bits = strings.cells;
+                let mut strings = dictionary::decode(&mut reader, count)?;
+                strings.cells.truncate(values.end);
+                strings.cells.drain(..values.start);
+                dense.numbers = Numbers::Wide(strings.cells);
                 dense.heap = strings.heap;
-            }
-            (Codec::Dictionary, _) => {
-                dense.mark = MARK_RAW;
-                dense.bits = read_dictionary(&mut reader, count)?;
             }
             (codec, _) => {
                 dense.mark = MARK_RAW;
-                read_doubles(&mut reader, codec, count, &mut dense.bits)?;
+                let doubles = doubles::read(&mut reader, codec, count, values)?;
+                dense.numbers = Numbers::Wide(doubles);
             }
         }
         if !reader.rest().is_empty() {
@@ -72,24 +92,76 @@ impl Dense {
         Ok(dense)
     }
 
-    fn read_patched(&mut self, reader: &mut Reader<'_>, count: usize) -> Result<(), CodecError> {
+    fn read_patched(
+        &mut self,
+        reader: &mut Reader<'_>,
+        count: usize,
+        values: Range<usize>,
+    ) -> Result<(), CodecError> {
         self.mark = reader.byte()?;
         if self.mark > SCALE_MAX {
             return Err(reader.invalid("scale"));
         }
         let strangers = reader.bounded("doubles among decimals", count)?;
+        self.has_strangers = true;
         let mut index = 0;
         for _ in 0..strangers {
             index += reader.bounded("index of a double", count - 1 - index)?;
-            self.strangers.push((index, reader.word()?));
+            let double = reader.word()?;
+            if values.contains(&index) {
+                self.strangers.push((index - values.start, double));
+            }
         }
         let first = reader.zigzag()?;
-        integers::decode(reader, count, first as u64, &mut self.bits)
+        self.numbers = integers::decode_part(reader, count, first as u64, values)?;
+        Ok(())
+    }
+
+    /// How many values there are, and their statistics.
+    pub(super) fn statistics(self, field_type: FieldType) -> (usize, Statistics) {
+        let count = self.numbers.len();
+        if count == 0 {
+            return (0, Statistics::None);
+        }
+        let statistics = match field_type {
+            FieldType::Float if self.mark <= SCALE_MAX && !self.has_strangers => {
+                self.numbers.statistics(false).decimal(count, self.mark)
+            }
+            FieldType::Float => Doubles::of(&self.into_doubles()).statistics(),
+            FieldType::Integer => self.numbers.statistics(false).signed(count),
+            FieldType::Unsigned => self.numbers.statistics(true).unsigned(count),
+            FieldType::Boolean => {
+                let flags = self.numbers.into_words();
+                let at = |flag: Option<&u64>| flag.is_some_and(|flag| flag & 1 == 1);
+                Statistics::Boolean {
+                    trues: flags.iter().filter(|&&flag| flag & 1 == 1).count(),
+                    first: at(flags.first()),
+                    last: at(flags.last()),
+                }
+            }
+            FieldType::String | FieldType::Binary => Statistics::None,
+        };
+        (count, statistics)
+    }
+
+    /// The values of a column of floats.
+    fn into_doubles(self) -> Vec<f64> {
+        let mut doubles = match POWERS_OF_TEN.get(usize::from(self.mark)) {
+            Some(&power) => self.numbers.decimals(power),
+            None => {
+                let words = self.numbers.into_words().into_iter();
+                words.map(f64::from_bits).collect()
+            }
+        };
+        for &(index, double) in &self.strangers {
+            doubles[index] = f64::from_bits(double);
+        }
+        doubles
     }
 
     pub(super) fn append_to(self, column: &mut CellColumn, rows: usize) -> Result<(), CodecError> {
         let before = column.bits.len();
-        let mut bits = self.bits;
+        let mut bits = self.numbers.into_words();
         if !self.heap.is_empty() {
             let base = column.heap.len() as u64;
             if base + self.heap.len() as u64 > u64::from(u32::MAX) {
@@ -126,43 +198,32 @@ impl Dense {
     }
 
     pub(super) fn into_vector(
-        self,
+        mut self,
         field_type: FieldType,
         rows: usize,
     ) -> Result<ColumnVector, CodecError> {
-        let Self {
-            present,
-            bits,
-            mark,
-            strangers,
-            heap,
-        } = self;
+        let present = self.present.take();
         let present = present.as_deref();
         let values = match field_type {
-            FieldType::Float => {
-                let mut doubles: Vec<f64> = match POWERS_OF_TEN.get(usize::from(mark)) {
-                    Some(power) => bits
-                        .iter()
-                        .map(|&bits| bits as i64 as f64 / power)
-                        .collect(),
-                    None => bits.iter().map(|&bits| f64::from_bits(bits)).collect(),
-                };
-                for (index, double) in strangers {
-                    doubles[index] = f64::from_bits(double);
-                }
-                Values::Float(spread(doubles, present))
+            FieldType::Float => Values::Float(spread(self.into_doubles(), present)),
+            FieldType::Integer => {
+                let words = self.numbers.into_words().into_iter();
+                Values::Integer(spread(words.map(|word| word as i64).collect(), present))
             }
-            FieldType::Integer => Values::Integer(spread(
-                bits.into_iter().map(|bits| bits as i64).collect(),
-                present,
-            )),
-            FieldType::Unsigned => Values::Unsigned(spread(bits, present)),
-            FieldType::Boolean => Values::Boolean(spread(
-                bits.into_iter().map(|bits| bits & 1 == 1).collect(),
-                present,
-            )),
-            FieldType::String => Values::String(expand(&spread(bits, present), &heap)?),
-            FieldType::Binary => Values::Binary(expand(&spread(bits, present), &heap)?),
+            FieldType::Unsigned => Values::Unsigned(spread(self.numbers.into_words(), present)),
+            FieldType::Boolean => {
+                let words = self.numbers.into_words().into_iter();
+                Values::Boolean(spread(words.map(|word| word & 1 == 1).collect(), present))
+            }
+            FieldType::String | FieldType::Binary => {
+                let cells = spread(self.numbers.into_words(), present);
+                let bytes = expand(&cells, &self.heap)?;
+                if field_type == FieldType::String {
+                    Values::String(bytes)
+                } else {
+                    Values::Binary(bytes)
+                }
+            }
         };
         debug_assert_eq!(values.len(), rows);
         let validity = present.map_or(Validity::all(), |present| {
@@ -170,58 +231,6 @@ impl Dense {
         });
         Ok(ColumnVector { values, validity })
     }
-}
-
-/// Doubles in a form that holds their bits and nothing else.
-fn read_doubles(
-    reader: &mut Reader<'_>,
-    codec: Codec,
-    count: usize,
-    out: &mut Vec<u64>,
-) -> Result<(), CodecError> {
-    match codec {
-        Codec::Xor => gorilla::decode(reader, count, out),
-        Codec::Quotient => quotient::decode(reader, count, out),
-        Codec::Widened => {
-            let scale = reader.byte()?;
-            let power = *POWERS_OF_TEN
-                .get(usize::from(scale))
-                .ok_or_else(|| reader.invalid("scale"))?;
-            let first = reader.zigzag()? as u64;
-            let start = out.len();
-            integers::decode(reader, count, first, out)?;
-            for value in &mut out[start..] {
-                *value = f64::from((*value as i64 as f64 / power) as f32).to_bits();
-            }
-            Ok(())
-        }
-        Codec::Raw => {
-            let words = reader.take(count * 8)?.chunks_exact(8);
-            out.extend(words.map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default())));
-            Ok(())
-        }
-        _ => Err(reader.invalid("codec")),
-    }
-}
-
-fn read_dictionary(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, CodecError> {
-    let distinct = reader.bounded("entries of a dictionary", count)?;
-    let codec = reader.byte()?;
-    let codec = Codec::from_number(codec).ok_or_else(|| reader.invalid("codec"))?;
-    let len = reader.bounded("length of a dictionary", reader.rest().len())?;
-    let mut inner = Reader::new(reader.take(len)?);
-    let mut entries = Vec::new();
-    read_doubles(&mut inner, codec, distinct, &mut entries)?;
-    let first = reader.varint()?;
-    let mut values = Vec::new();
-    integers::decode(reader, count, first, &mut values)?;
-    for value in &mut values {
-        *value = *usize::try_from(*value)
-            .ok()
-            .and_then(|index| entries.get(index))
-            .ok_or_else(|| reader.invalid("entry of a dictionary"))?;
-    }
-    Ok(values)
 }
 
 /// Puts values at the rows that have one, and zeros at the others.

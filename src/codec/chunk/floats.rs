@@ -35,7 +35,7 @@ pub(super) fn put(
         }
         Floats::Decimal(decimals) => put_decimals(decimals, bits, marks, habit, effort, out),
         Floats::Doubles(doubles) => {
-            let known = Known::Doubles(Doubles::of(doubles));
+            let known = Known::Doubles(Doubles::of(&values(doubles)));
             (put_xor(doubles, out), known)
         }
     };
@@ -50,7 +50,7 @@ pub(super) fn put(
             .map(|(&bits, &mark)| cell::float(bits, mark).to_bits())
             .collect(),
     };
-    let known = Known::Doubles(Doubles::of(&doubles));
+    let known = Known::Doubles(Doubles::of(&values(&doubles)));
     let mut best = (found.0, found.1, out.split_off(start));
     let mut consider = |codec, body: Vec<u8>| {
         if body.len() + known.len() < best.2.len() + best.1.len() {
@@ -95,12 +95,16 @@ fn put_decimals(
     }
     put_zigzag(out, integers.first as i64);
     put(out);
-    let doubles: Vec<u64> = bits
+    let doubles: Vec<f64> = bits
         .iter()
         .zip(marks)
-        .map(|(&bits, &mark)| cell::float(bits, mark).to_bits())
+        .map(|(&bits, &mark)| cell::float(bits, mark))
         .collect();
     (Codec::DecimalPatched, Known::Doubles(Doubles::of(&doubles)))
+}
+
+fn values(doubles: &[u64]) -> Vec<f64> {
+    doubles.iter().map(|&bits| f64::from_bits(bits)).collect()
 }
 
 fn put_xor(doubles: &[u64], out: &mut Vec<u8>) -> Codec {

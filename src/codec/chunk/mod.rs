@@ -6,7 +6,9 @@
 
 mod column;
 mod directory;
+mod doubles;
 mod floats;
+mod parts;
 mod seal;
 
 use std::ops::Range;
@@ -218,7 +220,7 @@ impl<B: AsRef<[u8]>> Chunk<B> {
         let Some(entry) = self.entry(id) else {
             return Ok(None);
         };
-        column::Dense::read(self.bytes.as_ref(), &entry, self.rows())?
+        self.read(&entry, 0..self.rows())?
             .into_vector(entry.field_type, self.rows())
             .map(Some)
     }
@@ -245,7 +247,7 @@ impl<B: AsRef<[u8]>> Chunk<B> {
                     what: "type of a column",
                     offset: entry.body.start,
                 })?;
-            column::Dense::read(self.bytes.as_ref(), &entry, self.rows())?
+            self.read(&entry, 0..self.rows())?
                 .append_to(column, self.rows())?;
         }
         Ok(())
@@ -286,5 +288,7 @@ const CHECKED_FROM: usize = 5;
 /// Nanoseconds of the units of time that a header may count in.
 const UNITS: [u64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
 
+#[cfg(test)]
+mod parts_tests;
 #[cfg(test)]
 mod tests;

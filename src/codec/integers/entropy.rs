@@ -1,27 +1,35 @@
-//! Differences in as many bits as their frequency asks for: tabled asymmetric numeral systems.
+//! Differences in as many bits as their frequency asks for: prefix codes of least redundancy.
 //!
-//! (J. Duda, "Asymmetric numeral systems", 2013.) A residual becomes a symbol and some bits as they are:
-//! small ones are symbols themselves, larger ones share a symbol with those of about their size. The
-//! frequencies of the symbols stand before them, in a sum of 2^log; each symbol takes log minus the binary
-//! logarithm of its frequency in bits, fractions included.
+//! (D. A. Huffman, "A method for the construction of minimum-redundancy codes", 1952.) A residual becomes a
+//! symbol and some bits as they are: small ones are symbols themselves, larger ones share a symbol with
+//! those of about their size. The lengths of the codes stand before them; the codes follow from the lengths.
 
-use super::packed::{integrate, residuals};
-use super::stream::{BitReader, BitWriter};
-use crate::codec::bits::{mask, width_of};
-use crate::codec::bytes::{Reader, put_varint, put_zigzag, unzigzag, zigzag};
+use std::array;
+use std::ops::Range;
+
+use super::lanes::{LANES, Lanes, Seeds};
+use super::packed::residuals;
+use super::stream::{BitReader, BitWriter, peek};
+use crate::codec::bits::{Word, mask, width_of};
+use crate::codec::bytes::{Reader, put_varint, put_zigzag, zigzag};
 use crate::codec::error::CodecError;
+use crate::codec::simd::widest;
 
 /// Numbers that have a symbol of their own.
 const EXACT: u64 = 16;
 /// Binary logarithm of the number of symbols a power of two is divided into, above that.
 const PARTS: u32 = 2;
-const SYMBOLS: usize = 256;
-/// Numbers in flight: each has a state of its own, so that reading one does not wait for the one before.
-const STATES: usize = 4;
-/// Bounds of the table's binary logarithm.
-const LOG_MIN: u32 = 5;
-const LOG_MAX: u32 = 11;
-const _: () = assert!(STATES * LOG_MAX as usize <= 57);
+/// Bits of the largest number that has a symbol.
+const WIDTH_MAX: u32 = 47;
+const SYMBOLS: usize = symbols(WIDTH_MAX);
+/// Longest code.
+const LENGTH_MAX: u32 = 10;
+const _: () = assert!(LENGTH_MAX + WIDTH_MAX - 1 - PARTS <= 56);
+
+/// Symbols of numbers up to a width.
+const fn symbols(width: u32) -> usize {
+    EXACT as usize + (((width - 4) as usize) << PARTS)
+}
 
 /// Symbol, number of bits as they are, and these bits.
 #[inline]
@@ -37,6 +45,7 @@ fn split(number: u64) -> (usize, u32, u64) {
 }
 
 /// The least number with this symbol, and how many bits are added to it.
+#[inline(always)]
 const fn join(symbol: usize) -> (u64, u32) {
     if symbol < EXACT as usize {
         return (symbol as u64, 0);
@@ -47,306 +56,454 @@ const fn join(symbol: usize) -> (u64, u32) {
     ((1 << PARTS | part) << rest, rest)
 }
 
-/// Residuals of one order as symbols, and about how many bytes they would take.
+/// Residuals of one order as symbols, and how many bytes they take.
 pub(super) struct Model {
     pub(super) order: u8,
     center: u64,
-    /// Symbol, number of bits as they are, and these bits.
-    parts: Vec<(usize, u32, u64)>,
-    counts: [u32; SYMBOLS],
-    log: u32,
+    /// Of all residuals, in zigzag form, less the center.
+    numbers: Vec<u64>,
+    lengths: [u8; SYMBOLS],
     pub(super) bytes: usize,
 }
 
 impl Model {
-    /// `None` where the symbols are too many to be worth it.
-    pub(super) fn new(offsets: &[u64], order: u8) -> Option<Self> {
-        let mut rests = Vec::with_capacity(offsets.len());
-        residuals(offsets, order, |residual| rests.push(residual));
-        if rests.is_empty() {
+    /// `None` where they are too far apart for symbols, or all the same.
+    pub(super) fn new(offsets: &[u64], order: u8, seeds: &Seeds) -> Option<Self> {
+        let mut numbers = Vec::with_capacity(offsets.len());
+        residuals(offsets, order, seeds.slope(), |residual| {
+            numbers.push(residual)
+        });
+        let step = numbers.len().div_ceil(128).max(1);
+        let mut sample: Vec<u64> = numbers.iter().step_by(step).copied().collect();
+        let middle = sample.len() / 2;
+        if sample.is_empty() {
             return None;
         }
-        let mut sample: Vec<u64> = rests
-            .iter()
-            .step_by(rests.len().div_ceil(128))
-            .copied()
-            .collect();
-        let middle = sample.len() / 2;
         let center = *sample.select_nth_unstable_by_key(middle, |&r| r as i64).1;
+        let mut all = 0;
+        for number in &mut numbers {
+            *number = zigzag(number.wrapping_sub(center) as i64);
+            all |= *number;
+        }
+        if width_of(all) > WIDTH_MAX {
+            return None;
+        }
         let mut counts = [0u32; SYMBOLS];
         let mut verbatim = 0;
-        let parts: Vec<(usize, u32, u64)> = rests
-            .iter()
-            .map(|rest| {
-                let part = split(zigzag(rest.wrapping_sub(center) as i64));
-                counts[part.0] += 1;
-                verbatim += part.1;
-                part
-            })
-            .collect();
-        let symbols = counts.iter().filter(|&&count| count > 0).count();
-        let log = (width_of(symbols as u64) + 3).clamp(LOG_MIN, LOG_MAX - 1);
-        let log = if rests.len() < 300 { log.min(8) } else { log };
-        if symbols > 1 << (log - 1) {
-            return None;
+        for &number in &numbers {
+            let (symbol, rest, _) = split(number);
+            counts[symbol] += 1;
+            verbatim += rest as usize;
         }
-        let total = (rests.len() as f64).log2();
-        let information: f64 = counts
-            .iter()
-            .filter(|&&count| count > 0)
-            .map(|&count| f64::from(count) * (total - f64::from(count).log2()))
+        let lengths = lengths(&counts)?;
+        let codes = counts.iter().zip(&lengths);
+        let codes: usize = codes
+            .map(|(&count, &length)| count as usize * usize::from(length))
             .sum();
-        let bits = information as usize + verbatim as usize + symbols * 8 + 96;
+        // Lengths of lanes and of codes, and bytes that are not filled.
+        let last = lengths.iter().rposition(|&length| length > 0).unwrap_or(0);
+        let bytes = (verbatim + codes + last * 2).div_ceil(8) + 3 * LANES;
         Some(Self {
             order,
             center,
-            parts,
-            counts,
-            log,
-            bytes: bits / 8,
+            numbers,
+            lengths,
+            bytes,
         })
     }
 
-    pub(super) fn put(&self, offsets: &[u64], out: &mut Vec<u8>) {
-        let log = self.log;
-        let shares = normalise(&self.counts, self.parts.len(), log);
-        if self.order == 2 {
-            put_zigzag(out, offsets[0] as i64);
-        }
+    pub(super) fn put(&self, lanes: Lanes, out: &mut Vec<u8>) {
         put_zigzag(out, self.center as i64);
-        let mut codes = BitWriter::default();
-        let last = shares.iter().rposition(|&share| share > 0).unwrap_or(0);
-        for &share in &shares[..=last] {
-            let width = (share + 1).ilog2();
-            codes.put(1 << width, width + 1);
-            codes.put(u64::from(share + 1) & mask(width), width);
+        put_lengths(&self.lengths, out);
+        let codes = codes(&self.lengths);
+        let mut streams = Vec::new();
+        for (_, part) in lanes.parts(0..lanes.numbers) {
+            let [first, second] = halves(part).map(|half| {
+                let mut stream = BitWriter::default();
+                for &number in &self.numbers[half] {
+                    let (symbol, rest, bits) = split(number);
+                    let length = u32::from(self.lengths[symbol]);
+                    stream.put(u64::from(codes[symbol]) << rest | bits, length + rest);
+                }
+                stream.finish()
+            });
+            put_varint(out, (first.len() + second.len()) as u64);
+            streams.extend_from_slice(&first);
+            streams.extend(second.iter().rev());
         }
-        let places = Places::new(&shares, log);
-        // Backwards, so that the reader goes forwards.
-        let mut states = [1u32 << log; STATES];
-        let mut steps = vec![(0, 0); self.parts.len()];
-        for (index, &(symbol, _, _)) in self.parts.iter().enumerate().rev() {
-            let state = &mut states[index % STATES];
-            let share = shares[symbol];
-            let mut bits = log - share.ilog2();
-            if *state >> bits < share {
-                bits -= 1;
+        out.extend_from_slice(&streams);
+    }
+}
+
+/// The numbers of a lane, cut in two: one half is read forwards, the other backwards from the lane's end.
+fn halves(lane: Range<usize>) -> [Range<usize>; 2] {
+    let middle = lane.start + lane.len().div_ceil(2);
+    [lane.start..middle, middle..lane.end]
+}
+
+/// Lengths of the codes of all symbols that occur, which have to be two at least.
+fn lengths(counts: &[u32; SYMBOLS]) -> Option<[u8; SYMBOLS]> {
+    let mut weights: Vec<(u32, usize)> = (0..SYMBOLS)
+        .filter(|&symbol| counts[symbol] > 0)
+        .map(|symbol| (counts[symbol], symbol))
+        .collect();
+    if weights.len() < 2 {
+        return None;
+    }
+    loop {
+        weights.sort_unstable();
+        let depths = depths(&weights);
+        if depths.iter().all(|&depth| u32::from(depth) <= LENGTH_MAX) {
+            let mut lengths = [0; SYMBOLS];
+            for (&(_, symbol), depth) in weights.iter().zip(depths) {
+                lengths[symbol] = depth;
             }
-            steps[index] = (u64::from(*state) & mask(bits), bits);
-            *state = (1 << log) + places.slot(symbol, (*state >> bits) - share);
+            return Some(lengths);
         }
-        for state in states {
-            codes.put(u64::from(state) & mask(log), log);
-        }
-        for (bits, width) in steps {
-            codes.put(bits, width);
-        }
-        let mut verbatim = BitWriter::default();
-        for part in &self.parts {
-            verbatim.put(part.2, part.1);
-        }
-        out.push(log as u8);
-        put_varint(out, last as u64);
-        for bytes in [codes.finish(), verbatim.finish()] {
-            put_varint(out, bytes.len() as u64);
-            out.extend_from_slice(&bytes);
+        // Rare ones count as less rare, until the longest code is short enough.
+        for weight in &mut weights {
+            weight.0 = weight.0 / 2 + 1;
         }
     }
 }
 
-/// Where in the table the slots of a symbol are, in ascending order.
-struct Places {
-    starts: [u32; SYMBOLS],
-    slots: Vec<u32>,
+/// How deep in the tree each weight stands; weights ascend.
+fn depths(weights: &[(u32, usize)]) -> Vec<u8> {
+    let count = weights.len();
+    // Nodes in the order in which they were made ascend, too, so that the two least are always in front.
+    let mut nodes: Vec<u32> = Vec::with_capacity(count);
+    let mut parents = vec![0; 2 * count];
+    let (mut leaf, mut node) = (0, 0);
+    while nodes.len() + 1 < count {
+        let parent = count + nodes.len();
+        let mut weight = 0;
+        for _ in 0..2 {
+            let lighter = match (weights.get(leaf), nodes.get(node)) {
+                (Some(a), Some(b)) => a.0 <= *b,
+                (Some(_), None) => true,
+                _ => false,
+            };
+            if lighter {
+                parents[leaf] = parent;
+                weight += weights[leaf].0;
+                leaf += 1;
+            } else {
+                parents[count + node] = parent;
+                weight += nodes[node];
+                node += 1;
+            }
+        }
+        nodes.push(weight);
+    }
+    let root = 2 * count - 2;
+    let mut depths = vec![0u8; root + 1];
+    for index in (0..root).rev() {
+        depths[index] = depths[parents[index]] + 1;
+    }
+    depths.truncate(count);
+    depths
 }
 
-impl Places {
-    fn new(shares: &[u32; SYMBOLS], log: u32) -> Self {
-        let mut starts = [0u32; SYMBOLS];
-        let mut sum = 0;
-        for (start, share) in starts.iter_mut().zip(shares) {
-            *start = sum;
-            sum += share;
+/// Codes in ascending order of their lengths, then of their symbols.
+fn codes(lengths: &[u8; SYMBOLS]) -> [u16; SYMBOLS] {
+    let mut next = 0u32;
+    let mut codes = [0; SYMBOLS];
+    for length in 1..=LENGTH_MAX {
+        for (code, _) in codes
+            .iter_mut()
+            .zip(lengths)
+            .filter(|&(_, &other)| u32::from(other) == length)
+        {
+            *code = (next >> (LENGTH_MAX - length)) as u16;
+            next += 1 << (LENGTH_MAX - length);
         }
-        let mut filled = starts;
-        let mut slots = vec![0; 1 << log];
-        for (slot, symbol) in spread(shares, log).into_iter().enumerate() {
-            let filled = &mut filled[usize::from(symbol)];
-            slots[*filled as usize] = slot as u32;
-            *filled += 1;
-        }
-        Self { starts, slots }
     }
-
-    fn slot(&self, symbol: usize, rank: u32) -> u32 {
-        self.slots[(self.starts[symbol] + rank) as usize]
-    }
+    codes
 }
 
-/// Shares of 2^log in proportion to the counts, none less than one where there is a count.
-fn normalise(counts: &[u32; SYMBOLS], total: usize, log: u32) -> [u32; SYMBOLS] {
-    let mut shares = [0u32; SYMBOLS];
-    let mut sum = 0i64;
-    for (share, &count) in shares.iter_mut().zip(counts) {
-        if count > 0 {
-            let scaled = ((u64::from(count) << (log + 1)) / total as u64).div_ceil(2);
-            *share = (scaled as u32).max(1);
-            sum += i64::from(*share);
-        }
-    }
-    let mut missing = (1i64 << log) - sum;
-    while missing != 0 {
-        // The largest share bears it with the least loss.
-        let Some(largest) = shares.iter_mut().max() else {
-            break;
+/// How a length stands to the last one that was not 0, as a number of zeros before a one.
+const SAME: u32 = 0;
+/// One more or less: a bit tells which.
+const NEAR: u32 = 1;
+/// The symbol does not occur.
+const ABSENT: u32 = 2;
+/// Four bits have it.
+const ANY: u32 = 3;
+/// What the first is compared with.
+const LENGTH_START: u8 = 4;
+
+fn put_lengths(lengths: &[u8; SYMBOLS], out: &mut Vec<u8>) {
+    let last = lengths.iter().rposition(|&length| length > 0).unwrap_or(0);
+    out.push(last as u8);
+    let mut bits = BitWriter::default();
+    let mut previous = LENGTH_START;
+    for &length in &lengths[..=last] {
+        let (zeros, more, count) = match length {
+            0 => (ABSENT, 0, 0),
+            same if same == previous => (SAME, 0, 0),
+            near if near.abs_diff(previous) == 1 => (NEAR, u64::from(near > previous), 1),
+            any => (ANY, u64::from(any), 4),
         };
-        let change = missing.clamp(-(i64::from(*largest) / 4).max(1), i64::from(*largest));
-        *largest = (i64::from(*largest) + change) as u32;
-        missing -= change;
-    }
-    shares
-}
-
-/// Which symbol owns which slot of the table: each spread over all of it.
-fn spread(shares: &[u32], log: u32) -> Vec<u8> {
-    let size = 1usize << log;
-    let step = (size >> 1) + (size >> 3) + 3;
-    let mut slots = vec![0; size];
-    let mut at = 0;
-    for (symbol, &share) in shares.iter().enumerate() {
-        for _ in 0..share {
-            slots[at] = symbol as u8;
-            at = (at + step) & (size - 1);
+        bits.put(1 << count | more, zeros + 1 + count);
+        if length > 0 {
+            previous = length;
         }
     }
-    slots
+    out.extend_from_slice(&bits.finish());
 }
 
-/// What a state of the reader stands for.
-#[derive(Clone, Copy, Default)]
-struct Step {
-    /// Least number of the symbol.
-    base: u64,
-    /// The residual less the center, where there are no bits to add.
-    exact: u64,
-    /// Bits to add to it.
-    rest: u8,
-    /// Bits of the next state.
-    bits: u8,
-    /// The next state without them.
-    next: u16,
-}
-
-/// Reads numbers, multiplied by `factor` and added to `first`, to the end of `out`.
-pub(super) fn read(
+fn read_lengths(
     reader: &mut Reader<'_>,
-    count: usize,
-    order: u8,
-    first: u64,
-    factor: u64,
-    out: &mut Vec<u64>,
-) -> Result<(), CodecError> {
-    let seed = usize::from(order == 2);
-    let delta = if seed == 1 {
-        reader.zigzag()? as u64
-    } else {
-        0
-    };
-    let center = reader.zigzag()? as u64;
-    let log = u32::from(reader.byte()?);
-    let last = reader.bounded("symbols", SYMBOLS - 1)?;
-    if !(LOG_MIN..=LOG_MAX).contains(&log) {
-        return Err(reader.invalid("size of a table"));
+    symbols: usize,
+) -> Result<([u8; SYMBOLS], usize), CodecError> {
+    let count = usize::from(reader.byte()?) + 1;
+    if count > symbols {
+        return Err(reader.invalid("symbols"));
     }
-    let mut codes = BitReader::new(reader)?;
-    let mut verbatim = BitReader::new(reader)?;
-    let mut shares = [0u32; SYMBOLS];
-    let mut sum = 0;
-    for share in &mut shares[..=last] {
-        let width = codes.zeros();
-        if width > log {
-            return Err(reader.invalid("share of a symbol"));
-        }
-        *share = (1 << width | codes.get(width) as u32) - 1;
-        sum += *share;
-    }
-    if sum != 1 << log {
-        return Err(reader.invalid("sum of shares"));
-    }
-    let steps = steps(&shares, log);
-    let mut states = [0; STATES];
-    for state in &mut states {
-        *state = codes.get(log) as usize;
-    }
-    let start = out.len();
-    out.resize(start + count, 0);
-    let numbers = &mut out[start + seed..];
-    if verbatim.is_empty() {
-        take(&steps, states, &mut codes, numbers, |step| step.exact);
-    } else {
-        take(&steps, states, &mut codes, numbers, |step| {
-            let rest = verbatim.get(u32::from(step.rest));
-            unzigzag(step.base.wrapping_add(rest)) as u64
-        });
-    }
-    if codes.is_beyond() || verbatim.is_beyond() {
-        return Err(reader.truncated());
-    }
-    integrate(&mut out[start..], order, delta, center, first, factor);
-    Ok(())
-}
-
-/// Takes one step a number; `number` says what a step stands for.
-#[inline]
-fn take(
-    steps: &[Step],
-    mut states: [usize; STATES],
-    codes: &mut BitReader,
-    numbers: &mut [u64],
-    mut number: impl FnMut(&Step) -> u64,
-) {
-    let mut step_on = |state: &mut usize, word: &mut u64| {
-        let step = &steps[*state & (steps.len() - 1)];
-        *state = usize::from(step.next) + (*word & ((1 << step.bits) - 1)) as usize;
-        *word >>= step.bits;
-        (number(step), usize::from(step.bits))
-    };
-    let mut groups = numbers.chunks_exact_mut(STATES);
-    for group in &mut groups {
-        // All states advance by bits of one word: they take at most 4 * LOG_MAX of its 57.
-        let mut word = codes.peek();
-        for (into, state) in group.iter_mut().zip(&mut states) {
-            let (number, bits) = step_on(state, &mut word);
-            *into = number;
-            codes.at += bits;
-        }
-    }
-    let mut word = codes.peek();
-    for (into, state) in groups.into_remainder().iter_mut().zip(&mut states) {
-        let (number, bits) = step_on(state, &mut word);
-        *into = number;
-        codes.at += bits;
-    }
-}
-
-fn steps(shares: &[u32; SYMBOLS], log: u32) -> Vec<Step> {
-    let mut next = *shares;
-    let slots = spread(shares, log);
-    let step = |symbol: u8| {
-        let state = &mut next[usize::from(symbol)];
-        let bits = log - state.ilog2();
-        let (base, rest) = join(usize::from(symbol));
-        let step = Step {
-            base,
-            exact: unzigzag(base) as u64,
-            rest: rest as u8,
-            bits: bits as u8,
-            next: ((*state << bits) - (1 << log)) as u16,
+    let mut lengths = [0u8; SYMBOLS];
+    let mut previous = LENGTH_START;
+    let mut bits = BitReader::new(reader);
+    for length in &mut lengths[..count] {
+        *length = match bits.zeros(ANY) {
+            SAME => previous,
+            NEAR if bits.get(1) == 1 => previous + 1,
+            NEAR => previous - 1,
+            ABSENT => continue,
+            _ => bits.get(4) as u8,
         };
-        *state += 1;
-        step
-    };
-    slots.into_iter().map(step).collect()
+        if *length == 0 || u32::from(*length) > LENGTH_MAX {
+            return Err(reader.invalid("length of a code"));
+        }
+        previous = *length;
+    }
+    bits.finish(reader)?;
+    Ok((lengths, count))
+}
+
+/// What a code stands for.
+#[derive(Clone, Copy, Default)]
+struct Step<W> {
+    /// Least number of the symbol, less the code with zeros for the bits that are added.
+    base: W,
+    /// Bits of the code and of what is added.
+    total: u8,
+    /// Bits of a word behind them.
+    behind: u8,
+}
+
+/// By the next [`LENGTH_MAX`] bits of a stream.
+type Table<W> = [Step<W>; 1 << LENGTH_MAX];
+
+/// Fills the table; returns the most bits of a number, or nothing where the codes do not fill it.
+#[inline(always)]
+fn fill<W: Word>(lengths: &[u8], table: &mut Table<W>) -> Option<u32> {
+    let mut places = [0u32; LENGTH_MAX as usize + 2];
+    for &length in lengths {
+        if let Some(place) = places.get_mut(usize::from(length) + 1) {
+            *place += (1 << LENGTH_MAX) >> length;
+        }
+    }
+    // Symbols that do not occur take no room.
+    places[1] = 0;
+    for length in 1..places.len() {
+        places[length] += places[length - 1];
+    }
+    if places.last() != Some(&(1 << LENGTH_MAX)) {
+        return None;
+    }
+    let mut most = 0;
+    for (symbol, &length) in lengths.iter().enumerate() {
+        if length == 0 {
+            continue;
+        }
+        let (base, rest) = join(symbol);
+        let place = places.get_mut(usize::from(length))?;
+        let start = *place as usize;
+        *place += (1 << LENGTH_MAX) >> length;
+        let code = u64::from(start as u32 >> (LENGTH_MAX - u32::from(length)));
+        let total = u32::from(length) + rest;
+        let step = Step {
+            base: W::cut(base.wrapping_sub(code << rest)),
+            total: total as u8,
+            behind: (64 - total) as u8,
+        };
+        most = most.max(total);
+        table.get_mut(start..*place as usize)?.fill(step);
+    }
+    Some(most)
+}
+
+/// Reads the wanted residuals, from the start of the first lane of them on, to the end of `out`;
+/// returns which was the first. The reader goes on behind all of them.
+pub(super) fn read<W: Word>(
+    reader: &mut Reader<'_>,
+    lanes: Lanes,
+    wanted: Range<usize>,
+    out: &mut Vec<W>,
+) -> Result<usize, CodecError> {
+    let center = W::cut(reader.zigzag()? as u64);
+    let symbols = if W::BITS == 64 { SYMBOLS } else { symbols(32) };
+    let (lengths, count) = read_lengths(reader, symbols)?;
+    let mut ends = [0; LANES];
+    let mut end = 0;
+    for lane in &mut ends[..lanes.count()] {
+        end += reader.bounded("length of a lane", reader.rest().len())?;
+        *lane = end;
+    }
+    // What follows the lanes may be looked at.
+    let bytes = reader.rest();
+    reader.take(end)?;
+    let mut table = [Step::default(); 1 << LENGTH_MAX];
+    let most = widest(
+        #[inline(always)]
+        || fill(&lengths[..count], &mut table),
+    )
+    .ok_or_else(|| reader.invalid("lengths of codes"))?;
+    if wanted.is_empty() {
+        return Ok(wanted.start);
+    }
+    let (first, last) = (lanes.lane(wanted.start), lanes.lane(wanted.end - 1));
+    let from = out.len();
+    let numbers = lanes.start(first)..lanes.start(last + 1).min(lanes.numbers);
+    out.resize(from + numbers.len(), W::default());
+    let mut rest = &mut out[from..];
+    let mut streams: [Stream<'_, W>; STREAMS] = array::from_fn(|_| Stream::default());
+    for (index, (lane, part)) in lanes.parts(numbers).enumerate() {
+        let start = lane.checked_sub(1).map_or(0, |before| ends[before]);
+        let places = [
+            bytes.get(start..).unwrap_or_default(),
+            bytes.get(..ends[lane]).unwrap_or_default(),
+        ];
+        for ((half, bytes), stream) in halves(part)
+            .into_iter()
+            .zip(places)
+            .zip(&mut streams[2 * index..])
+        {
+            let (half, behind) = rest.split_at_mut(half.len());
+            rest = behind;
+            *stream = Stream {
+                bytes,
+                at: 0,
+                out: half,
+            };
+        }
+    }
+    let used = 2 * (last - first + 1);
+    take(&table, most, &mut streams, used);
+    for (pair, lane) in streams[..used].chunks(2).zip(first..) {
+        let start = lane.checked_sub(1).map_or(0, |before| ends[before]);
+        let taken: usize = pair.iter().map(|stream| stream.at.div_ceil(8)).sum();
+        if taken > ends[lane] - start {
+            return Err(reader.truncated());
+        }
+    }
+    out.truncate(from + wanted.end - lanes.start(first));
+    widest(
+        #[inline(always)]
+        || {
+            for number in &mut out[from..] {
+                *number = number.unzigzag().plus(center);
+            }
+        },
+    );
+    Ok(lanes.start(first))
+}
+
+/// Half of a lane.
+#[derive(Default)]
+struct Stream<'a, W> {
+    /// Where it begins, or ends if it is read backwards.
+    bytes: &'a [u8],
+    /// Bits consumed.
+    at: usize,
+    out: &'a mut [W],
+}
+
+const STREAMS: usize = 2 * LANES;
+
+/// Reads the numbers of streams, every other of which is read backwards. `most` are the bits that a
+/// number may take.
+fn take<W: Word>(table: &Table<W>, most: u32, streams: &mut [Stream<'_, W>; STREAMS], used: usize) {
+    macro_rules! together {
+        ($streams:literal) => {
+            match 56 / most {
+                0 | 1 => side_by_side::<W, 1, $streams>(table, streams),
+                2 => side_by_side::<W, 2, $streams>(table, streams),
+                3 => side_by_side::<W, 3, $streams>(table, streams),
+                4 => side_by_side::<W, 4, $streams>(table, streams),
+                _ => side_by_side::<W, 5, $streams>(table, streams),
+            }
+        };
+    }
+    widest(
+        #[inline(always)]
+        || {
+            let done = match used {
+                8 => together!(8),
+                6 => together!(6),
+                4 => together!(4),
+                _ => together!(2),
+            };
+            for (index, stream) in streams.iter_mut().enumerate() {
+                for number in stream.out.iter_mut().skip(done) {
+                    let mut word = peek(stream.bytes, stream.at, index % 2 == 1);
+                    let (next, bits) = step(table, &mut word);
+                    stream.at += bits;
+                    *number = next;
+                }
+            }
+        },
+    );
+}
+
+/// Takes the next number off a word.
+#[inline(always)]
+fn step<W: Word>(table: &Table<W>, word: &mut u64) -> (W, usize) {
+    let step = &table[(*word >> (64 - LENGTH_MAX)) as usize];
+    let bits = *word >> (step.behind & 63);
+    *word <<= step.total & 63;
+    (step.base.plus(W::cut(bits)), usize::from(step.total))
+}
+
+/// As many numbers of each stream as the shortest has, `TOGETHER` at a time from one word; returns how
+/// many.
+#[inline(always)]
+fn side_by_side<W: Word, const TOGETHER: usize, const N: usize>(
+    table: &Table<W>,
+    streams: &mut [Stream<'_, W>; STREAMS],
+) -> usize {
+    let lens = streams[..N].iter().map(|stream| stream.out.len());
+    let groups = lens.min().unwrap_or(0) / TOGETHER;
+    let mut at = [0; N];
+    {
+        let bytes: [&[u8]; N] = array::from_fn(|index| streams[index].bytes);
+        let mut streams = streams.iter_mut();
+        let mut outs: [&mut [[W; TOGETHER]]; N] = array::from_fn(|_| {
+            let out = streams.next().map(|stream| stream.out.as_chunks_mut().0);
+            out.unwrap_or_default()
+        });
+        for group in 0..groups {
+            // A one below what is read: the zeros below it tell how many bits were consumed.
+            let mut words: [u64; N] =
+                array::from_fn(|index| peek(bytes[index], at[index], index % 2 == 1) | 1);
+            let mut numbers = [[W::default(); TOGETHER]; N];
+            for number in 0..TOGETHER {
+                for (word, numbers) in words.iter_mut().zip(&mut numbers) {
+                    numbers[number] = step(table, word).0;
+                }
+            }
+            for (index, out) in outs.iter_mut().enumerate() {
+                at[index] += words[index].trailing_zeros() as usize;
+                if let Some(out) = out.get_mut(group) {
+                    *out = numbers[index];
+                }
+            }
+        }
+    }
+    for (stream, at) in streams.iter_mut().zip(at) {
+        stream.at = at;
+    }
+    groups * TOGETHER
 }
 
 #[cfg(test)]
@@ -356,7 +513,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn symbols_and_bits_are_the_number(number in any::<u64>(), shift in 0u32..64) {
+        fn symbols_and_bits_are_the_number(number in any::<u64>(), shift in 17u32..64) {
             let number = number >> shift;
             let (symbol, rest, bits) = split(number);
             prop_assert!(symbol < SYMBOLS);
@@ -364,20 +521,26 @@ mod tests {
         }
 
         #[test]
-        fn numbers_come_back(numbers in prop::collection::vec((any::<i64>(), 0u32..64), 1..600), order in 0u8..3, narrow in any::<bool>()) {
-            let offsets: Vec<u64> = numbers.iter().map(|&(number, shift)| (number >> if narrow { 60 } else { shift }) as u64).collect();
-            let mut bytes = Vec::new();
-            if let Some(model) = Model::new(&offsets, order) {
-                model.put(&offsets, &mut bytes);
-                let mut out = Vec::new();
-                read(&mut Reader::new(&bytes), offsets.len(), order, 0, 1, &mut out).expect("just encoded");
-                prop_assert_eq!(out, offsets);
+        fn codes_are_never_longer_than_their_bound(counts in prop::collection::vec(0u32..100_000, 2..SYMBOLS), shift in prop::collection::vec(0u32..32, SYMBOLS)) {
+            let mut all = [0; SYMBOLS];
+            for ((count, other), shift) in all.iter_mut().zip(counts).zip(shift) {
+                *count = other >> shift;
+            }
+            if let Some(lengths) = lengths(&all) {
+                let sum: u32 = lengths.iter().filter(|&&l| l > 0).map(|&l| 1 << LENGTH_MAX >> l).sum();
+                prop_assert_eq!(sum, 1 << LENGTH_MAX);
+                let mut bytes = Vec::new();
+                put_lengths(&lengths, &mut bytes);
+                let mut reader = Reader::new(&bytes);
+                prop_assert_eq!(read_lengths(&mut reader, SYMBOLS).map(|read| read.0), Ok(lengths));
+                prop_assert!(reader.rest().is_empty());
             }
         }
 
         #[test]
-        fn any_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            let _ = read(&mut Reader::new(&bytes), 500, 1, 0, 1, &mut Vec::new());
+        fn any_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..100), from in 0usize..500) {
+            let _ = read::<u32>(&mut Reader::new(&bytes), Lanes::of(500), from..500, &mut Vec::new());
+            let _ = read::<u64>(&mut Reader::new(&bytes), Lanes::of(500), from..500, &mut Vec::new());
         }
     }
 }

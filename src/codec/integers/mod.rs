@@ -7,14 +7,23 @@
 
 mod entropy;
 mod factor;
+mod lanes;
+mod numbers;
 mod packed;
 mod runs;
 mod stream;
 
+use std::ops::Range;
+
+use super::bits::Word;
 use super::bytes::{Reader, put_varint};
 use super::error::CodecError;
+use super::simd::widest;
 use entropy::Model;
+use lanes::{Lanes, Seeds};
 use packed::Plan;
+
+pub(crate) use numbers::Numbers;
 
 /// How hard to look for the smallest form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +46,9 @@ const HEAD_ORDER: u8 = 0b0000_0011;
 const HEAD_FACTOR: u8 = 0b0000_0100;
 const HEAD_PATCHES: u8 = 0b0000_1000;
 const HEAD_KIND_SHIFT: u32 = 4;
+const HEAD_KIND: u8 = 0b11;
+/// All offsets, and what they are made of, fit 32 bits.
+const HEAD_NARROW: u8 = 0b0100_0000;
 
 const KIND_PACKED: u8 = 0;
 const KIND_RUNS: u8 = 1;
@@ -82,68 +94,71 @@ fn encode_offsets(
     runs: bool,
     out: &mut Vec<u8>,
 ) {
-    let flag = if factor == 1 { 0 } else { HEAD_FACTOR };
-    let (head, body) = match effort {
-        Effort::Cheap => {
-            let choice = cheap(offsets, range, runs);
-            return put_choice(offsets, &choice, flag, factor, effort, out);
-        }
+    let choice = match effort {
+        Effort::Cheap => cheap(offsets, range, runs),
         Effort::Full => full(offsets, range, runs),
     };
-    out.push(flag | head);
+    let mut head = match &choice {
+        Choice::Packed(plan, _) => plan.head(),
+        Choice::Runs(_) => KIND_RUNS << HEAD_KIND_SHIFT,
+        Choice::Entropy(model, _) => KIND_ENTROPY << HEAD_KIND_SHIFT | model.order,
+    };
+    if factor != 1 {
+        head |= HEAD_FACTOR;
+    }
+    if range < NARROW_RANGE {
+        head |= HEAD_NARROW;
+    }
+    out.push(head);
     if factor != 1 {
         put_varint(out, factor);
     }
-    out.extend_from_slice(&body);
+    let lanes = Lanes::of(offsets.len());
+    match choice {
+        Choice::Packed(plan, seeds) => {
+            seeds.put(lanes, out);
+            plan.put(offsets, range, &seeds, out);
+        }
+        Choice::Runs(body) => out.extend_from_slice(&body),
+        Choice::Entropy(model, seeds) => {
+            seeds.put(lanes, out);
+            model.put(lanes, out);
+        }
+    }
 }
 
 enum Choice {
-    Packed(Plan),
-    Runs,
-}
-
-fn put_choice(
-    offsets: &[u64],
-    choice: &Choice,
-    flag: u8,
-    factor: u64,
-    effort: Effort,
-    out: &mut Vec<u8>,
-) {
-    out.push(
-        flag | match choice {
-            Choice::Packed(plan) => plan.head(),
-            Choice::Runs => KIND_RUNS << HEAD_KIND_SHIFT,
-        },
-    );
-    if factor != 1 {
-        put_varint(out, factor);
-    }
-    match choice {
-        Choice::Packed(plan) => plan.put(offsets, out),
-        Choice::Runs => runs::put(offsets, effort, out),
-    }
+    Packed(Plan, Seeds),
+    Runs(Vec<u8>),
+    Entropy(Box<Model>, Seeds),
 }
 
 /// One order is guessed from a sample, runs from the number of changes.
 fn cheap(offsets: &[u64], range: u64, runs: bool) -> Choice {
     let order = packed::likely_order(offsets);
     let flat = Plan::frame(offsets, range);
-    let (plan, widths) = Plan::deltas(offsets, order);
+    let seeds = Seeds::of(offsets, order, Lanes::of(offsets.len()));
+    let (plan, widths) = Plan::deltas(offsets, range, order, &seeds);
     let plan = if flat.bits <= plan.bits { flat } else { plan };
     if runs && runs::estimate(widths.changes(), offsets.len(), range) < plan.bits {
-        return Choice::Runs;
+        return Choice::Runs(runs::body(offsets, Effort::Cheap));
     }
-    Choice::Packed(plan)
+    let seeds = if plan.order == order {
+        seeds
+    } else {
+        Seeds::default()
+    };
+    Choice::Packed(plan, seeds)
 }
 
-/// Everything is made, the smallest stays. Returns its head and its bytes.
-fn full(offsets: &[u64], range: u64, runs: bool) -> (u8, Vec<u8>) {
+/// Everything is made, the smallest stays.
+fn full(offsets: &[u64], range: u64, runs: bool) -> Choice {
+    let seeds = [0, 1, 2].map(|order| Seeds::of(offsets, order, Lanes::of(offsets.len())));
     let mut plan = Plan::frame(offsets, range);
     let mut changes = 0;
     let mut likely = (usize::MAX, 0);
     for order in [0, 1, 2] {
-        let (other, widths) = Plan::deltas(offsets, order);
+        let (other, widths) = Plan::deltas(offsets, range, order, &seeds[usize::from(order)]);
         if order == 1 {
             changes = widths.changes();
         }
@@ -152,40 +167,40 @@ fn full(offsets: &[u64], range: u64, runs: bool) -> (u8, Vec<u8>) {
             plan = other;
         }
     }
-    let mut body = Vec::new();
-    plan.put(offsets, &mut body);
-    let mut best = (plan.head(), body);
+    let mut least = plan.bits / 8;
+    let mut best = Choice::Packed(plan, seeds[usize::from(plan.order)]);
     if runs && changes * 2 < offsets.len() {
-        let mut body = Vec::new();
-        runs::put(offsets, Effort::Full, &mut body);
-        if body.len() < best.1.len() {
-            best = (KIND_RUNS << HEAD_KIND_SHIFT, body);
+        let body = runs::body(offsets, Effort::Full);
+        if body.len() < least {
+            least = body.len();
+            best = Choice::Runs(body);
         }
     }
     if offsets.len() < ENTROPY_COUNT {
         return best;
     }
     // The order that bit-packing favours is a candidate too: it may be narrow far from zero.
-    let mut model = Model::new(offsets, likely.1);
+    let model = |order: u8| Model::new(offsets, order, &seeds[usize::from(order)]);
+    let mut found = model(likely.1);
     if plan.order != likely.1 {
-        let other = Model::new(offsets, plan.order);
-        let models = model.into_iter().chain(other);
-        model = models.min_by_key(|model| model.bytes);
+        let models = found.into_iter().chain(model(plan.order));
+        found = models.min_by_key(|model| model.bytes);
     }
     // Slower to read, so it has to be worth it.
-    let worth = |bytes: usize| bytes * 33 < best.1.len() * 32;
-    if let Some(model) = model.filter(|model| worth(model.bytes)) {
-        let mut body = Vec::new();
-        model.put(offsets, &mut body);
-        if worth(body.len()) {
-            best = (KIND_ENTROPY << HEAD_KIND_SHIFT | model.order, body);
+    match found {
+        Some(model) if model.bytes * 33 < least * 32 => {
+            let seeds = seeds[usize::from(model.order)];
+            Choice::Entropy(Box::new(model), seeds)
         }
+        _ => best,
     }
-    best
 }
 
 /// Numbers from which on a table of frequencies may pay.
 const ENTROPY_COUNT: usize = 32;
+
+/// Distance between any two offsets below which differences of all orders fit 32 bits.
+const NARROW_RANGE: u64 = 1 << 29;
 
 /// Reads `count` numbers, the first of which is `first`, to the end of `out`.
 pub(crate) fn decode(
@@ -194,45 +209,129 @@ pub(crate) fn decode(
     first: u64,
     out: &mut Vec<u64>,
 ) -> Result<(), CodecError> {
-    if count == 0 {
-        return Ok(());
-    }
-    out.push(first);
-    if count == 1 {
-        return Ok(());
-    }
-    decode_offsets(reader, count - 1, first, true, out)
+    decode_part(reader, count, first, 0..count)?.append_to(out);
+    Ok(())
 }
 
-/// Reads `count` numbers and adds `first` to each.
-fn decode_offsets(
+/// Reads some of `count` numbers, the first of which is `first`. The reader goes on behind all of them.
+pub(crate) fn decode_part(
     reader: &mut Reader<'_>,
     count: usize,
     first: u64,
-    runs: bool,
-    out: &mut Vec<u64>,
-) -> Result<(), CodecError> {
-    let head = reader.byte()?;
-    let factor = if head & HEAD_FACTOR == 0 {
-        1
-    } else {
-        reader.varint()?
-    };
-    let order = head & HEAD_ORDER;
-    match head >> HEAD_KIND_SHIFT {
-        KIND_PACKED if order <= 2 => {
-            let patched = head & HEAD_PATCHES != 0;
-            packed::read(reader, count, order, patched, first, factor, out)
+    wanted: Range<usize>,
+) -> Result<Numbers, CodecError> {
+    debug_assert!(wanted.start <= wanted.end && wanted.end <= count);
+    if count < 2 {
+        return Ok(Numbers::Wide(vec![first; wanted.len()]));
+    }
+    let opening = Opening::read(reader)?;
+    // The first one is not stored.
+    let lead = usize::from(wanted.start == 0 && wanted.end > 0);
+    let stored = wanted.start.saturating_sub(1)..wanted.end.saturating_sub(1);
+    if opening.narrow {
+        let mut offsets = Vec::with_capacity(wanted.len() + SLACK);
+        offsets.resize(lead, 0);
+        opening.read_offsets(reader, count - 1, stored, true, &mut offsets)?;
+        return Ok(Numbers::Narrow {
+            first,
+            factor: opening.factor,
+            offsets,
+        });
+    }
+    let mut numbers = Vec::with_capacity(wanted.len() + SLACK);
+    numbers.resize(lead, 0);
+    opening.read_offsets(reader, count - 1, stored, true, &mut numbers)?;
+    for number in &mut numbers {
+        *number = opening.factor.wrapping_mul(*number).wrapping_add(first);
+    }
+    Ok(Numbers::Wide(numbers))
+}
+
+/// Numbers that may be read before those that are wanted.
+const SLACK: usize = 8;
+
+/// What a sequence begins with.
+struct Opening {
+    head: u8,
+    narrow: bool,
+    factor: u64,
+}
+
+impl Opening {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let head = reader.byte()?;
+        let factor = if head & HEAD_FACTOR == 0 {
+            1
+        } else {
+            reader.varint()?
+        };
+        Ok(Self {
+            head,
+            narrow: head & HEAD_NARROW != 0,
+            factor,
+        })
+    }
+
+    /// All of `count` offsets, which are no runs.
+    fn read_all(&self, reader: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, CodecError> {
+        let mut wide = Vec::new();
+        if self.narrow {
+            let mut narrow: Vec<u32> = Vec::new();
+            self.read_offsets(reader, count, 0..count, false, &mut narrow)?;
+            wide.extend(narrow.into_iter().map(Word::extend));
+        } else {
+            self.read_offsets(reader, count, 0..count, false, &mut wide)?;
         }
-        KIND_ENTROPY if order <= 2 => entropy::read(reader, count, order, first, factor, out),
-        KIND_RUNS if runs => runs::read(reader, count, first, factor, out),
-        _ => Err(reader.invalid("kind of integers")),
+        for number in &mut wide {
+            *number = self.factor.wrapping_mul(*number);
+        }
+        Ok(wide)
+    }
+
+    /// Appends the wanted of `count` offsets, not yet multiplied.
+    fn read_offsets<W: Word>(
+        &self,
+        reader: &mut Reader<'_>,
+        count: usize,
+        wanted: Range<usize>,
+        runs: bool,
+        out: &mut Vec<W>,
+    ) -> Result<(), CodecError> {
+        let order = self.head & HEAD_ORDER;
+        let kind = self.head >> HEAD_KIND_SHIFT & HEAD_KIND;
+        if kind == KIND_RUNS && runs {
+            return runs::read(reader, count, wanted, out);
+        }
+        if order > 2 || kind == KIND_RUNS || kind > KIND_ENTROPY {
+            return Err(reader.invalid("kind of integers"));
+        }
+        let lanes = Lanes::of(count);
+        let seeds = Seeds::read(reader, order, lanes)?;
+        let from = out.len();
+        let first = if kind == KIND_PACKED {
+            let patched = self.head & HEAD_PATCHES != 0;
+            packed::read(reader, lanes, (order, patched), wanted.clone(), out)?
+        } else {
+            entropy::read(reader, lanes, wanted.clone(), out)?
+        };
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        if order > 0 {
+            let lane = lanes.lane(first);
+            widest(
+                #[inline(always)]
+                || seeds.integrate(lanes, lane, &mut out[from..]),
+            );
+        }
+        out.drain(from..from + wanted.start - first);
+        Ok(())
     }
 }
 
 /// The name of what a sequence opens with, for reports.
 pub(crate) fn name(head: u8) -> &'static str {
-    match (head >> HEAD_KIND_SHIFT, head & HEAD_ORDER) {
+    match (head >> HEAD_KIND_SHIFT & HEAD_KIND, head & HEAD_ORDER) {
         (KIND_PACKED, 0) => "frame",
         (KIND_PACKED, 1) => "delta",
         (KIND_PACKED, 2) => "delta2",

@@ -3,10 +3,14 @@
 //! A residual is stored as its distance from the lower end of the window, modulo 2^64. Where the distance
 //! needs more bits than the window has, a patch holds the bits above.
 
-use super::{HEAD_KIND_SHIFT, HEAD_PATCHES, KIND_PACKED};
-use crate::codec::bits::{get, mask, pack, pack_slice, packed_len, unpack, width_of};
+use std::ops::Range;
+
+use super::lanes::{Lanes, Seeds};
+use super::{HEAD_KIND_SHIFT, HEAD_PATCHES, KIND_PACKED, NARROW_RANGE};
+use crate::codec::bits::{Word, get, mask, pack, pack_slice, packed_len, unpack, width_of};
 use crate::codec::bytes::{Reader, put_varint, put_zigzag, zigzag};
 use crate::codec::error::CodecError;
+use crate::codec::simd::widest;
 
 /// How to pack a sequence, and what it will cost.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +47,12 @@ impl Plan {
     }
 
     /// The cheapest window for differences of an order, and how wide the differences are.
-    pub(super) fn deltas(offsets: &[u64], order: u8) -> (Self, Widths) {
+    pub(super) fn deltas(offsets: &[u64], range: u64, order: u8, seeds: &Seeds) -> (Self, Widths) {
         // Four in turn, so that one count does not wait for the one before.
         let mut histograms = [[0u32; 65]; 4];
         let mut turn = 0;
         let (mut least, mut most) = (i64::MAX, i64::MIN);
-        residuals(offsets, order, |residual| {
+        residuals(offsets, order, seeds.slope(), |residual| {
             let residual = residual as i64;
             least = least.min(residual);
             most = most.max(residual);
@@ -59,11 +63,7 @@ impl Plan {
         for (width, count) in histogram.iter_mut().enumerate() {
             *count = histograms.iter().map(|histogram| histogram[width]).sum();
         }
-        let count = offsets.len() - usize::from(order == 2).min(offsets.len());
-        if count == 0 {
-            least = 0;
-            most = 0;
-        }
+        let count = offsets.len();
         let whole = width_of(most.wrapping_sub(least) as u64);
         let mut plan = Self {
             order,
@@ -81,7 +81,8 @@ impl Plan {
             if outside * 4 > count {
                 break;
             }
-            let bits = count * width as usize + outside * (position + 64 - width) as usize;
+            let bits =
+                count * width as usize + outside * (position + bits_of(range) - width) as usize;
             // Above the window, a residual below zero has all bits set; see `Plan::put`.
             if bits + 16 < plan.bits {
                 plan = Self {
@@ -100,21 +101,18 @@ impl Plan {
         KIND_PACKED << HEAD_KIND_SHIFT | self.order | if self.patched { HEAD_PATCHES } else { 0 }
     }
 
-    pub(super) fn put(&self, offsets: &[u64], out: &mut Vec<u8>) {
-        if self.order == 2 {
-            put_zigzag(out, offsets.first().copied().unwrap_or(0) as i64);
-        }
+    /// Appends the residuals of offsets that are at most `range` apart.
+    pub(super) fn put(&self, offsets: &[u64], range: u64, seeds: &Seeds, out: &mut Vec<u8>) {
         put_zigzag(out, self.base as i64);
         out.push(self.width as u8);
         let mut distances = vec![0; offsets.len()];
-        let mut count = 0;
-        residuals(offsets, self.order, |residual| {
-            if let Some(distance) = distances.get_mut(count) {
-                *distance = residual.wrapping_sub(self.base);
+        let all = mask(bits_of(range));
+        let mut places = distances.iter_mut();
+        residuals(offsets, self.order, seeds.slope(), |residual| {
+            if let Some(distance) = places.next() {
+                *distance = residual.wrapping_sub(self.base) & all;
             }
-            count += 1;
         });
-        distances.truncate(count);
         if !self.patched {
             return pack_slice(&distances, self.width, out);
         }
@@ -135,6 +133,11 @@ impl Plan {
         pack(patches.iter().map(|patch| patch.0 as u64), position, out);
         pack(patches.iter().map(|patch| above(patch.1)), excess, out);
     }
+}
+
+/// Bits in which sequences of a range are counted.
+const fn bits_of(range: u64) -> u32 {
+    if range < NARROW_RANGE { 32 } else { 64 }
 }
 
 /// How many differences there are of each width, in zigzag form.
@@ -169,7 +172,8 @@ pub(super) fn likely_order(offsets: &[u64]) -> u8 {
     let mut widths = [0, 0];
     for (order, widths) in (1..).zip(&mut widths) {
         let mut sum = 0;
-        residuals(sample, order, |residual| {
+        let slope = sample.first().copied().unwrap_or(0);
+        residuals(sample, order, slope, |residual| {
             sum += width_of(zigzag(residual as i64));
         });
         *widths = sum;
@@ -177,9 +181,9 @@ pub(super) fn likely_order(offsets: &[u64]) -> u8 {
     if widths[1] + 8 < widths[0] { 2 } else { 1 }
 }
 
-/// Hands out the differences of an order, of numbers that follow a 0.
+/// Hands out the differences of an order, of numbers that follow a 0, and of a slope that follows `slope`.
 #[inline]
-pub(super) fn residuals(offsets: &[u64], order: u8, mut take: impl FnMut(u64)) {
+pub(super) fn residuals(offsets: &[u64], order: u8, slope: u64, mut take: impl FnMut(u64)) {
     match order {
         0 => offsets.iter().for_each(|&offset| take(offset)),
         1 => {
@@ -190,11 +194,8 @@ pub(super) fn residuals(offsets: &[u64], order: u8, mut take: impl FnMut(u64)) {
             }
         }
         _ => {
-            let Some((&first, rest)) = offsets.split_first() else {
-                return;
-            };
-            let (mut previous, mut delta) = (first, first);
-            for &offset in rest {
+            let (mut previous, mut delta) = (0u64, slope);
+            for &offset in offsets {
                 let next = offset.wrapping_sub(previous);
                 take(next.wrapping_sub(delta));
                 previous = offset;
@@ -209,112 +210,67 @@ fn position_width(count: usize) -> u32 {
     width_of(count as u64)
 }
 
-/// Reads numbers, multiplied by `factor` and added to `first`, to the end of `out`.
-pub(super) fn read(
+/// Reads the wanted residuals, from a number of the first lane of them on, to the end of `out`; returns
+/// which was the first. The reader goes on behind all of them.
+pub(super) fn read<W: Word>(
     reader: &mut Reader<'_>,
-    count: usize,
-    order: u8,
-    patched: bool,
-    first: u64,
-    factor: u64,
-    out: &mut Vec<u64>,
-) -> Result<(), CodecError> {
-    let delta = if order == 2 {
-        reader.zigzag()? as u64
-    } else {
-        0
-    };
-    let base = reader.zigzag()? as u64;
+    lanes: Lanes,
+    (order, patched): (u8, bool),
+    wanted: Range<usize>,
+    out: &mut Vec<W>,
+) -> Result<usize, CodecError> {
+    let base = W::cut(reader.zigzag()? as u64);
     let width = u32::from(reader.byte()?);
-    if width > 64 {
-        return Err(reader.invalid("width"));
-    }
-    let start = out.len();
-    let seed = usize::from(order == 2);
-    let stored = count - seed;
     let patches = if patched {
-        let patches = reader.bounded("patches", stored)?;
+        let patches = reader.bounded("patches", lanes.numbers)?;
         (patches, u32::from(reader.byte()?))
     } else {
         (0, 0)
     };
-    if width + patches.1 > 64 {
-        return Err(reader.invalid("width of patches"));
+    if width + patches.1 > W::BITS {
+        return Err(reader.invalid("width"));
     }
     let rest = reader.rest();
-    reader.take(packed_len(stored, width))?;
-    out.resize(start + count, 0);
-    unpack(rest, width, &mut out[start + seed..]);
-    if patched {
-        read_patches(reader, patches, width, count, &mut out[start + seed..])?;
+    reader.take(packed_len(lanes.numbers, width))?;
+    let position_width = position_width(lanes.numbers);
+    let positions = reader.take(packed_len(patches.0, position_width))?;
+    let above = reader.take(packed_len(patches.0, patches.1))?;
+    if wanted.is_empty() {
+        return Ok(wanted.start);
     }
-    integrate(&mut out[start..], order, delta, base, first, factor);
-    Ok(())
-}
-
-/// Undoes the differences: residuals, less by `base`, become numbers times `factor` behind `first`.
-pub(super) fn integrate(
-    numbers: &mut [u64],
-    order: u8,
-    mut delta: u64,
-    base: u64,
-    first: u64,
-    factor: u64,
-) {
-    match order {
-        0 if factor == 1 => {
-            let base = base.wrapping_add(first);
-            for number in numbers {
-                *number = number.wrapping_add(base);
-            }
-        }
-        0 => {
-            for number in numbers {
-                *number = number
-                    .wrapping_add(base)
-                    .wrapping_mul(factor)
-                    .wrapping_add(first);
-            }
-        }
-        1 => {
-            let mut value = first;
-            for number in numbers {
-                value = value.wrapping_add(number.wrapping_add(base).wrapping_mul(factor));
-                *number = value;
-            }
-        }
-        _ => {
-            delta = delta.wrapping_mul(factor);
-            let mut value = first.wrapping_add(delta);
-            let mut numbers = numbers.iter_mut();
-            if let Some(number) = numbers.next() {
-                *number = value;
-            }
-            for number in numbers {
-                delta = delta.wrapping_add(number.wrapping_add(base).wrapping_mul(factor));
-                value = value.wrapping_add(delta);
-                *number = value;
-            }
-        }
-    }
-}
-
-fn read_patches(
-    reader: &mut Reader<'_>,
-    (patches, excess): (usize, u32),
-    width: u32,
-    count: usize,
-    numbers: &mut [u64],
-) -> Result<(), CodecError> {
-    let position_width = position_width(count);
-    let positions = reader.take(packed_len(patches, position_width))?;
-    let above = reader.take(packed_len(patches, excess))?;
-    for index in 0..patches {
+    // Without differences any number is as good as the first of a lane, if it begins with a byte.
+    let first = match order {
+        0 => wanted.start / 8 * 8,
+        _ => lanes.start(lanes.lane(wanted.start)),
+    };
+    let from = out.len();
+    out.resize(from + wanted.end - first, W::default());
+    let numbers = &mut out[from..];
+    let packed = rest.get(packed_len(first, width)..).unwrap_or_default();
+    widest(
+        #[inline(always)]
+        || unpack(packed, width, numbers),
+    );
+    for index in 0..patches.0 {
         let position = get(positions, index, position_width) as usize;
-        let number = numbers
-            .get_mut(position)
-            .ok_or_else(|| reader.invalid("position of a patch"))?;
-        *number |= get(above, index, excess).checked_shl(width).unwrap_or(0);
+        if position >= lanes.numbers {
+            return Err(reader.invalid("position of a patch"));
+        }
+        let number = position.checked_sub(first);
+        if let Some(number) = number.and_then(|number| numbers.get_mut(number)) {
+            let above = get(above, index, patches.1);
+            *number = number.plus(W::cut(above.checked_shl(width).unwrap_or(0)));
+        }
     }
-    Ok(())
+    if base != W::default() {
+        widest(
+            #[inline(always)]
+            || {
+                for number in numbers {
+                    *number = number.plus(base);
+                }
+            },
+        );
+    }
+    Ok(first)
 }

@@ -1,7 +1,9 @@
 //! Runs of equal numbers: each number once, and how often it stands there.
 
-use super::{Effort, decode_offsets, encode_offsets};
-use crate::codec::bits::width_of;
+use std::ops::Range;
+
+use super::{Effort, Opening, encode_offsets};
+use crate::codec::bits::{Word, width_of};
 use crate::codec::bytes::{Reader, put_varint};
 use crate::codec::error::CodecError;
 
@@ -12,46 +14,53 @@ pub(super) fn estimate(changes: usize, count: usize, range: u64) -> usize {
     runs * (width_of(range) + len_width) as usize + 64
 }
 
-pub(super) fn put(offsets: &[u64], effort: Effort, out: &mut Vec<u8>) {
+/// The runs of the offsets.
+pub(super) fn body(offsets: &[u64], effort: Effort) -> Vec<u8> {
     let mut numbers = Vec::new();
     let mut lens = Vec::new();
     for run in offsets.chunk_by(|a, b| a == b) {
         numbers.push(run[0]);
         lens.push(run.len() as u64 - 1);
     }
-    put_varint(out, numbers.len() as u64);
+    let mut out = Vec::new();
+    put_varint(&mut out, numbers.len() as u64);
     let range = |numbers: &[u64]| {
         let signed = || numbers.iter().map(|&number| number as i64).chain([0]);
         let (least, most) = (signed().min(), signed().max());
         most.unwrap_or(0).wrapping_sub(least.unwrap_or(0)) as u64
     };
-    encode_offsets(&numbers, range(&numbers), 1, effort, false, out);
-    encode_offsets(&lens, range(&lens), 1, effort, false, out);
+    encode_offsets(&numbers, range(&numbers), 1, effort, false, &mut out);
+    encode_offsets(&lens, range(&lens), 1, effort, false, &mut out);
+    out
 }
 
-pub(super) fn read(
+/// Appends the wanted of `count` numbers.
+pub(super) fn read<W: Word>(
     reader: &mut Reader<'_>,
     count: usize,
-    first: u64,
-    factor: u64,
-    out: &mut Vec<u64>,
+    wanted: Range<usize>,
+    out: &mut Vec<W>,
 ) -> Result<(), CodecError> {
     let runs = reader.bounded("runs", count)?;
-    let (mut numbers, mut lens) = (Vec::new(), Vec::new());
     if runs == 0 {
         return Err(reader.invalid("runs"));
     }
-    decode_offsets(reader, runs, 0, false, &mut numbers)?;
-    decode_offsets(reader, runs, 0, false, &mut lens)?;
-    let end = out.len() + count;
+    let numbers = Opening::read(reader)?.read_all(reader, runs)?;
+    let lens = Opening::read(reader)?.read_all(reader, runs)?;
+    let from = out.len();
+    let mut row = 0;
     for (number, len) in numbers.into_iter().zip(lens) {
-        let number = number.wrapping_mul(factor).wrapping_add(first);
-        if len >= (end - out.len()) as u64 {
+        if len >= (count - row) as u64 {
             return Err(reader.invalid("length of a run"));
         }
-        out.resize(out.len() + len as usize + 1, number);
+        row += len as usize + 1;
+        let end = row.min(wanted.end);
+        let known = wanted.start + out.len() - from;
+        if end > known {
+            out.resize(out.len() + end - known, W::cut(number));
+        }
     }
-    if out.len() == end {
+    if row == count {
         Ok(())
     } else {
         Err(reader.invalid("length of all runs"))

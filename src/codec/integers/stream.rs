@@ -1,4 +1,4 @@
-//! Bits of any number behind one another, least significant first.
+//! Bits of any number behind one another, most significant first.
 
 use crate::codec::bits::mask;
 use crate::codec::bytes::Reader;
@@ -13,78 +13,96 @@ pub(super) struct BitWriter {
 }
 
 impl BitWriter {
+    /// Appends up to 56 bits.
     pub(super) fn put(&mut self, bits: u64, count: u32) {
-        self.word |= bits.checked_shl(self.filled).unwrap_or(0);
-        self.filled += count;
-        if self.filled >= 64 {
-            self.bytes.extend_from_slice(&self.word.to_le_bytes());
-            self.filled -= 64;
-            self.word = bits.checked_shr(count - self.filled).unwrap_or(0);
+        debug_assert!(bits & !mask(count) == 0 && count <= 56);
+        let free = 64 - self.filled;
+        if count < free {
+            self.filled += count;
+            self.word |= bits << (64 - self.filled);
+            return;
         }
+        let rest = count - free;
+        self.word |= bits >> rest;
+        self.bytes.extend_from_slice(&self.word.to_be_bytes());
+        self.filled = rest;
+        self.word = if rest == 0 { 0 } else { bits << (64 - rest) };
     }
 
     pub(super) fn finish(mut self) -> Vec<u8> {
         let len = self.bytes.len() + self.filled.div_ceil(8) as usize;
-        self.bytes.extend_from_slice(&self.word.to_le_bytes());
+        self.bytes.extend_from_slice(&self.word.to_be_bytes());
         self.bytes.truncate(len);
         self.bytes
     }
 }
 
-/// Bits beyond the end are zeros; the caller looks at `is_beyond` when all is read.
-pub(super) struct BitReader {
-    /// With a word of zeros at the end, so that words can be loaded up to the last bit.
-    bytes: Vec<u8>,
-    pub(super) at: usize,
+/// The 57 bits or more from bit `at` on, the first of them on top; zeros beyond the end. Backwards, the
+/// first byte is the last of the slice.
+#[inline(always)]
+pub(super) fn peek(bytes: &[u8], at: usize, backwards: bool) -> u64 {
+    let from = at / 8;
+    let word = if backwards {
+        let end = bytes.len().wrapping_sub(from);
+        bytes
+            .get(end.wrapping_sub(8)..end)
+            .and_then(|word| word.try_into().ok())
+            .map(u64::from_le_bytes)
+    } else {
+        bytes
+            .get(from..from + 8)
+            .and_then(|word| word.try_into().ok())
+            .map(u64::from_be_bytes)
+    };
+    word.unwrap_or_else(|| last_word(bytes, from, backwards)) << (at % 8)
 }
 
-impl BitReader {
-    /// Of as many bytes as stand in front of them.
-    pub(super) fn new(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let len = reader.bounded("length of bits", reader.rest().len())?;
-        let taken = reader.take(len)?;
-        let mut bytes = Vec::with_capacity(len + 8);
-        bytes.extend_from_slice(taken);
-        bytes.extend_from_slice(&[0; 8]);
-        Ok(Self { bytes, at: 0 })
+#[cold]
+fn last_word(bytes: &[u8], from: usize, backwards: bool) -> u64 {
+    let mut word = [0; 8];
+    if backwards {
+        let rest = bytes.iter().rev().skip(from);
+        word.iter_mut()
+            .zip(rest)
+            .for_each(|(into, byte)| *into = *byte);
+    } else {
+        let rest = bytes.get(from..).unwrap_or_default();
+        word[..rest.len()].copy_from_slice(rest);
     }
+    u64::from_be_bytes(word)
+}
 
-    pub(super) const fn is_beyond(&self) -> bool {
-        self.at > (self.bytes.len() - 8) * 8
-    }
+/// A few numbers, one after another.
+pub(super) struct BitReader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.bytes.len() == 8
-    }
-
-    /// At least 57 bits.
-    #[inline]
-    pub(super) fn peek(&self) -> u64 {
-        self.load(self.at / 8) >> (self.at % 8)
-    }
-
-    #[inline]
-    fn load(&self, at: usize) -> u64 {
-        let word = self.bytes.get(at..at + 8).and_then(|w| w.try_into().ok());
-        word.map_or(0, u64::from_le_bytes)
-    }
-
-    #[inline]
-    pub(super) fn get(&mut self, count: u32) -> u64 {
-        let (byte, shift) = (self.at / 8, self.at as u32 % 8);
-        self.at += count as usize;
-        let word = self.load(byte) >> shift;
-        if shift + count > 64 {
-            return (word | self.load(byte + 8) << (64 - shift)) & mask(count);
+impl<'a> BitReader<'a> {
+    /// Of what a reader has not read yet.
+    pub(super) fn new(reader: &Reader<'a>) -> Self {
+        Self {
+            bytes: reader.rest(),
+            at: 0,
         }
-        word & mask(count)
     }
 
-    /// Zeros up to the next one, which is consumed too; 64 where there is none near.
-    pub(super) fn zeros(&mut self) -> u32 {
-        let (byte, shift) = (self.at / 8, self.at as u32 % 8);
-        let zeros = (self.load(byte) >> shift).trailing_zeros();
+    /// Up to 56 bits.
+    pub(super) fn get(&mut self, count: u32) -> u64 {
+        let word = peek(self.bytes, self.at, false);
+        self.at += count as usize;
+        (word >> 1) >> (63 - count)
+    }
+
+    /// Zeros up to the next one, which is consumed too; at most `most` of them.
+    pub(super) fn zeros(&mut self, most: u32) -> u32 {
+        let zeros = peek(self.bytes, self.at, false).leading_zeros().min(most);
         self.at += zeros as usize + 1;
         zeros
+    }
+
+    /// Lets the reader go on with the next byte.
+    pub(super) fn finish(self, reader: &mut Reader<'a>) -> Result<(), CodecError> {
+        reader.take(self.at.div_ceil(8)).map(|_| ())
     }
 }

@@ -1,6 +1,6 @@
 //! Aggregate functions: which there are, and the types they take and give.
 
-use crate::query::expr::{Node, Typed};
+use crate::query::expr::Typed;
 use crate::query::value::Type;
 
 /// An aggregate function.
@@ -89,21 +89,5 @@ impl Aggregate {
             argument,
             kind,
         })
-    }
-
-    /// Whether the statistics of a chunk answer it.
-    pub(crate) fn is_summarised(&self) -> bool {
-        let plain = match &self.argument {
-            None => true,
-            Some(argument) => {
-                matches!(argument.node, Node::Slot(_))
-                    && !matches!(argument.kind, Type::Time | Type::Interval)
-            }
-        };
-        plain
-            && !matches!(
-                self.function,
-                AggregateFunction::Stddev | AggregateFunction::Variance
-            )
     }
 }

@@ -24,12 +24,6 @@ use super::sort::Sorter;
 use super::state::State;
 use super::{ExecutionStats, project};
 
-/// All of time as one bucket.
-const ONE_BUCKET: Buckets = Buckets {
-    width_ns: None,
-    origin: 0,
-};
-
 pub(super) fn run(
     source: &dyn Source,
     plan: &SelectPlan,
@@ -42,19 +36,16 @@ pub(super) fn run(
         return Ok(());
     };
     let mut groups = Groups::new(plan, grouping, context.limits.groups);
-    let summarised = answers_from_summaries(plan, grouping);
     for (index, info) in series.iter().enumerate() {
         let mut rows = SeriesRows::open(source, plan, index, info)?;
-        loop {
-            let part = if summarised {
-                rows.next_part(plan, groups.buckets, context, stats)?
-            } else {
-                rows.next(plan, context, stats)?.map(Part::Rows)
-            };
-            match part {
-                None => break,
-                Some(Part::Rows(batch)) => groups.add_rows(&batch, &rows.tags)?,
-                Some(Part::Summary(summary)) => groups.add_summary(&summary, &rows.tags)?,
+        let mut seen = Seen(vec![false; grouping.aggregates.len()]);
+        while let Some(part) = rows.next_part(plan, context, stats)? {
+            match &part {
+                Part::Rows(batch) => groups.add_rows(batch, &rows.tags)?,
+                Part::Summary(summary) => groups.add_summary(summary, &rows.tags)?,
+            }
+            if plan.ends_early && seen.add(plan, grouping, &part) {
+                break;
             }
         }
     }
@@ -64,26 +55,29 @@ pub(super) fn run(
     groups.emit(context, output)
 }
 
-/// Whether statistics of chunks can stand for their rows.
-fn answers_from_summaries(plan: &SelectPlan, grouping: &Grouping) -> bool {
-    let mut by_tags = true;
-    for (index, key) in grouping.keys.iter().enumerate() {
-        if grouping.bucket.is_none_or(|(bucket, _)| bucket != index) {
-            key.visit_slots(&mut |slot| {
-                by_tags &= matches!(plan.inputs.get(slot), Some(Input::Tag(_)));
-            });
-        }
-    }
-    let columns = grouping.aggregates.iter().all(|aggregate| {
-        let mut column = true;
-        if let Some(argument) = &aggregate.argument {
+/// Which aggregates have a value of a series. Used where one value each is enough.
+struct Seen(Vec<bool>);
+
+impl Seen {
+    /// Takes note of a part; whether nothing is missing now.
+    fn add(&mut self, plan: &SelectPlan, grouping: &Grouping, part: &Part) -> bool {
+        for (seen, aggregate) in self.0.iter_mut().zip(&grouping.aggregates) {
+            let Some(argument) = &aggregate.argument else {
+                continue;
+            };
             argument.visit_slots(&mut |slot| {
-                column &= matches!(plan.inputs.get(slot), Some(Input::Column(_)));
+                *seen |= match (plan.inputs.get(slot), part) {
+                    (Some(Input::Column(column)), Part::Rows(rows)) => rows.any_value(*column),
+                    (Some(Input::Column(column)), Part::Summary(summary)) => {
+                        let column = summary.columns.get(*column);
+                        column.is_some_and(|column| column.count > 0)
+                    }
+                    (input, _) => input == Some(&Input::Time),
+                };
             });
         }
-        column && aggregate.is_summarised()
-    });
-    plan.row_filter.is_none() && by_tags && columns
+        self.0.iter().all(|&seen| seen)
+    }
 }
 
 struct Groups<'a> {
@@ -107,7 +101,7 @@ impl<'a> Groups<'a> {
         Self {
             plan,
             grouping,
-            buckets: grouping.bucket.map_or(ONE_BUCKET, |(_, buckets)| buckets),
+            buckets: grouping.bucket.map_or(Buckets::ONE, |(_, buckets)| buckets),
             groups_max,
             partitions: if grouping.keys.is_empty() {
                 vec![Vec::new()]
@@ -182,17 +176,18 @@ impl<'a> Groups<'a> {
         let first = group * self.grouping.aggregates.len();
         for (index, aggregate) in self.grouping.aggregates.iter().enumerate() {
             let state = &mut self.states[first + index];
-            let mut column = None;
+            let mut input = None;
             if let Some(argument) = &aggregate.argument {
-                argument.visit_slots(&mut |slot| {
-                    if let Some(Input::Column(place)) = self.plan.inputs.get(slot) {
-                        column = summary.columns.get(*place);
-                    }
-                });
+                argument.visit_slots(&mut |slot| input = self.plan.inputs.get(slot));
             }
-            match column {
-                Some(column) => state.merge(column),
-                None => state.add_rows(summary.rows),
+            match input {
+                Some(Input::Column(place)) => {
+                    if let Some(column) = summary.columns.get(*place) {
+                        state.merge(column);
+                    }
+                }
+                Some(Input::Time) => state.merge(&summary.times()),
+                _ => state.add_rows(summary.rows),
             }
         }
         Ok(())

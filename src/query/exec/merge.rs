@@ -1,6 +1,7 @@
-//! Rows of several series in the order of their times: a merge that holds one batch a series.
+//! Rows of several series in the order of their times, rising or falling: a merge that holds one batch a
+//! series.
 //!
-//! Rows of the same time come in the order of the series. A run of rows that all come before the other
+//! Rows of the same time come in the order of the series either way. A run of rows that all come before the other
 //! series' next row is copied at once.
 
 use std::cmp::Reverse;
@@ -19,6 +20,7 @@ use super::{ExecutionStats, project};
 /// A series and the batch it stands in.
 struct Cursor {
     rows: SeriesRows,
+    /// Ascending: where the newest rows come first, every time is [`falling`].
     times: Vec<i64>,
     outputs: Vec<ColumnVector>,
     next: usize,
@@ -41,11 +43,27 @@ impl Cursor {
         let Some(batch) = self.rows.next(plan, context, stats)? else {
             return Ok(false);
         };
+        let newest_first = plan.scan.newest_first;
+        let batch = if newest_first {
+            batch.reversed()
+        } else {
+            batch
+        };
         self.outputs = project(&plan.outputs, &batch.frame(plan, &self.rows.tags))?;
-        batch.times().clone_into(&mut self.times);
+        self.times.clear();
+        if newest_first {
+            self.times.extend(batch.times().iter().map(|&t| falling(t)));
+        } else {
+            self.times.extend_from_slice(batch.times());
+        }
         self.next = 0;
         Ok(true)
     }
+}
+
+/// A number that falls as a time rises.
+const fn falling(time: i64) -> i64 {
+    !time
 }
 
 pub(super) fn run(

@@ -19,7 +19,8 @@ use super::expr::vector::into_vector;
 use super::expr::{Typed, evaluate};
 use super::plan::{Plan, PlanKind, SelectPlan};
 use super::result::ResultBatch;
-use super::source::Source;
+use super::source::{ReadCounts, Source};
+use super::sql::ast::Explained;
 use crate::series::vector::ColumnVector;
 use output::Output;
 use rows::SeriesRows;
@@ -37,10 +38,29 @@ pub struct ExecutionStats {
     pub batches: u64,
     /// Rows that scans delivered.
     pub rows_scanned: u64,
-    /// Chunks answered from their statistics.
+    /// Statistics that scans delivered in place of rows.
     pub summaries: u64,
+    /// Sealed chunks that their statistics, or their packed values, answered for.
+    pub chunks_summarised: u64,
+    /// Sealed chunks that were left out because no row of theirs could pass.
+    pub chunks_skipped: u64,
+    /// Sealed chunks of which rows were decoded.
+    pub chunks_decoded: u64,
+    /// Open chunks, staged rows and late rows that were read.
+    pub open_parts: u64,
     /// Rows of the answer.
     pub rows: u64,
+}
+
+impl ExecutionStats {
+    /// Adds what a scan has counted since it was asked last.
+    fn add(&mut self, before: &mut ReadCounts, now: ReadCounts) {
+        self.chunks_summarised += now.chunks_summarised - before.chunks_summarised;
+        self.chunks_skipped += now.chunks_skipped - before.chunks_skipped;
+        self.chunks_decoded += now.chunks_decoded - before.chunks_decoded;
+        self.open_parts += now.open_parts - before.open_parts;
+        *before = now;
+    }
 }
 
 /// Executes a plan. The sink gets batches of about a thousand rows, none of them empty.
@@ -53,7 +73,13 @@ pub fn execute(
     let mut stats = ExecutionStats::default();
     match &plan.kind {
         PlanKind::Select(select) => execute_select(source, select, context, sink, &mut stats)?,
-        PlanKind::Explain(select) => stats.rows = show::explain(source, select, sink)?,
+        PlanKind::Explain(select, Explained::Plan) => {
+            stats.rows = show::explain(source, select, None, sink)?;
+        }
+        PlanKind::Explain(select, Explained::Execution) => {
+            execute_select(source, select, context, &mut |_| Ok(()), &mut stats)?;
+            stats.rows = show::explain(source, select, Some(&stats), sink)?;
+        }
         PlanKind::Show(show) => stats.rows = show::show(source, show, context, sink)?,
     }
     Ok(stats)

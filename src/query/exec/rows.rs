@@ -6,7 +6,7 @@ use crate::query::expr::vector::{Frame, Operand, Slot, gather, selected};
 use crate::query::expr::{Typed, evaluate};
 use crate::query::plan::{Input, SelectPlan};
 use crate::query::source::{
-    Buckets, ChunkSummary, ScanBatch, ScanPart, SeriesInfo, SeriesScan, Source, SourceError,
+    ChunkSummary, ReadCounts, ScanBatch, ScanPart, SeriesInfo, SeriesScan, Source, SourceError,
 };
 use crate::query::value::Scalar;
 use crate::series::vector::{ColumnVector, Validity, Values};
@@ -18,7 +18,7 @@ pub(super) fn choose_series(
     source: &dyn Source,
     plan: &SelectPlan,
 ) -> Result<Vec<SeriesInfo>, QueryError> {
-    if plan.range.is_empty() {
+    if plan.scan.range.is_empty() {
         return Ok(Vec::new());
     }
     let failure = std::cell::RefCell::new(None);
@@ -68,6 +68,8 @@ fn tags_of(plan: &SelectPlan, info: &SeriesInfo) -> Vec<Scalar> {
 /// A scan of one series.
 pub(super) struct SeriesRows {
     scan: Box<dyn SeriesScan>,
+    /// What was told of the scan so far.
+    counts: ReadCounts,
     /// Place of the series in the order of all.
     pub(super) index: usize,
     pub(super) tags: Vec<Scalar>,
@@ -94,27 +96,26 @@ impl SeriesRows {
         info: &SeriesInfo,
     ) -> Result<Self, QueryError> {
         Ok(Self {
-            scan: source.scan(info.id, plan.range, &plan.columns)?,
+            scan: source.scan(info.id, &plan.scan)?,
+            counts: ReadCounts::default(),
             index,
             tags: tags_of(plan, info),
         })
     }
 
-    /// The next rows that pass, never none of them; `None` at the end.
+    /// The next rows that pass, never none of them; `None` at the end. For plans that ask for no statistics.
     pub(super) fn next(
         &mut self,
         plan: &SelectPlan,
         context: &QueryContext<'_>,
         stats: &mut ExecutionStats,
     ) -> Result<Option<Rows>, QueryError> {
-        loop {
-            check(context)?;
-            let Some(batch) = self.scan.next()? else {
-                return Ok(None);
-            };
-            let rows = self.filtered(batch, plan, stats)?;
-            if rows.len() > 0 {
-                return Ok(Some(rows));
+        match self.next_part(plan, context, stats)? {
+            None => Ok(None),
+            Some(Part::Rows(rows)) => Ok(Some(rows)),
+            Some(Part::Summary(_)) => {
+                let message = "a scan delivered statistics in place of rows".to_owned();
+                Err(SourceError::Failed(message).into())
             }
         }
     }
@@ -123,13 +124,14 @@ impl SeriesRows {
     pub(super) fn next_part(
         &mut self,
         plan: &SelectPlan,
-        buckets: Buckets,
         context: &QueryContext<'_>,
         stats: &mut ExecutionStats,
     ) -> Result<Option<Part>, QueryError> {
         loop {
             check(context)?;
-            match self.scan.next_part(buckets)? {
+            let part = self.scan.next()?;
+            stats.add(&mut self.counts, self.scan.counts());
+            match part {
                 None => return Ok(None),
                 Some(ScanPart::Summary(summary)) => {
                     stats.summaries += 1;
@@ -152,7 +154,7 @@ impl SeriesRows {
         stats: &mut ExecutionStats,
     ) -> Result<Rows, QueryError> {
         let rows = batch.times.len();
-        let complete = batch.columns.len() == plan.columns.len()
+        let complete = batch.columns.len() == plan.scan.columns.len()
             && batch.columns.iter().all(|column| column.len() == rows);
         if !complete {
             let message = "a scan delivered columns of the wrong length".to_owned();
@@ -192,6 +194,22 @@ impl Rows {
             Values::Integer(times) => times,
             _ => &[],
         }
+    }
+
+    /// Whether any row has a value in a column of the scan.
+    pub(super) fn any_value(&self, column: usize) -> bool {
+        let values = self.columns.get(column);
+        values.is_some_and(|values| (0..self.len()).any(|row| values.validity.is_valid(row)))
+    }
+
+    /// The same rows in descending order of time.
+    pub(super) fn reversed(mut self) -> Self {
+        let order: Vec<u32> = (0..self.len() as u32).rev().collect();
+        self.times = gather(&self.times, &order);
+        for column in &mut self.columns {
+            *column = gather(column, &order);
+        }
+        self
     }
 
     /// The rows as inputs of row expressions.

@@ -11,8 +11,8 @@ use crate::query::result::{ResultBatch, ResultValues, ResultVector};
 use crate::query::source::{MeasurementInfo, SeriesInfo, Source};
 use crate::query::sql::ast::ShowKind;
 
-use super::Sink;
 use super::rows::{check, choose_series};
+use super::{ExecutionStats, Sink};
 
 /// Lists what was asked for; how many rows were sent.
 pub(super) fn show(
@@ -114,10 +114,11 @@ fn tags_text(series: &SeriesInfo) -> String {
     pairs.join(",")
 }
 
-/// Describes a plan and counts the series it would read.
+/// Describes a plan and counts the series it would read; tells what was read where it was executed.
 pub(super) fn explain(
     source: &dyn Source,
     plan: &SelectPlan,
+    executed: Option<&ExecutionStats>,
     sink: &mut Sink<'_>,
 ) -> Result<u64, QueryError> {
     let mut table = Table::new(sink);
@@ -132,11 +133,45 @@ pub(super) fn explain(
         "sorted in memory"
     };
     table.row(vec!["rows".to_owned(), rows.to_owned()])?;
+    for hint in hints(plan) {
+        table.row(vec!["chunks".to_owned(), hint.to_owned()])?;
+    }
     let series = choose_series(source, plan)?.len();
     table.row(vec!["series matched".to_owned(), series.to_string()])?;
-    let columns = plan.columns.len();
-    table.row(vec!["columns decoded".to_owned(), columns.to_string()])?;
+    let columns = plan.scan.columns.len();
+    table.row(vec!["columns read".to_owned(), columns.to_string()])?;
+    if let Some(stats) = executed {
+        for (what, count) in [
+            ("chunks answered by statistics", stats.chunks_summarised),
+            ("chunks skipped", stats.chunks_skipped),
+            ("chunks decoded", stats.chunks_decoded),
+            ("unsealed parts read", stats.open_parts),
+            ("rows read", stats.rows_scanned),
+            ("rows of the answer", stats.rows),
+        ] {
+            table.row(vec![what.to_owned(), count.to_string()])?;
+        }
+    }
     table.finish()
+}
+
+/// What need not be decoded.
+fn hints(plan: &SelectPlan) -> Vec<&'static str> {
+    let scan = &plan.scan;
+    let mut hints = Vec::new();
+    if scan.summaries.is_some() {
+        hints.push("answered by statistics where few buckets share one");
+    }
+    if !scan.conditions.is_empty() {
+        hints.push("skipped where statistics exclude the row filter");
+    }
+    if scan.newest_first {
+        hints.push("newest first");
+    }
+    if plan.ends_early || scan.rows_max.is_some() {
+        hints.push("as few as the answer needs");
+    }
+    hints
 }
 
 /// Rows of text, perhaps with a number behind them.

@@ -5,6 +5,7 @@ mod functions;
 mod names;
 mod operators;
 mod predicate;
+mod scan;
 mod select;
 mod show;
 
@@ -15,9 +16,9 @@ use super::error::QueryError;
 use super::exec::aggregate::Aggregate;
 use super::expr::Typed;
 use super::result::ResultColumn;
-use super::source::{Buckets, Source};
-use super::sql::ast::{ShowKind, Statement};
-use crate::types::{ColumnId, MeasurementId, TimeRange};
+use super::source::{Buckets, ScanRequest, Source};
+use super::sql::ast::{Explained, ShowKind, Statement};
+use crate::types::MeasurementId;
 
 /// What will be done, ready to be executed any number of times while the schema stays as it is.
 #[derive(Clone, Debug)]
@@ -48,11 +49,11 @@ pub fn plan(
                 kind: PlanKind::Select(Box::new(plan)),
             })
         }
-        Statement::Explain(select) => {
+        Statement::Explain(select, explained) => {
             let (_, plan) = select::plan_select(source, select, context)?;
             Ok(Plan {
                 columns: show::explain_columns(),
-                kind: PlanKind::Explain(Box::new(plan)),
+                kind: PlanKind::Explain(Box::new(plan), *explained),
             })
         }
         Statement::Show(show) => show::plan_show(source, show, context),
@@ -62,7 +63,7 @@ pub fn plan(
 #[derive(Clone, Debug)]
 pub(crate) enum PlanKind {
     Select(Box<SelectPlan>),
-    Explain(Box<SelectPlan>),
+    Explain(Box<SelectPlan>, Explained),
     Show(ShowPlan),
 }
 
@@ -79,16 +80,16 @@ pub(crate) struct ShowPlan {
 pub(crate) struct SelectPlan {
     pub(crate) database: Arc<str>,
     pub(crate) measurement: MeasurementId,
-    /// Only rows of this range are scanned.
-    pub(crate) range: TimeRange,
+    /// What is asked of every series; `Input::Column` counts in its columns.
+    pub(crate) scan: ScanRequest,
+    /// Whether a series is done once every aggregate has a value of it.
+    pub(crate) ends_early: bool,
     /// Evaluated once a series; reads tags only.
     pub(crate) series_filter: Option<Typed>,
     /// Evaluated for every row.
     pub(crate) row_filter: Option<Typed>,
     /// What the slots of row expressions are.
     pub(crate) inputs: Vec<Input>,
-    /// The columns to scan; `Input::Column` counts in here.
-    pub(crate) columns: Vec<ColumnId>,
     pub(crate) grouping: Option<Grouping>,
     /// Over rows, or over groups: keys first, then aggregates.
     pub(crate) outputs: Vec<Typed>,
@@ -97,22 +98,6 @@ pub(crate) struct SelectPlan {
     pub(crate) offset: u64,
     /// The plan in words.
     pub(crate) description: Vec<(&'static str, String)>,
-}
-
-impl SelectPlan {
-    /// Whether rows come in the order of a merge by time, so that nothing has to be kept.
-    pub(crate) fn is_streamed(&self) -> bool {
-        let by_time = match self.order.as_slice() {
-            [] => true,
-            [key] => {
-                !key.descending
-                    && matches!(&key.expr.node, super::expr::Node::Slot(slot)
-                        if matches!(self.inputs.get(*slot), Some(Input::Time)))
-            }
-            _ => false,
-        };
-        self.grouping.is_none() && by_time
-    }
 }
 
 /// An input of row expressions.

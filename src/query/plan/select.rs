@@ -16,6 +16,7 @@ use crate::types::TimeRange;
 use super::bind::{Binder, Groups};
 use super::names::Names;
 use super::predicate::{self, Predicate};
+use super::scan::Shape;
 use super::{Grouping, Input, SelectPlan, SortKey};
 
 /// The measurement of that name, or an error with names near it.
@@ -78,13 +79,25 @@ pub(super) fn plan_select(
         having,
     });
     let description = describe(&info, select, &predicate, grouping.as_ref());
+    let scanning = Shape {
+        range: predicate.range,
+        rows: predicate.rows,
+        inputs: &inputs,
+        columns: std::mem::take(&mut binder.names.columns),
+        grouping: grouping.as_ref(),
+        order: &order,
+        rows_max: select
+            .limit
+            .map(|limit| limit.saturating_add(select.offset)),
+    }
+    .scanning();
     let plan = SelectPlan {
         database: Arc::from(context.database),
         measurement: info.id,
-        range: predicate.range,
+        scan: scanning.request,
+        ends_early: scanning.ends_early,
         series_filter: predicate::all(predicate.series),
-        row_filter: predicate::all(predicate.rows),
-        columns: std::mem::take(&mut binder.names.columns),
+        row_filter: scanning.row_filter,
         inputs,
         grouping,
         outputs,

@@ -10,10 +10,19 @@ use crate::query::error::SqlPosition;
 pub enum Statement {
     /// `SELECT ..`
     Select(Box<Select>),
-    /// `EXPLAIN SELECT ..`
-    Explain(Box<Select>),
+    /// `EXPLAIN [ANALYZE] SELECT ..`
+    Explain(Box<Select>, Explained),
     /// `SHOW ..`
     Show(Show),
+}
+
+/// What `EXPLAIN` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Explained {
+    /// What would be done.
+    Plan,
+    /// What was done, too: the query is executed, its rows are dropped.
+    Execution,
 }
 
 /// A name and its place.

@@ -6,7 +6,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-use super::ast::{Item, Name, Order, Select, Show, ShowKind, Statement};
+use super::ast::{Explained, Item, Name, Order, Select, Show, ShowKind, Statement};
 use super::convert::Converter;
 use super::position::TextMap;
 use crate::limits::{SQL_BYTES, SQL_DEPTH, SQL_TOKENS};
@@ -70,16 +70,15 @@ impl Statements<'_> {
             "select" => Statement::Select(Box::new(self.select()?)),
             "explain" => {
                 self.parser.next_token();
-                let next = self.parser.peek_token();
+                let mut next = self.parser.peek_token();
+                let mut explained = Explained::Plan;
+                if word(&next) == "analyze" {
+                    self.parser.next_token();
+                    next = self.parser.peek_token();
+                    explained = Explained::Execution;
+                }
                 match word(&next).as_str() {
-                    "select" => Statement::Explain(Box::new(self.select()?)),
-                    "analyze" => {
-                        return Err(QueryError::Unsupported {
-                            what: "EXPLAIN ANALYZE is".to_owned(),
-                            hint: "EXPLAIN SELECT .. is".to_owned(),
-                            at: self.place(&next),
-                        });
-                    }
+                    "select" => Statement::Explain(Box::new(self.select()?), explained),
                     _ => return Err(self.expected("SELECT", &next)),
                 }
             }

@@ -316,8 +316,9 @@ fn show_and_explain() {
             "series filter|host = 'a'",
             "row filter|n > 1",
             "rows|merged by time, streamed",
+            "chunks|skipped where statistics exclude the row filter",
             "series matched|1",
-            "columns decoded|2",
+            "columns read|2",
         ]
     );
 }

@@ -49,7 +49,7 @@ fn what_comes_later_is_named() {
             "DELETE is not supported yet",
         ),
         ("DROP MEASUREMENT m", "DROP is not supported yet"),
-        ("EXPLAIN ANALYZE SELECT * FROM m", "EXPLAIN ANALYZE is not"),
+        ("EXPLAIN ANALYZE SHOW TAGS", "expected SELECT"),
         ("SELECT frobnicate(cpu) FROM m", "there are count, sum"),
         (
             "SELECT median(cpu) FROM m",

@@ -1,8 +1,10 @@
-//! Tests of queries as a whole, against a source in memory.
+//! Tests of queries as a whole, against a source in memory and against the engine.
 
+mod chunks;
 mod clauses;
 mod differential;
 mod encoders;
+mod engine;
 mod errors;
 mod streaming;
 

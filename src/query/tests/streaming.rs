@@ -4,15 +4,15 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::super::source::{
-    Buckets, ChunkSummary, ColumnSummary, MeasurementInfo, ScanBatch, ScanPart, SeriesInfo,
-    SeriesScan, Source, SourceError,
+    ChunkSummary, ColumnSummary, MeasurementInfo, ScanPart, ScanRequest, SeriesInfo, SeriesScan,
+    Source, SourceError, SummaryRequest,
 };
 use super::super::{ExecutionStats, QueryContext, QueryError, QueryLimits, query};
 use super::{f, i};
 use crate::query::result::ResultBatch;
 use crate::query::testing::Memory;
 use crate::query::value::Scalar;
-use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange};
+use crate::types::{FieldType, MeasurementId, SeriesId};
 
 /// `series` series of `rows` rows, a row a nanosecond.
 fn long(series: usize, rows: i64) -> Memory {
@@ -116,7 +116,7 @@ fn memory_is_bounded() {
 /// Answers whole hundreds of rows by their statistics.
 struct Summarised(Memory);
 
-struct SummarisedScan(Box<dyn SeriesScan>);
+struct SummarisedScan(Box<dyn SeriesScan>, Option<SummaryRequest>);
 
 impl Source for Summarised {
     fn databases(&self) -> Vec<Arc<str>> {
@@ -143,30 +143,27 @@ impl Source for Summarised {
     fn scan(
         &self,
         series: SeriesId,
-        range: TimeRange,
-        columns: &[ColumnId],
+        request: &ScanRequest,
     ) -> Result<Box<dyn SeriesScan>, SourceError> {
-        let scan = self.0.scan(series, range, columns)?;
-        Ok(Box::new(SummarisedScan(scan)))
+        let scan = self.0.scan(series, request)?;
+        Ok(Box::new(SummarisedScan(scan, request.summaries.clone())))
     }
 }
 
 impl SeriesScan for SummarisedScan {
-    fn next(&mut self) -> Result<Option<ScanBatch>, SourceError> {
-        self.0.next()
-    }
-
-    fn next_part(&mut self, buckets: Buckets) -> Result<Option<ScanPart>, SourceError> {
-        let Some(batch) = self.0.next()? else {
-            return Ok(None);
+    fn next(&mut self) -> Result<Option<ScanPart>, SourceError> {
+        let part = self.0.next()?;
+        let (Some(ScanPart::Rows(batch)), Some(summaries)) = (&part, &self.1) else {
+            return Ok(part);
         };
         let (first, last) = (batch.times[0], batch.times[batch.times.len() - 1]);
-        let one_bucket = buckets
+        let one_bucket = summaries
+            .buckets
             .width_ns
             .is_none_or(|width| first.div_euclid(width) == last.div_euclid(width));
         // Every other chunk, so that statistics and rows meet in one group.
         if !one_bucket || first % 200 != 0 {
-            return Ok(Some(ScanPart::Rows(batch)));
+            return Ok(part);
         }
         let column = |value: fn(i64) -> f64| ColumnSummary {
             count: batch.times.len() as u64,

@@ -1,0 +1,108 @@
+//! Reading some rows of a chunk, and counting them without making rows of them.
+
+use std::ops::Range;
+
+use super::Chunk;
+use super::column::Dense;
+use super::directory::Entry;
+use crate::codec::error::CodecError;
+use crate::codec::statistics::Statistics;
+use crate::codec::vector::ColumnVector;
+use crate::types::{ColumnId, TimeRange};
+
+impl<B: AsRef<[u8]>> Chunk<B> {
+    /// The rows whose times lie in a range. Nothing is decoded where the times are regularly spaced.
+    pub fn rows_within(&self, range: TimeRange) -> Result<Range<usize>, CodecError> {
+        if range.is_empty() || !range.overlaps(self.first_time, self.last_time) {
+            return Ok(0..0);
+        }
+        if range.covers(self.first_time, self.last_time) {
+            return Ok(0..self.rows());
+        }
+        if let Some(spacing) = self.spacing().filter(|&spacing| spacing > 0) {
+            // Rows before a time: those at first + row * spacing < time.
+            let before = |time: i64| {
+                let distance = i128::from(time) - i128::from(self.first_time);
+                let rows = (distance.max(0) as u64).div_ceil(spacing);
+                usize::try_from(rows).unwrap_or(usize::MAX).min(self.rows())
+            };
+            let end = if range.contains(self.last_time) {
+                self.rows()
+            } else {
+                before(range.end)
+            };
+            return Ok(before(range.start).min(end)..end);
+        }
+        let mut times = Vec::new();
+        self.decode_times(&mut times)?;
+        let start = times.partition_point(|&time| time < range.start);
+        let inside = times[start..].partition_point(|&time| range.contains(time));
+        Ok(start..start + inside)
+    }
+
+    /// Appends the times of some rows; rows that the chunk does not have are left out.
+    pub fn decode_times_of(
+        &self,
+        rows: Range<usize>,
+        times: &mut Vec<i64>,
+    ) -> Result<(), CodecError> {
+        let mut all = Vec::new();
+        self.decode_times(&mut all)?;
+        times.extend_from_slice(&all[self.existing(rows)]);
+        Ok(())
+    }
+
+    /// The values of some rows of a column, or `None` where the chunk does not have the column. Rows that
+    /// the chunk does not have are left out.
+    pub fn decode_column_of(
+        &self,
+        id: ColumnId,
+        rows: Range<usize>,
+    ) -> Result<Option<ColumnVector>, CodecError> {
+        let Some(entry) = self.entry(id) else {
+            return Ok(None);
+        };
+        let rows = self.existing(rows);
+        let count = rows.len();
+        self.read(&entry, rows)?
+            .into_vector(entry.field_type, count)
+            .map(Some)
+    }
+
+    /// How many of some rows have a value in a column, and the statistics of these values;
+    /// [`Statistics::None`] where no row has one. `None` where the chunk does not have the column. Rows that
+    /// the chunk does not have are left out. Of all rows the header knows it.
+    pub fn aggregate(
+        &self,
+        id: ColumnId,
+        rows: Range<usize>,
+    ) -> Result<Option<(usize, Statistics)>, CodecError> {
+        if self.existing(rows.clone()) != (0..self.rows()) {
+            return self.aggregate_decoded(id, rows);
+        }
+        let summary = self.column(id);
+        Ok(summary.map(|summary| (summary.count, summary.statistics)))
+    }
+
+    /// The same from the values alone, whatever the header knows.
+    pub fn aggregate_decoded(
+        &self,
+        id: ColumnId,
+        rows: Range<usize>,
+    ) -> Result<Option<(usize, Statistics)>, CodecError> {
+        let Some(entry) = self.entry(id) else {
+            return Ok(None);
+        };
+        let dense = self.read(&entry, self.existing(rows))?;
+        Ok(Some(dense.statistics(entry.field_type)))
+    }
+
+    pub(super) fn read(&self, entry: &Entry, rows: Range<usize>) -> Result<Dense, CodecError> {
+        Dense::read(self.bytes.as_ref(), entry, self.rows(), rows)
+    }
+
+    fn existing(&self, rows: Range<usize>) -> Range<usize> {
+        let end = rows.end.min(self.rows());
+        rows.start.min(end)..end
+    }
+}
