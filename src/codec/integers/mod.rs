@@ -186,14 +186,18 @@ fn full(offsets: &[u64], range: u64, runs: bool) -> Choice {
         let models = found.into_iter().chain(model(plan.order));
         found = models.min_by_key(|model| model.bytes);
     }
-    // Slower to read, so it has to be worth it.
     match found {
-        Some(model) if model.bytes * 33 < least * 32 => {
+        Some(model) if model.bytes + entropy_toll(offsets.len()) < least => {
             let seeds = seeds[usize::from(model.order)];
             Choice::Entropy(Box::new(model), seeds)
         }
         _ => best,
     }
+}
+
+/// Bytes that codes have to save: one for about 30 ns that they are slower to read.
+const fn entropy_toll(numbers: usize) -> usize {
+    10 + numbers / 28
 }
 
 /// Numbers from which on a table of frequencies may pay.
