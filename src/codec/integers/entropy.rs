@@ -23,7 +23,7 @@ const PARTS: u32 = 2;
 const WIDTH_MAX: u32 = 47;
 const SYMBOLS: usize = symbols(WIDTH_MAX);
 /// Longest code.
-const LENGTH_MAX: u32 = 10;
+const LENGTH_MAX: u32 = 9;
 const _: () = assert!(LENGTH_MAX + WIDTH_MAX - 1 - PARTS <= 56);
 
 /// Symbols of numbers up to a width.
