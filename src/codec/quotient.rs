@@ -153,10 +153,10 @@ impl Decade {
 
     #[inline(always)]
     fn holds(self, magnitude: f64) -> bool {
-        (magnitude >= self.bounds.0)
-            & (magnitude < self.bounds.1)
-            & (magnitude * self.scales.0 >= 1.0)
-            & (magnitude * self.scales.1 < 1.0)
+        magnitude >= self.bounds.0
+            && magnitude < self.bounds.1
+            && magnitude * self.scales.0 >= 1.0
+            && magnitude * self.scales.1 < 1.0
     }
 
     #[inline(always)]

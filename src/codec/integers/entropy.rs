@@ -71,7 +71,7 @@ impl Model {
     pub(super) fn new(offsets: &[u64], order: u8, seeds: &Seeds) -> Option<Self> {
         let mut numbers = Vec::with_capacity(offsets.len());
         residuals(offsets, order, seeds.slope(), |residual| {
-            numbers.push(residual)
+            numbers.push(residual);
         });
         let step = numbers.len().div_ceil(128).max(1);
         let mut sample: Vec<u64> = numbers.iter().step_by(step).copied().collect();
