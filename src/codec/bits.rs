@@ -135,7 +135,7 @@ macro_rules! word {
 
             #[inline(always)]
             fn extend(self) -> u64 {
-                self as $signed as i64 as u64
+                i64::from(self as $signed) as u64
             }
 
             #[inline(always)]

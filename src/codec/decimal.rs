@@ -90,8 +90,7 @@ impl<'a> Floats<'a> {
         for (value, &mark) in own.iter_mut().zip(marks) {
             *value = cell::float(*value, mark).to_bits();
         }
-        let written = marks.iter().copied().filter(|&mark| mark <= SCALE_MAX);
-        let guess = written.max().max(guess).unwrap_or(0);
+        let guess = common_scale(marks).or(guess).unwrap_or(0);
         match detect(&own, guess) {
             Some(decimals) => Self::Decimal(decimals),
             None => Self::Doubles(own),
@@ -121,24 +120,43 @@ pub(crate) fn widened(doubles: &[u64]) -> Option<(u8, Vec<u64>)> {
     })
 }
 
-/// The decimals that doubles were made from, where nearly all of them are decimals of one scale.
-fn detect(doubles: &[u64], guess: u8) -> Option<Decimals<'static>> {
-    let mut scale = guess.min(DETECTED_SCALE_MAX);
-    let mut failed = 0;
-    let step = doubles.len().div_ceil(SAMPLE).max(1);
-    for &double in doubles.iter().step_by(step) {
-        let value = f64::from_bits(double);
-        match (scale..=DETECTED_SCALE_MAX).find(|&scale| mantissa(value, scale).is_some()) {
-            Some(found) => scale = found,
-            None => failed += 1,
+/// The least scale that nearly all of the values that were written as decimals have room in.
+fn common_scale(marks: &[u8]) -> Option<u8> {
+    let mut counts = [0usize; SCALE_MAX as usize + 1];
+    for &mark in marks {
+        if let Some(count) = counts.get_mut(usize::from(mark)) {
+            *count += 1;
         }
     }
-    if failed * 8 > doubles.len().div_ceil(step) {
+    let written: usize = counts.iter().sum();
+    let mut above = written;
+    (0..=SCALE_MAX).find(|&scale| {
+        above -= counts[usize::from(scale)];
+        written > 0 && above * STRANGERS < written
+    })
+}
+
+/// The decimals that doubles were made from, where nearly all of them are decimals of one scale.
+fn detect(doubles: &[u64], guess: u8) -> Option<Decimals<'static>> {
+    let guess = guess.min(DETECTED_SCALE_MAX);
+    let step = doubles.len().div_ceil(SAMPLE).max(1);
+    let sample = doubles.iter().step_by(step);
+    let count = sample.len();
+    let mut scales: Vec<u8> = sample
+        .filter_map(|&double| {
+            let value = f64::from_bits(double);
+            (guess..=DETECTED_SCALE_MAX).find(|&scale| mantissa(value, scale).is_some())
+        })
+        .collect();
+    if (count - scales.len()) * 8 > count {
         return None;
     }
+    // A few longer ones may be strangers.
+    scales.sort_unstable();
+    let mut scale = *scales.get(scales.len().checked_sub(1 + scales.len() / 16)?)?;
     for _ in 0..3 {
         let decimals = at_scale(doubles, scale);
-        if decimals.strangers.len() * 32 <= doubles.len() {
+        if decimals.strangers.len() * STRANGERS <= doubles.len() {
             return Some(decimals);
         }
         let more = decimals.strangers.iter().find_map(|&(_, double)| {
@@ -183,5 +201,7 @@ fn mantissa(value: f64, scale: u8) -> Option<i64> {
 const PLAIN_SCALE_MAX: u8 = 5;
 /// Largest scale that is looked for: beyond it nearly every double is some decimal.
 const DETECTED_SCALE_MAX: u8 = 14;
+/// One of so many values may be no decimal of the common scale.
+const STRANGERS: usize = 32;
 /// Doubles looked at before all are.
 const SAMPLE: usize = 32;

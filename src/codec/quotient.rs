@@ -106,8 +106,12 @@ fn round(values: &mut [f64]) {
         )
     });
     if !done {
-        for value in values {
-            *value = to_15_digits(*value);
+        let mut decade = decade;
+        for value in values.iter_mut().filter(|value| **value != 0.0) {
+            if decade.is_none_or(|decade| !decade.holds(value.abs())) {
+                decade = Decade::of(value.abs());
+            }
+            *value = decade.map_or(*value, |decade| decade.round(*value));
         }
     }
 }
@@ -149,10 +153,10 @@ impl Decade {
 
     #[inline(always)]
     fn holds(self, magnitude: f64) -> bool {
-        (magnitude >= self.bounds.0)
-            & (magnitude < self.bounds.1)
-            & (magnitude * self.scales.0 >= 1.0)
-            & (magnitude * self.scales.1 < 1.0)
+        magnitude >= self.bounds.0
+            && magnitude < self.bounds.1
+            && magnitude * self.scales.0 >= 1.0
+            && magnitude * self.scales.1 < 1.0
     }
 
     #[inline(always)]

@@ -10,6 +10,10 @@
 /// or it stays as it is.
 #[inline]
 pub(crate) fn widest<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(test)]
+    if PORTABLE.get() {
+        return work();
+    }
     #[cfg(target_arch = "x86_64")]
     if is_wide() {
         // SAFETY: the features that the function asks for were all detected.
@@ -31,4 +35,18 @@ fn is_wide() -> bool {
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
 fn with_avx2<R>(work: impl FnOnce() -> R) -> R {
     work()
+}
+
+#[cfg(test)]
+thread_local! {
+    static PORTABLE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs `work` as on a processor that has the least of its family.
+#[cfg(test)]
+pub(crate) fn portably<R>(work: impl FnOnce() -> R) -> R {
+    PORTABLE.set(true);
+    let result = work();
+    PORTABLE.set(false);
+    result
 }

@@ -1,5 +1,7 @@
 //! Times of rows: ascending integers. Regular spacing takes no bytes at all.
 
+use std::ops::Range;
+
 use super::bytes::Reader;
 use super::error::CodecError;
 use super::integers::{self, Effort, Habit};
@@ -33,6 +35,26 @@ pub(crate) fn decode(
     last: i64,
     times: &mut Vec<i64>,
 ) -> Result<(), CodecError> {
+    let known = landmarks(reader, count, first)?;
+    let from = times.len();
+    decode_part(reader, count, (first, last), 0..count, times)?;
+    let all = &times[from..];
+    let agree = known.iter().all(|&(row, time)| all.get(row) == Some(&time));
+    if agree && all.last() == Some(&last) && reader.rest().is_empty() {
+        return Ok(());
+    }
+    times.truncate(from);
+    Err(reader.invalid("order of times"))
+}
+
+/// Appends the wanted of `count` times. They ascend strictly, or there is an error.
+pub(crate) fn decode_part(
+    reader: &mut Reader<'_>,
+    count: usize,
+    (first, last): (i64, i64),
+    wanted: Range<usize>,
+    times: &mut Vec<i64>,
+) -> Result<(), CodecError> {
     if reader.rest().is_empty() {
         let steps = (count as u64).saturating_sub(1);
         let span = last.wrapping_sub(first) as u64;
@@ -40,15 +62,33 @@ pub(crate) fn decode(
         if spacing * steps != span || (steps > 0 && spacing == 0) {
             return Err(reader.invalid("spacing of times"));
         }
-        times.extend((0..count as u64).map(|row| first.wrapping_add_unsigned(row * spacing)));
+        let rows = wanted.start as u64..wanted.end as u64;
+        times.extend(rows.map(|row| first.wrapping_add_unsigned(row * spacing)));
         return Ok(());
     }
-    let mut values = Vec::with_capacity(count);
-    integers::decode(reader, count, first as u64, &mut values)?;
-    let ascending = values.is_sorted_by(|a, b| (*a as i64) < *b as i64);
-    if !ascending || values.last() != Some(&(last as u64)) || !reader.rest().is_empty() {
+    let values = integers::decode_part(reader, count, first as u64, wanted)?.into_words();
+    let from = times.len();
+    times.extend(values.into_iter().map(|value| value as i64));
+    let ascending = times[from..].is_sorted_by(|a, b| a < b);
+    if !ascending {
+        times.truncate(from);
         return Err(reader.invalid("order of times"));
     }
-    times.extend(values.into_iter().map(|value| value as i64));
     Ok(())
+}
+
+/// Rows whose times are known without decoding any other: row and time, in ascending order.
+pub(crate) fn landmarks(
+    reader: &Reader<'_>,
+    count: usize,
+    first: i64,
+) -> Result<Vec<(usize, i64)>, CodecError> {
+    if reader.rest().is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = integers::landmarks(reader, count, first as u64)?;
+    Ok(known
+        .into_iter()
+        .map(|(row, time)| (row, time as i64))
+        .collect())
 }

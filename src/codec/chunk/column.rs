@@ -146,12 +146,12 @@ impl Dense {
 
     /// The values of a column of floats.
     fn into_doubles(self) -> Vec<f64> {
-        let mut doubles = match POWERS_OF_TEN.get(usize::from(self.mark)) {
-            Some(&power) => self.numbers.decimals(power),
-            None => {
-                let words = self.numbers.into_words().into_iter();
-                words.map(f64::from_bits).collect()
-            }
+        let mut doubles: Vec<f64> = if let Some(&power) = POWERS_OF_TEN.get(usize::from(self.mark))
+        {
+            self.numbers.decimals(power)
+        } else {
+            let words = self.numbers.into_words().into_iter();
+            words.map(f64::from_bits).collect()
         };
         for &(index, double) in &self.strangers {
             doubles[index] = f64::from_bits(double);

@@ -52,8 +52,10 @@ pub(super) fn put(
     };
     let known = Known::Doubles(Doubles::of(&values(&doubles)));
     let mut best = (found.0, found.1, out.split_off(start));
+    let count = doubles.len();
     let mut consider = |codec, body: Vec<u8>| {
-        if body.len() + known.len() < best.2.len() + best.1.len() {
+        let price = body.len() + known.len() + toll(codec, count);
+        if price < best.2.len() + best.1.len() + toll(best.0, count) {
             best = (codec, known, body);
         }
     };
@@ -120,6 +122,15 @@ fn put_xor(doubles: &[u64], out: &mut Vec<u8>) -> Codec {
     Codec::Raw
 }
 
+/// Bytes that a form has to save: one for about 30 ns that it is slower to read.
+const fn toll(codec: Codec, count: usize) -> usize {
+    match codec {
+        Codec::Xor => count / 4,
+        Codec::Quotient => count / 16,
+        _ => 0,
+    }
+}
+
 /// The forms of doubles that take time to find.
 fn alternatives(doubles: &[u64]) -> Vec<(Codec, Vec<u8>)> {
     let mut found = Vec::new();
@@ -153,7 +164,8 @@ fn dictionary(doubles: &[u64]) -> Option<Vec<u8>> {
     let mut entries = Vec::new();
     let mut codec = put_xor(&distinct, &mut entries);
     for (other, alternative) in alternatives(&distinct) {
-        if alternative.len() < entries.len() {
+        let count = distinct.len();
+        if alternative.len() + toll(other, count) < entries.len() + toll(codec, count) {
             codec = other;
             entries = alternative;
         }

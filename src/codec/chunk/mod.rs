@@ -201,18 +201,18 @@ impl<B: AsRef<[u8]>> Chunk<B> {
 
     /// Appends the times of all rows.
     pub fn decode_times(&self, times: &mut Vec<i64>) -> Result<(), CodecError> {
-        let mut reader = Reader::within(
-            self.bytes.as_ref(),
-            self.directory.1 as usize,
-            self.times_end as usize,
-        )?;
         super::timestamps::decode(
-            &mut reader,
+            &mut self.times()?,
             self.rows(),
             self.first_time,
             self.last_time,
             times,
         )
+    }
+
+    fn times(&self) -> Result<Reader<'_>, CodecError> {
+        let (start, end) = (self.directory.1 as usize, self.times_end as usize);
+        Reader::within(self.bytes.as_ref(), start, end)
     }
 
     /// The values of one column, or `None` where the chunk does not have it.

@@ -7,37 +7,48 @@ use super::column::Dense;
 use super::directory::Entry;
 use crate::codec::error::CodecError;
 use crate::codec::statistics::Statistics;
+use crate::codec::timestamps;
 use crate::codec::vector::ColumnVector;
 use crate::types::{ColumnId, TimeRange};
 
 impl<B: AsRef<[u8]>> Chunk<B> {
-    /// The rows whose times lie in a range. Nothing is decoded where the times are regularly spaced.
+    /// The rows whose times lie in a range. Nothing is decoded where the times are regularly spaced, and only
+    /// what lies around the ends of the range where they are not.
     pub fn rows_within(&self, range: TimeRange) -> Result<Range<usize>, CodecError> {
         if range.is_empty() || !range.overlaps(self.first_time, self.last_time) {
             return Ok(0..0);
         }
-        if range.covers(self.first_time, self.last_time) {
-            return Ok(0..self.rows());
-        }
+        let end = if range.contains(self.last_time) {
+            self.rows()
+        } else {
+            self.rows_before(range.end)?
+        };
+        let start = if range.contains(self.first_time) {
+            0
+        } else {
+            self.rows_before(range.start)?
+        };
+        Ok(start.min(end)..end)
+    }
+
+    /// How many rows have earlier times.
+    fn rows_before(&self, time: i64) -> Result<usize, CodecError> {
         if let Some(spacing) = self.spacing().filter(|&spacing| spacing > 0) {
-            // Rows before a time: those at first + row * spacing < time.
-            let before = |time: i64| {
-                let distance = i128::from(time) - i128::from(self.first_time);
-                let rows = (distance.max(0) as u64).div_ceil(spacing);
-                usize::try_from(rows).unwrap_or(usize::MAX).min(self.rows())
-            };
-            let end = if range.contains(self.last_time) {
-                self.rows()
+            let distance = i128::from(time) - i128::from(self.first_time);
+            let rows = (distance.max(0) as u64).div_ceil(spacing);
+            return Ok(usize::try_from(rows).unwrap_or(usize::MAX).min(self.rows()));
+        }
+        let mut near = 0..self.rows();
+        for (row, known) in timestamps::landmarks(&self.times()?, self.rows(), self.first_time)? {
+            if known < time {
+                near.start = row + 1;
             } else {
-                before(range.end)
-            };
-            return Ok(before(range.start).min(end)..end);
+                near.end = near.end.min(row);
+            }
         }
         let mut times = Vec::new();
-        self.decode_times(&mut times)?;
-        let start = times.partition_point(|&time| time < range.start);
-        let inside = times[start..].partition_point(|&time| range.contains(time));
-        Ok(start..start + inside)
+        self.decode_times_of(near.start..near.end.max(near.start), &mut times)?;
+        Ok(near.start + times.partition_point(|&other| other < time))
     }
 
     /// Appends the times of some rows; rows that the chunk does not have are left out.
@@ -46,10 +57,9 @@ impl<B: AsRef<[u8]>> Chunk<B> {
         rows: Range<usize>,
         times: &mut Vec<i64>,
     ) -> Result<(), CodecError> {
-        let mut all = Vec::new();
-        self.decode_times(&mut all)?;
-        times.extend_from_slice(&all[self.existing(rows)]);
-        Ok(())
+        let ends = (self.first_time, self.last_time);
+        let rows = self.existing(rows);
+        timestamps::decode_part(&mut self.times()?, self.rows(), ends, rows, times)
     }
 
     /// The values of some rows of a column, or `None` where the chunk does not have the column. Rows that

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::codec::integers::Effort;
+use crate::codec::simd::portably;
 use crate::codec::test_rows::{self, Rows};
 use crate::codec::vector::Values;
 use crate::types::TimeRange;
@@ -121,6 +122,23 @@ proptest! {
                 }
                 prop_assert_eq!(chunk.decode_column_of(ColumnId(u16::MAX), part.clone()), Ok(None));
                 prop_assert_eq!(chunk.aggregate(ColumnId(u16::MAX), part), Ok(None));
+            }
+        }
+    }
+
+    #[test]
+    fn portable_code_writes_and_reads_the_same(rows in test_rows::rows(1..=1100)) {
+        for effort in [Effort::Cheap, Effort::Full] {
+            let bytes = sealed(&rows, effort);
+            prop_assert_eq!(&portably(|| sealed(&rows, effort)), &bytes);
+            let chunk = Chunk::open(&bytes).expect("just encoded");
+            for &(id, _) in &rows.columns {
+                let read = || {
+                    let vector = chunk.decode_column(id).expect("just encoded").expect("is there");
+                    let counted = chunk.aggregate_decoded(id, 0..chunk.rows());
+                    (present(&vector, 0..vector.len()), format!("{counted:?}"))
+                };
+                prop_assert_eq!(portably(read), read());
             }
         }
     }

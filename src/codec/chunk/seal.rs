@@ -46,8 +46,8 @@ impl Hints {
 /// # Panics
 ///
 /// Where there is no row, more than [`ROWS_CLAIMED`] rows or [`COLUMNS`] columns, or a column without as
-/// many cells as there are rows, or more than [`CELLS_MAX`] cells. Times have to ascend strictly and ids to
-/// differ, or nobody will read the chunk.
+/// many cells as there are rows, more than [`CELLS_MAX`] cells, or two columns of one id. Times have to ascend
+/// strictly, or nobody will read the chunk.
 pub fn encode(
     cells: &Cells,
     positions: (Position, Position),
@@ -63,6 +63,8 @@ pub fn encode(
     timestamps::encode(&cells.times, &mut hints.times, effort, &mut times);
     let mut columns: Vec<&CellColumn> = cells.columns.iter().collect();
     columns.sort_by_key(|column| column.id);
+    let differ = columns.is_sorted_by(|a, b| a.id < b.id);
+    assert!(differ, "a column that is there twice");
     let mut directory = Vec::with_capacity(columns.len() * 32);
     let mut bodies = Vec::with_capacity(columns.len() * rows * 2);
     let mut previous = None;

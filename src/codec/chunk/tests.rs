@@ -139,6 +139,12 @@ fn read_all(bytes: &[u8]) {
     let _ = chunk.decode_times(&mut Vec::new());
     for summary in chunk.columns() {
         let _ = chunk.decode_column(summary.id);
+        let rows = chunk.rows() / 3..chunk.rows() - chunk.rows() / 4;
+        let some = chunk.decode_column_of(summary.id, rows.clone());
+        if let Ok(Some(some)) = some {
+            assert_eq!(some.len(), rows.len());
+        }
+        let _ = chunk.aggregate_decoded(summary.id, rows);
     }
     let mut cells = Cells::new();
     if chunk.decode_cells(&mut cells).is_err() {
@@ -215,6 +221,17 @@ fn chunks_keep_their_bytes() {
     for chunk in made {
         Chunk::open(chunk).expect("golden");
     }
+}
+
+#[test]
+#[should_panic(expected = "a column that is there twice")]
+fn a_column_cannot_be_there_twice() {
+    let mut cells = Cells::new();
+    cells.times.push(1);
+    let column = CellColumn::nulls(ColumnId(5), FieldType::Float, 1);
+    cells.columns = vec![column.clone(), column];
+    let positions = (Position(1), Position(2));
+    encode(&cells, positions, &mut Hints::default(), Effort::Cheap);
 }
 
 #[test]

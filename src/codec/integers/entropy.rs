@@ -23,7 +23,7 @@ const PARTS: u32 = 2;
 const WIDTH_MAX: u32 = 47;
 const SYMBOLS: usize = symbols(WIDTH_MAX);
 /// Longest code.
-const LENGTH_MAX: u32 = 10;
+const LENGTH_MAX: u32 = 9;
 const _: () = assert!(LENGTH_MAX + WIDTH_MAX - 1 - PARTS <= 56);
 
 /// Symbols of numbers up to a width.
@@ -71,7 +71,7 @@ impl Model {
     pub(super) fn new(offsets: &[u64], order: u8, seeds: &Seeds) -> Option<Self> {
         let mut numbers = Vec::with_capacity(offsets.len());
         residuals(offsets, order, seeds.slope(), |residual| {
-            numbers.push(residual)
+            numbers.push(residual);
         });
         let step = numbers.len().div_ceil(128).max(1);
         let mut sample: Vec<u64> = numbers.iter().step_by(step).copied().collect();

@@ -91,6 +91,11 @@ impl Seeds {
         Self { order, seeds }
     }
 
+    /// The offset before a lane, of order 1 or 2.
+    pub(super) const fn before(&self, lane: usize) -> u64 {
+        self.seeds[lane].0
+    }
+
     /// The slope before the first offset.
     pub(super) const fn slope(&self) -> u64 {
         self.seeds[0].1

@@ -186,14 +186,18 @@ fn full(offsets: &[u64], range: u64, runs: bool) -> Choice {
         let models = found.into_iter().chain(model(plan.order));
         found = models.min_by_key(|model| model.bytes);
     }
-    // Slower to read, so it has to be worth it.
     match found {
-        Some(model) if model.bytes * 33 < least * 32 => {
+        Some(model) if model.bytes + entropy_toll(offsets.len()) < least => {
             let seeds = seeds[usize::from(model.order)];
             Choice::Entropy(Box::new(model), seeds)
         }
         _ => best,
     }
+}
+
+/// Bytes that codes have to save: one for about 30 ns that they are slower to read.
+const fn entropy_toll(numbers: usize) -> usize {
+    10 + numbers / 28
 }
 
 /// Numbers from which on a table of frequencies may pay.
@@ -247,6 +251,36 @@ pub(crate) fn decode_part(
     Ok(Numbers::Wide(numbers))
 }
 
+/// Which of `count` numbers the seeds of lanes tell, and these numbers. The reader stays where it is.
+pub(crate) fn landmarks(
+    reader: &Reader<'_>,
+    count: usize,
+    first: u64,
+) -> Result<Vec<(usize, u64)>, CodecError> {
+    let mut reader = *reader;
+    let mut known = Vec::new();
+    if count < 2 {
+        return Ok(known);
+    }
+    let opening = Opening::read(&mut reader)?;
+    let order = opening.head & HEAD_ORDER;
+    if order > 0 && opening.kind() != KIND_RUNS {
+        let lanes = Lanes::of(count - 1);
+        let seeds = Seeds::read(&mut reader, order, lanes)?;
+        for lane in 1..lanes.count() {
+            let offset = if opening.narrow {
+                u32::cut(seeds.before(lane)).extend()
+            } else {
+                seeds.before(lane)
+            };
+            let number = opening.factor.wrapping_mul(offset).wrapping_add(first);
+            // The first number has no offset, so that they lie one apart.
+            known.push((lanes.start(lane), number));
+        }
+    }
+    Ok(known)
+}
+
 /// Numbers that may be read before those that are wanted.
 const SLACK: usize = 8;
 
@@ -270,6 +304,10 @@ impl Opening {
             narrow: head & HEAD_NARROW != 0,
             factor,
         })
+    }
+
+    const fn kind(&self) -> u8 {
+        self.head >> HEAD_KIND_SHIFT & HEAD_KIND
     }
 
     /// All of `count` offsets, which are no runs.
@@ -298,7 +336,7 @@ impl Opening {
         out: &mut Vec<W>,
     ) -> Result<(), CodecError> {
         let order = self.head & HEAD_ORDER;
-        let kind = self.head >> HEAD_KIND_SHIFT & HEAD_KIND;
+        let kind = self.kind();
         if kind == KIND_RUNS && runs {
             return runs::read(reader, count, wanted, out);
         }
