@@ -11,12 +11,12 @@ mod bytes;
 mod cells;
 pub mod chunk;
 mod decimal;
-mod dictionary;
 mod error;
 mod gorilla;
 mod integers;
 mod quotient;
 mod statistics;
+mod strings;
 #[cfg(test)]
 mod test_rows;
 mod timestamps;

@@ -8,7 +8,7 @@ use crate::codec::bytes::Reader;
 use crate::codec::cells::{CellColumn, heap_bytes};
 use crate::codec::error::CodecError;
 use crate::codec::vector::{BytesVector, ColumnVector, Validity, Values};
-use crate::codec::{bools, dictionary, gorilla, integers, quotient};
+use crate::codec::{bools, gorilla, integers, quotient, strings};
 use crate::types::FieldType;
 
 /// Values of the rows that have one, as cells.
@@ -52,8 +52,13 @@ impl Dense {
                 let flags = bools::decode(&mut reader, count)?;
                 dense.bits = flags.into_iter().map(u64::from).collect();
             }
-            (Codec::Strings, _) => {
-                let strings = dictionary::decode(&mut reader, count)?;
+            (codec @ (Codec::Strings | Codec::StringsLz4), _) => {
+                let form = if codec == Codec::Strings {
+                    strings::Form::Plain
+                } else {
+                    strings::Form::Compressed
+                };
+                let strings = strings::decode(&mut reader, count, form)?;
                 dense.bits = strings.cells;
                 dense.heap = strings.heap;
             }
