@@ -166,8 +166,18 @@ impl<E: Clone> Series<E> {
             + self.ring.memory_bytes()
     }
 
-    /// Seals all rows. Gives the sealed chunks' bytes in memory to the ring; false if there was no row.
+    /// Seals all rows because no more are expected soon, and gives back the memory that more would go to.
+    /// False if there was no row.
     pub fn seal(&mut self, scratch: &mut Scratch) -> Result<bool, CodecError> {
+        let sealed = self.seal_rows(scratch)?;
+        self.rows = Rows::default();
+        self.open = OpenChunk::default();
+        self.hints = Hints::default();
+        Ok(sealed)
+    }
+
+    /// Seals all rows. Gives the sealed chunks' bytes in memory to the ring; false if there was no row.
+    fn seal_rows(&mut self, scratch: &mut Scratch) -> Result<bool, CodecError> {
         let Some(layout) = self.layout.clone() else {
             return Ok(false);
         };
@@ -238,7 +248,7 @@ impl<E: Clone> Series<E> {
         self.open.push_block(layout, &self.rows, BLOCK_ROWS);
         self.rows.remove_front(layout, BLOCK_ROWS);
         if self.open.rows() + self.rows.len() >= CHUNK_ROWS {
-            self.seal(scratch)
+            self.seal_rows(scratch)
                 .expect("blocks that were encoded here decode");
         }
     }
@@ -294,7 +304,7 @@ impl<E: Clone> Series<E> {
         let late = self.late.get_or_insert_default();
         late.push(layout, row);
         if late.len() >= LATE_ROWS {
-            self.seal(scratch)
+            self.seal_rows(scratch)
                 .expect("blocks that were encoded here decode");
         }
         Applied::Late

@@ -46,7 +46,8 @@ impl Codec {
         Self::ALL.get(usize::from(number)).copied()
     }
 
-    const ALL: [Self; 12] = [
+    /// Every codec, by number.
+    pub const ALL: [Self; 12] = [
         Self::Empty,
         Self::Decimal,
         Self::DecimalPatched,
