@@ -164,7 +164,7 @@ impl Measured {
         for piece in &pieces {
             let sizes = [
                 piece.blocks(BLOCK_ROWS).len(),
-                piece.blocks(2 * BLOCK_ROWS).len(),
+                piece.blocks(BLOCK_ROWS / 2).len(),
                 piece.seal(&mut cheap, Effort::Cheap).len(),
                 piece.seal(&mut full, Effort::Full).len(),
                 piece.tsz().len(),
@@ -202,7 +202,10 @@ impl Measured {
             .map(|bytes| Chunk::open(&bytes[..]).expect("just encoded"))
             .collect();
         let tsz: Vec<Box<[u8]>> = self.pieces.iter().map(Piece::tsz).collect();
-        let mut times = Vec::new();
+        let open: Vec<Vec<u8>> = (self.pieces.iter())
+            .map(|piece| piece.blocks(BLOCK_ROWS))
+            .collect();
+        let (mut times, mut cells) = (Vec::new(), Cells::new());
         for _ in 0..ROUNDS {
             series = Series::default();
             for (index, piece) in self.pieces.iter().enumerate() {
@@ -211,7 +214,15 @@ impl Measured {
                 let found = [
                     time(|| piece.append(&layout, &mut series, &mut scratch)),
                     time(|| piece.blocks(BLOCK_ROWS)),
-                    time(|| piece.blocks(2 * BLOCK_ROWS)),
+                    time(|| piece.blocks(BLOCK_ROWS / 2)),
+                    time(|| {
+                        cells.clear();
+                        let mut rest = &open[index][..];
+                        while !rest.is_empty() {
+                            let used = block::decode(rest, &mut cells).expect("just encoded");
+                            rest = &rest[used..];
+                        }
+                    }),
                     time(|| piece.seal(&mut cheap, Effort::Cheap)),
                     time(|| piece.seal(&mut full, Effort::Full)),
                     time(|| {
@@ -455,7 +466,7 @@ const POSITIONS: (Position, Position) = (Position(1_000_000), Position(1_010_000
 const ROUNDS: usize = 40;
 
 const SIZES: [&str; 8] = [
-    "open", "twice", "cheap", "full", "tsz", "pco dec.", "pco raw", "zstd -3",
+    "open", "half", "cheap", "full", "tsz", "pco dec.", "pco raw", "zstd -3",
 ];
 const OPEN: usize = 0;
 const FULL: usize = 3;
@@ -463,11 +474,11 @@ const TSZ: usize = 4;
 const PCO_DECIMAL: usize = 5;
 const ZSTD: usize = 7;
 
-const TIMES: [&str; 10] = [
-    "append", "blocks", "twice", "cheap", "full", "decode", "aggreg.", "tsz enc.", "tsz dec.",
-    "tsz agg.",
+const TIMES: [&str; 11] = [
+    "append", "blocks", "half", "read", "cheap", "full", "decode", "aggreg.", "tsz enc.",
+    "tsz dec.", "tsz agg.",
 ];
 const APPEND: usize = 0;
-const SEAL: usize = 4;
-const AGGREGATE: usize = 6;
-const TSZ_AGGREGATE: usize = 9;
+const SEAL: usize = 5;
+const AGGREGATE: usize = 7;
+const TSZ_AGGREGATE: usize = 10;

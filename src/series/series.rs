@@ -238,19 +238,27 @@ impl<E: Clone> Series<E> {
         self.newest = row.time;
         self.stamped = self.stamped.max(row.time);
         self.rows.push(layout, row);
-        if self.rows.len() == STAGING_ROWS {
+        self.make_room(scratch);
+    }
+
+    /// After a row was staged: seals a chunk's worth, or makes a block of the oldest rows.
+    #[inline]
+    fn make_room(&mut self, scratch: &mut Scratch) {
+        let staged = self.rows.len();
+        if staged == STAGING_ROWS || self.open.rows() + staged >= CHUNK_ROWS {
             self.close_block(scratch);
         }
     }
 
     fn close_block(&mut self, scratch: &mut Scratch) {
-        let Some(layout) = &self.layout else { return };
-        self.open.push_block(layout, &self.rows, BLOCK_ROWS);
-        self.rows.remove_front(layout, BLOCK_ROWS);
         if self.open.rows() + self.rows.len() >= CHUNK_ROWS {
             self.seal_rows(scratch)
                 .expect("blocks that were encoded here decode");
+            return;
         }
+        let Some(layout) = &self.layout else { return };
+        self.open.push_block(layout, &self.rows, BLOCK_ROWS);
+        self.rows.remove_front(layout, BLOCK_ROWS);
     }
 
     #[cold]
@@ -294,9 +302,7 @@ impl<E: Clone> Series<E> {
                 }
                 Err(at) => {
                     self.rows.insert(layout, at, row);
-                    if self.rows.len() == STAGING_ROWS {
-                        self.close_block(scratch);
-                    }
+                    self.make_room(scratch);
                     Applied::Inserted
                 }
             };
