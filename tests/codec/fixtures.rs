@@ -38,10 +38,9 @@ impl Table {
         let mut cells = Cells::new();
         for column in header {
             let (id, name) = column.split_once(':').expect("ID:TYPE");
-            let known = FieldType::ALL.into_iter();
+            let mut known = FieldType::ALL.into_iter();
             let field_type = known
-                .filter(|field_type| field_type.to_string() == name)
-                .next_back()
+                .find(|field_type| field_type.to_string() == name)
                 .unwrap_or_else(|| panic!("{name} is a type"));
             let id = ColumnId(id.parse().expect("an id"));
             cells.columns.push(CellColumn::nulls(id, field_type, 0));
@@ -100,14 +99,14 @@ fn cell_of(text: &str, column: &mut CellColumn) -> (u64, u8) {
         return (0, MARK_NULL);
     }
     match column.field_type {
-        FieldType::Float => match text.strip_prefix("0x") {
-            Some(bits) => (u64::from_str_radix(bits, 16).expect("bits"), MARK_RAW),
-            None => {
-                let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-                let mantissa: i64 = format!("{whole}{fraction}").parse().expect("a decimal");
-                (mantissa as u64, fraction.len() as u8)
+        FieldType::Float => {
+            if let Some(bits) = text.strip_prefix("0x") {
+                return (u64::from_str_radix(bits, 16).expect("bits"), MARK_RAW);
             }
-        },
+            let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+            let mantissa: i64 = format!("{whole}{fraction}").parse().expect("a decimal");
+            (mantissa as u64, fraction.len() as u8)
+        }
         FieldType::Integer => (text.parse::<i64>().expect("an integer") as u64, 0),
         FieldType::Unsigned => (text.parse().expect("an integer"), 0),
         FieldType::Boolean => (u64::from(text == "true"), 0),
