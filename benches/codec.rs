@@ -1,118 +1,341 @@
-//! Codecs: append to an open chunk, seal, recompress, decode; `tsz` beside them.
+//! Codecs beside `tsz`, `pco` and `zstd`: first sizes, then times, then the bars that they are held to.
 //!
-//! Series come from the directory in `EDGETIME_TEST_DATA` (files `ts_ms,value`) where it is set, else they
-//! are generated from a fixed seed. Sizes are printed first, times are per run over a whole series.
+//! Series come from the folder that `EDGETIME_TEST_DATA` names, else they are generated. Everything works on
+//! chunks of 1,024 rows. A time is the sum of the least times of all chunks over all rounds; within a round
+//! all programs take their turns, so that their ratios hold on a machine that does other things as well.
 
 #![allow(missing_docs)]
 
-use std::fs;
-use std::hint::black_box;
-use std::path::Path;
+#[path = "../tests/support/sensors.rs"]
+mod sensors;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use edgetime_protocol::cell::{self, MANTISSA_MAX, MARK_RAW, SCALE_MAX};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use edgetime_protocol::cell::{self, MANTISSA_MAX, MARK_RAW, POWERS_OF_TEN, SCALE_MAX};
 use edgetimedb::codec::chunk::{self, Chunk, Hints};
+use edgetimedb::codec::vector::Values;
 use edgetimedb::codec::{CellColumn, Cells, Effort, RowsView, block};
 use edgetimedb::limits::{BLOCK_ROWS, CHUNK_ROWS};
-use edgetimedb::types::{ColumnId, FieldType, Position};
+use edgetimedb::series::{RowRef, Scratch, Series};
+use edgetimedb::types::{
+    ColumnId, FieldId, FieldType, Layout, LayoutColumn, MeasurementId, Position,
+};
+use sensors::Sensor;
 use tsz::stream::{BufferedReader, BufferedWriter};
 use tsz::{DataPoint, Decode, Encode, StdDecoder, StdEncoder};
 
-const COLUMN: ColumnId = ColumnId(0);
-const POSITIONS: (Position, Position) = (Position(1_000_000), Position(1_010_000));
-
-/// One series of one float column.
-struct Series {
-    name: String,
-    times: Vec<i64>,
+/// The rows of one chunk in all forms that the programs want.
+struct Piece {
+    times_ns: Vec<i64>,
+    times_ms: Vec<i64>,
     bits: Vec<u64>,
     marks: Vec<u8>,
+    doubles: Vec<f64>,
+    /// All values at one decimal scale, where they have one.
+    mantissas: Option<Vec<i64>>,
+    cells: Cells,
 }
 
-impl Series {
-    fn new(name: &str, rows: impl Iterator<Item = (i64, (u64, u8))>) -> Self {
-        let mut series = Self {
-            name: name.to_owned(),
-            times: Vec::new(),
-            bits: Vec::new(),
-            marks: Vec::new(),
+impl Piece {
+    fn new(rows: &[(i64, (u64, u8))]) -> Self {
+        let times_ns: Vec<i64> = rows.iter().map(|row| row.0 * 1_000_000).collect();
+        let bits: Vec<u64> = rows.iter().map(|row| row.1.0).collect();
+        let marks: Vec<u8> = rows.iter().map(|row| row.1.1).collect();
+        let mut column = CellColumn::nulls(COLUMN, FieldType::Float, 0);
+        column.bits.clone_from(&bits);
+        column.marks.clone_from(&marks);
+        let mut cells = Cells::new();
+        cells.times.clone_from(&times_ns);
+        cells.columns.push(column);
+        let scale = marks.iter().copied().max().unwrap_or(0);
+        let mantissa = |(&bits, &mark): (&u64, &u8)| {
+            let power = *POWERS_OF_TEN.get(usize::from(scale.checked_sub(mark)?))? as i64;
+            (bits as i64).checked_mul(power)
         };
-        for (time, (bits, mark)) in rows {
-            if series.times.last().is_some_and(|&last| last >= time) {
-                continue;
-            }
-            series.times.push(time);
-            series.bits.push(bits);
-            series.marks.push(mark);
+        Self {
+            times_ms: rows.iter().map(|row| row.0).collect(),
+            doubles: rows
+                .iter()
+                .map(|row| cell::float(row.1.0, row.1.1))
+                .collect(),
+            mantissas: if scale <= SCALE_MAX {
+                bits.iter().zip(&marks).map(mantissa).collect()
+            } else {
+                None
+            },
+            times_ns,
+            bits,
+            marks,
+            cells,
         }
-        series
     }
 
-    fn read(path: &Path) -> Option<Self> {
-        let text = fs::read_to_string(path).ok()?;
-        let rows = text.lines().skip(1).filter_map(|line| {
-            let (time, value) = line.split_once(',')?;
-            Some((time.parse::<i64>().ok()? * 1_000_000, parse(value)?))
-        });
-        Some(Self::new(path.file_stem()?.to_str()?, rows))
+    fn rows(&self) -> usize {
+        self.times_ns.len()
     }
 
-    fn append(&self) -> Vec<u8> {
+    fn blocks(&self, rows_each: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        let blocks = self.times.chunks(BLOCK_ROWS).zip(
-            self.bits
-                .chunks(BLOCK_ROWS)
-                .zip(self.marks.chunks(BLOCK_ROWS)),
-        );
-        for (times, (bits, marks)) in blocks {
-            let rows = RowsView {
-                times,
+        for start in (0..self.rows()).step_by(rows_each) {
+            let rows = start..(start + rows_each).min(self.rows());
+            let view = RowsView {
+                times: &self.times_ns[rows.clone()],
                 columns: &[(COLUMN, FieldType::Float)],
-                bits,
-                marks,
+                bits: &self.bits[rows.clone()],
+                marks: &self.marks[rows],
                 stride: 1,
                 heap: &[],
             };
-            block::encode(&rows, &mut out);
+            block::encode(&view, &mut out);
         }
         out
     }
 
-    fn cells(&self) -> Vec<Cells> {
-        let starts = (0..self.times.len()).step_by(CHUNK_ROWS);
-        let cells = starts.map(|start| {
-            let rows = start..(start + CHUNK_ROWS).min(self.times.len());
-            let mut cells = Cells::new();
-            cells.times.extend(&self.times[rows.clone()]);
-            let mut column = CellColumn::nulls(COLUMN, FieldType::Float, 0);
-            column.bits.extend(&self.bits[rows.clone()]);
-            column.marks.extend(&self.marks[rows]);
-            cells.columns.push(column);
-            cells
-        });
-        cells.collect()
+    fn seal(&self, hints: &mut Hints, effort: Effort) -> Vec<u8> {
+        chunk::encode(&self.cells, POSITIONS, hints, effort)
     }
 
-    fn tsz(&self) -> Vec<Box<[u8]>> {
-        let chunks = self.times.chunks(CHUNK_ROWS).zip(
-            self.bits
-                .chunks(CHUNK_ROWS)
-                .zip(self.marks.chunks(CHUNK_ROWS)),
-        );
-        let encoded = chunks.map(|(times, (bits, marks))| {
-            let mut encoder = StdEncoder::new(times[0] as u64 / 1_000_000, BufferedWriter::new());
-            for ((&time, &bits), &mark) in times.iter().zip(bits).zip(marks) {
-                let time = time as u64 / 1_000_000;
-                encoder.encode(DataPoint::new(time, cell::float(bits, mark)));
-            }
-            encoder.close()
-        });
-        encoded.collect()
+    /// Through a series: staged, in blocks of the open chunk, sealed cheaply.
+    fn append(&self, layout: &Arc<Layout>, series: &mut Series<()>, scratch: &mut Scratch) {
+        for row in 0..self.rows() {
+            let row = RowRef {
+                time: self.times_ns[row],
+                bits: &self.bits[row..=row],
+                marks: &self.marks[row..=row],
+                heap: &[],
+            };
+            black_box(series.apply(layout, row, Position(1), scratch));
+        }
+        if series.unsealed_rows() > 0 {
+            series.seal(scratch).expect("just encoded");
+        }
+    }
+
+    fn tsz(&self) -> Box<[u8]> {
+        let mut encoder = StdEncoder::new(self.times_ms[0] as u64, BufferedWriter::new());
+        for (&time, &value) in self.times_ms.iter().zip(&self.doubles) {
+            encoder.encode(DataPoint::new(time as u64, value));
+        }
+        encoder.close()
+    }
+
+    /// Times and values, the latter as integers where they are decimals of one scale.
+    fn pco(&self, decimal: bool) -> usize {
+        let config = pco::ChunkConfig::default().with_compression_level(8);
+        let len = |bytes: Result<Vec<u8>, _>| bytes.map_or(usize::MAX, |bytes| bytes.len());
+        let times = len(pco::standalone::simple_compress(&self.times_ms, &config));
+        let values = match &self.mantissas {
+            Some(mantissas) if decimal => pco::standalone::simple_compress(mantissas, &config),
+            _ => pco::standalone::simple_compress(&self.doubles, &config),
+        };
+        times + len(values)
+    }
+
+    fn zstd(&self) -> usize {
+        let times = self.times_ns.iter().flat_map(|time| time.to_le_bytes());
+        let values = self.doubles.iter().flat_map(|value| value.to_le_bytes());
+        let column = |bytes: Vec<u8>| zstd::bulk::compress(&bytes, 3).expect("memory").len();
+        column(times.collect()) + column(values.collect())
     }
 }
 
+/// A series and what it takes, bytes a point.
+struct Measured {
+    name: String,
+    typical: bool,
+    real: bool,
+    points: usize,
+    pieces: Vec<Piece>,
+    sizes: [f64; SIZES.len()],
+}
+
+impl Measured {
+    fn new(sensor: &Sensor) -> Self {
+        let rows: Vec<(i64, (u64, u8))> = sensor
+            .rows()
+            .into_iter()
+            .map(|(time, value)| (time, parse(value)))
+            .collect();
+        let pieces: Vec<Piece> = rows.chunks(CHUNK_ROWS).map(Piece::new).collect();
+        let (mut cheap, mut full) = (Hints::default(), Hints::default());
+        let mut bytes = [0; SIZES.len()];
+        for piece in &pieces {
+            let sizes = [
+                piece.blocks(BLOCK_ROWS).len(),
+                piece.blocks(BLOCK_ROWS / 2).len(),
+                piece.seal(&mut cheap, Effort::Cheap).len(),
+                piece.seal(&mut full, Effort::Full).len(),
+                piece.tsz().len(),
+                piece.pco(true),
+                piece.pco(false),
+                piece.zstd(),
+            ];
+            for (sum, size) in bytes.iter_mut().zip(sizes) {
+                *sum += size;
+            }
+        }
+        Self {
+            name: sensor.name.clone(),
+            typical: sensor.is_typical(),
+            real: sensor.real,
+            points: rows.len(),
+            sizes: bytes.map(|bytes| bytes as f64 / rows.len() as f64),
+            pieces,
+        }
+    }
+
+    /// Nanoseconds a value of each program.
+    fn times(&self) -> [f64; TIMES.len()] {
+        let layout = layout();
+        let (mut series, mut scratch) = (Series::<()>::default(), Scratch::default());
+        let (mut cheap, mut full) = (Hints::default(), Hints::default());
+        let mut least = vec![[Duration::MAX; TIMES.len()]; self.pieces.len()];
+        let sealed: Vec<Vec<u8>> = self
+            .pieces
+            .iter()
+            .map(|piece| piece.seal(&mut full, Effort::Full))
+            .collect();
+        let chunks: Vec<Chunk<&[u8]>> = sealed
+            .iter()
+            .map(|bytes| Chunk::open(&bytes[..]).expect("just encoded"))
+            .collect();
+        let tsz: Vec<Box<[u8]>> = self.pieces.iter().map(Piece::tsz).collect();
+        let open: Vec<Vec<u8>> = (self.pieces.iter())
+            .map(|piece| piece.blocks(BLOCK_ROWS))
+            .collect();
+        let (mut times, mut cells) = (Vec::new(), Cells::new());
+        for _ in 0..ROUNDS {
+            series = Series::default();
+            for (index, piece) in self.pieces.iter().enumerate() {
+                let chunk = &chunks[index];
+                let (tsz, again) = (&tsz[index], tsz[index].clone());
+                let found = [
+                    time(|| piece.append(&layout, &mut series, &mut scratch)),
+                    time(|| piece.blocks(BLOCK_ROWS)),
+                    time(|| piece.blocks(BLOCK_ROWS / 2)),
+                    time(|| {
+                        cells.clear();
+                        let mut rest = &open[index][..];
+                        while !rest.is_empty() {
+                            let used = block::decode(rest, &mut cells).expect("just encoded");
+                            rest = &rest[used..];
+                        }
+                    }),
+                    time(|| piece.seal(&mut cheap, Effort::Cheap)),
+                    time(|| piece.seal(&mut full, Effort::Full)),
+                    time(|| {
+                        times.clear();
+                        chunk.decode_times(&mut times).expect("just encoded");
+                        chunk.decode_column(COLUMN).expect("just encoded")
+                    }),
+                    time(|| aggregate(chunk)),
+                    time(|| piece.tsz()),
+                    time(|| {
+                        let mut points = 0;
+                        let mut decoder = StdDecoder::new(BufferedReader::new(again));
+                        while let Ok(point) = decoder.next() {
+                            black_box(point);
+                            points += 1;
+                        }
+                        points
+                    }),
+                    time(|| aggregate_tsz(tsz.clone())),
+                ];
+                for (least, found) in least[index].iter_mut().zip(found) {
+                    *least = found.min(*least);
+                }
+            }
+        }
+        drop(series);
+        let mut sums = [0.0; TIMES.len()];
+        for chunk in &least {
+            for (sum, time) in sums.iter_mut().zip(chunk) {
+                *sum += time.as_nanos() as f64 / self.points as f64;
+            }
+        }
+        sums
+    }
+}
+
+fn time<T>(run: impl FnOnce() -> T) -> Duration {
+    let start = Instant::now();
+    let result = black_box(run());
+    let elapsed = start.elapsed();
+    drop(result);
+    elapsed
+}
+
+/// Sum, least and greatest value, decoding included.
+fn aggregate<B: AsRef<[u8]>>(chunk: &Chunk<B>) -> (f64, f64, f64) {
+    let column = chunk.decode_column(COLUMN).expect("just encoded");
+    match column.map(|column| column.values) {
+        Some(Values::Float(values)) => fold(&values),
+        _ => unreachable!("a column of floats"),
+    }
+}
+
+/// In lanes, so that no addition waits for the one before it.
+fn fold(values: &[f64]) -> (f64, f64, f64) {
+    let mut lanes = [(0.0, f64::INFINITY, f64::NEG_INFINITY); 8];
+    for values in values.chunks(8) {
+        for (lane, &value) in lanes.iter_mut().zip(values) {
+            lane.0 += value;
+            lane.1 = if value < lane.1 { value } else { lane.1 };
+            lane.2 = if value > lane.2 { value } else { lane.2 };
+        }
+    }
+    let [first, rest @ ..] = lanes;
+    rest.iter().fold(first, |all, lane| {
+        (all.0 + lane.0, all.1.min(lane.1), all.2.max(lane.2))
+    })
+}
+
+fn aggregate_tsz(bytes: Box<[u8]>) -> (f64, f64, f64) {
+    let mut decoder = StdDecoder::new(BufferedReader::new(bytes));
+    let mut all = (0.0, f64::INFINITY, f64::NEG_INFINITY);
+    while let Ok(point) = decoder.next() {
+        let value = point.get_value();
+        all = (all.0 + value, all.1.min(value), all.2.max(value));
+    }
+    all
+}
+
+/// Nanoseconds a value to aggregate a column that is packed in a frame of reference.
+fn frame_ns() -> f64 {
+    let mut state = 42_u64;
+    let rows: Vec<(i64, (u64, u8))> = (0..CHUNK_ROWS as i64)
+        .map(|row| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (1_600_000_000_000 + row * 1_000, (2_000 + (state >> 54), 2))
+        })
+        .collect();
+    let bytes = Piece::new(&rows).seal(&mut Hints::default(), Effort::Cheap);
+    let chunk = Chunk::open(bytes).expect("just encoded");
+    let packing = chunk.column(COLUMN).map(|column| column.packing);
+    assert_eq!(
+        packing,
+        Some("frame"),
+        "noise of ten bits has no better form"
+    );
+    let least = (0..2_000).map(|_| time(|| aggregate(&chunk))).min();
+    least.unwrap_or_default().as_nanos() as f64 / CHUNK_ROWS as f64
+}
+
+fn layout() -> Arc<Layout> {
+    let column = LayoutColumn {
+        id: COLUMN,
+        field_type: FieldType::Float,
+        field: FieldId(0),
+    };
+    Layout::new(0, MeasurementId(0), Box::new([column]))
+}
+
 /// A decimal as it is written, or the double.
-fn parse(text: &str) -> Option<(u64, u8)> {
+fn parse(text: &str) -> (u64, u8) {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let mantissa = format!("{whole}{fraction}").parse::<i64>().ok();
     let negative_zero = text.starts_with('-') && mantissa == Some(0);
@@ -122,109 +345,140 @@ fn parse(text: &str) -> Option<(u64, u8)> {
                 && fraction.len() <= usize::from(SCALE_MAX)
                 && !negative_zero =>
         {
-            Some((mantissa as u64, fraction.len() as u8))
+            (mantissa as u64, fraction.len() as u8)
         }
-        _ => Some((text.parse::<f64>().ok()?.to_bits(), MARK_RAW)),
+        _ => (text.parse::<f64>().expect("a number").to_bits(), MARK_RAW),
     }
 }
 
-fn generated() -> Vec<Series> {
-    let mut state = 42u64;
-    let mut random = move |bound: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % bound
-    };
-    let mut walk = 2_100i64;
-    let mut rows: Vec<(i64, i64, u64)> = Vec::new();
-    for row in 0..20_000i64 {
-        walk += random(7) as i64 - 3;
-        let time = 1_700_000_000_000_000_000 + row * 1_000_000_000;
-        let jitter = random(5) as i64 * 1_000_000;
-        rows.push((time + jitter, walk, random(1 << 52)));
+fn mean<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
+    let values: Vec<f64> = values.copied().collect();
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn line(name: &str, values: &[f64]) {
+    let values = values.iter().map(|value| format!("{value:>10.3}"));
+    println!("{name:24}{}", values.collect::<String>());
+}
+
+fn heading(name: &str, columns: &[&str]) {
+    let columns = columns.iter().map(|column| format!("{column:>10}"));
+    println!("\n{name:24}{}", columns.collect::<String>());
+}
+
+fn bar(met: bool, what: &str) {
+    println!("{:8}{what}", if met { "met" } else { "NOT MET" });
+}
+
+fn main() {
+    // What cargo adds (`--bench`) is not for a program that has no choices.
+    let measured: Vec<Measured> = sensors::all().iter().map(Measured::new).collect();
+    let typical: Vec<&Measured> = measured.iter().filter(|series| series.typical).collect();
+    heading("bytes a point", &SIZES);
+    for series in &measured {
+        line(&series.name, &series.sizes);
     }
-    let decimal = |&(time, walk, _): &(i64, i64, u64)| (time, (walk as u64, 2));
-    let third =
-        |&(time, walk, _): &(i64, i64, u64)| (time, ((walk as f64 / 300.0).to_bits(), MARK_RAW));
-    let noise = |&(time, _, noise): &(i64, i64, u64)| (time, (1f64.to_bits() | noise, MARK_RAW));
-    vec![
-        Series::new("generated_decimal", rows.iter().map(decimal)),
-        Series::new("generated_average", rows.iter().map(third)),
-        Series::new("generated_noise", rows.iter().map(noise)),
-    ]
-}
-
-fn all_series() -> Vec<Series> {
-    let Some(directory) = std::env::var_os("EDGETIME_TEST_DATA") else {
-        return generated();
-    };
-    let entries = fs::read_dir(directory).expect("EDGETIME_TEST_DATA is a directory");
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "csv"));
-    paths.sort();
-    paths.iter().filter_map(|path| Series::read(path)).collect()
-}
-
-fn seal(cells: &[Cells], effort: Effort) -> Vec<Vec<u8>> {
-    let mut hints = Hints::default();
-    cells
+    let sizes: Vec<f64> = (0..SIZES.len())
+        .map(|at| mean(typical.iter().map(|series| &series.sizes[at])))
+        .collect();
+    line("mean of typical", &sizes);
+    heading("ns a value", &TIMES);
+    let mut all_times = Vec::new();
+    for series in &typical {
+        let times = series.times();
+        line(&series.name, &times);
+        all_times.push(times);
+    }
+    let times: Vec<f64> = (0..TIMES.len())
+        .map(|at| mean(all_times.iter().map(|times| &times[at])))
+        .collect();
+    line("mean of typical", &times);
+    let frame = frame_ns();
+    println!("aggregate in a frame of reference, ns a value: {frame:.3}");
+    let ratio = times[TSZ_AGGREGATE] / times[AGGREGATE];
+    println!("decode and aggregate, `tsz` to ours: {ratio:.2}\n");
+    if !typical.iter().all(|series| series.real) {
+        println!("generated series: the sizes say nothing of real ones");
+    }
+    let full = sizes[FULL];
+    bar(
+        full <= 0.88,
+        &format!("mean of typical: {full:.3} of 0.88 bytes a point"),
+    );
+    let pco = sizes[PCO_DECIMAL];
+    bar(
+        full < pco,
+        &format!("mean of typical below `pco` of decimals: {full:.3}, {pco:.3}"),
+    );
+    for series in typical.iter().filter(|series| series.sizes[FULL] > 1.6) {
+        bar(
+            false,
+            &format!(
+                "{}: {:.3} of 1.6 bytes a point",
+                series.name, series.sizes[FULL]
+            ),
+        );
+    }
+    let open = sizes[OPEN];
+    bar(
+        open <= 2.6,
+        &format!("open chunk: {open:.3} of 2.6 bytes a point"),
+    );
+    for series in measured
         .iter()
-        .map(|cells| chunk::encode(cells, POSITIONS, &mut hints, effort))
-        .collect()
-}
-
-fn codec(criterion: &mut Criterion) {
-    let all = all_series();
-    println!("bytes/point: block, cheap, full, tsz");
-    for series in &all {
-        let points = series.times.len() as f64;
-        let cells = series.cells();
-        let sizes = [
-            series.append().len(),
-            seal(&cells, Effort::Cheap).iter().map(Vec::len).sum(),
-            seal(&cells, Effort::Full).iter().map(Vec::len).sum(),
-            series.tsz().iter().map(|chunk| chunk.len()).sum(),
-        ];
-        let sizes = sizes.map(|size: usize| format!("{:8.3}", size as f64 / points));
-        println!("{:24}{}", series.name, sizes.concat());
-    }
-    for series in &all {
-        let cells = series.cells();
-        let mut group = criterion.benchmark_group(&series.name);
-        group.sample_size(10);
-        group.warm_up_time(std::time::Duration::from_millis(50));
-        group.measurement_time(std::time::Duration::from_millis(200));
-        group.throughput(Throughput::Elements(series.times.len() as u64));
-        group.bench_function("append", |bencher| bencher.iter(|| series.append()));
-        for (name, effort) in [("seal cheap", Effort::Cheap), ("seal full", Effort::Full)] {
-            group.bench_function(name, |bencher| bencher.iter(|| seal(&cells, effort)));
-            let chunks: Vec<Chunk<Vec<u8>>> = seal(&cells, effort)
-                .into_iter()
-                .map(|bytes| Chunk::open(bytes).expect("just encoded"))
-                .collect();
-            group.bench_function(format!("decode {name}"), |bencher| {
-                bencher.iter(|| {
-                    for chunk in &chunks {
-                        black_box(chunk.decode_column(COLUMN).expect("just encoded"));
-                    }
-                });
-            });
+        .filter(|series| series.real && !series.typical)
+    {
+        let (ours, peer) = (
+            series.sizes[FULL],
+            series.sizes[TSZ].min(series.sizes[ZSTD]),
+        );
+        if ours > peer {
+            bar(
+                false,
+                &format!(
+                    "{}: {ours:.3}, the better of tsz and zstd {peer:.3}",
+                    series.name
+                ),
+            );
         }
-        group.bench_function("tsz encode", |bencher| bencher.iter(|| series.tsz()));
-        let encoded = series.tsz();
-        group.bench_function("tsz decode", |bencher| {
-            bencher.iter(|| {
-                for chunk in &encoded {
-                    let mut decoder = StdDecoder::new(BufferedReader::new(chunk.clone()));
-                    while let Ok(point) = decoder.next() {
-                        black_box(point);
-                    }
-                }
-            });
-        });
     }
+    let within = |at: usize, most: f64, what: &str| {
+        bar(
+            times[at] <= most,
+            &format!("{what}: {:.2} of {most} ns a value", times[at]),
+        );
+    };
+    within(AGGREGATE, 2.0, "decode and aggregate");
+    bar(
+        ratio >= 3.0,
+        &format!("decode and aggregate: {ratio:.2} times as fast as `tsz`, of 3"),
+    );
+    bar(
+        frame < 1.0,
+        &format!("aggregate in a frame of reference: {frame:.3} of 1 ns a value"),
+    );
+    within(SEAL, 150.0, "full seal");
+    within(APPEND, 10.0, "append, with its cheap seal");
 }
 
-criterion_group!(benches, codec);
-criterion_main!(benches);
+const COLUMN: ColumnId = ColumnId(0);
+const POSITIONS: (Position, Position) = (Position(1_000_000), Position(1_010_000));
+const ROUNDS: usize = 40;
+
+const SIZES: [&str; 8] = [
+    "open", "half", "cheap", "full", "tsz", "pco dec.", "pco raw", "zstd -3",
+];
+const OPEN: usize = 0;
+const FULL: usize = 3;
+const TSZ: usize = 4;
+const PCO_DECIMAL: usize = 5;
+const ZSTD: usize = 7;
+
+const TIMES: [&str; 11] = [
+    "append", "blocks", "half", "read", "cheap", "full", "decode", "aggreg.", "tsz enc.",
+    "tsz dec.", "tsz agg.",
+];
+const APPEND: usize = 0;
+const SEAL: usize = 5;
+const AGGREGATE: usize = 7;
+const TSZ_AGGREGATE: usize = 10;

@@ -3,9 +3,9 @@
 /// Rows of a sealed chunk.
 pub const CHUNK_ROWS: usize = 1024;
 /// Rows that leave the staging together as one block of the open chunk.
-pub const BLOCK_ROWS: usize = 16;
-/// Rows the staging of a series holds at most: a block's worth stays behind to absorb disorder.
-pub const STAGING_ROWS: usize = 32;
+pub const BLOCK_ROWS: usize = 32;
+/// Rows the staging of a series holds at most: those beyond a block stay behind to absorb disorder.
+pub const STAGING_ROWS: usize = 40;
 /// Late rows a series holds before they become a chunk of their own.
 pub const LATE_ROWS: usize = 1024;
 /// Largest line of line protocol, bytes, quoted strings included.
@@ -61,7 +61,7 @@ pub const QUERY_GROUPS: usize = 1_000_000;
 /// Largest compiled regular expression of a query, bytes.
 pub const QUERY_REGEX_BYTES: usize = 1024 * 1024;
 
-const _: () = assert!(STAGING_ROWS >= 2 * BLOCK_ROWS);
+const _: () = assert!(STAGING_ROWS > BLOCK_ROWS);
 const _: () = assert!(CHUNK_ROWS.is_multiple_of(BLOCK_ROWS));
 const _: () = assert!(CHUNK_ROWS <= ROWS_CLAIMED);
 const _: () = assert!(VALUE_BYTES < LINE_BYTES);

@@ -18,11 +18,12 @@ use super::CommandError;
 
 /// Flags of `edgetime codec`.
 ///
-/// Figures for each file and in total. points: rows, where times that repeat count once and the last wins.
-/// bytes_per_point: of sealed chunks of 1,024 rows as they are stored for good. ratio: 16 raw bytes a point over
-/// that. codec: the commonest of each column. In nanoseconds a value, the least of several runs: append_ns,
-/// blocks of the open chunk; seal_ns, the quick seal of the write path; decode_ns, times and values of stored
-/// chunks; aggregate_ns, sum, least and greatest value of stored chunks, decoding included.
+/// Figures for each file and in total. Values are floats where the first one of a file is a number, else
+/// strings. points: rows, where times that repeat count once and the last wins. bytes_per_point: of sealed chunks
+/// of 1,024 rows as they are stored for good. ratio: 16 raw bytes a point over that (8 and the text's for strings).
+/// codec: the commonest of each column. In nanoseconds a value, the least of several runs: append_ns, into a
+/// series: staging, blocks of the open chunk, the quick seal; seal_ns, the seal for good; decode_ns, times and
+/// values of stored chunks; aggregate_ns, sum, least and greatest value of stored chunks, decoding included.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct CodecArgs {
     /// Print an array of objects.
@@ -62,7 +63,7 @@ impl Entry {
             file: file.to_owned(),
             points: figures.points,
             bytes_per_point: rounded(figures.bytes as f64 / points, 4),
-            ratio: rounded(RAW_BYTES * points / figures.bytes as f64, 3),
+            ratio: rounded(figures.raw_bytes as f64 / figures.bytes as f64, 3),
             codec: CodecNames {
                 time: figures.time_codecs.commonest(),
                 value: figures.value_codecs.commonest(),
@@ -141,9 +142,6 @@ fn rounded(value: f64, places: i32) -> f64 {
     (value * unit).round() / unit
 }
 
-/// A time and a double.
-const RAW_BYTES: f64 = 16.0;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +196,25 @@ mod tests {
             sizes.iter().all(|(a, b)| a == b),
             "sizes do not depend on the run"
         );
+    }
+
+    #[test]
+    fn texts_are_strings() {
+        use std::fmt::Write as _;
+        let mut text = "ts_ms,value\n".to_owned();
+        for row in 0..1_500_u64 {
+            let valve = row * 7_919 % 613;
+            let _ = writeln!(text, "{},\"valve {valve} opened, {row} mbar\"", row * 1_000);
+        }
+        text.push_str("0,\n");
+        let report = run_on(&text).expect("measured");
+        assert_eq!(report[0]["points"], 1_500);
+        assert_eq!(report[0]["codec"]["value"], "strings+lz4");
+        let number = |key: &str| report[0][key].as_f64().expect(key);
+        assert!(number("bytes_per_point") < 20.0, "{report}");
+        let raw = number("ratio") * number("bytes_per_point");
+        assert!((30.0..40.0).contains(&raw), "{report}");
+        assert!(number("append_ns") > 0.0 && number("aggregate_ns") > 0.0);
     }
 
     #[test]

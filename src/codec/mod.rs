@@ -11,13 +11,13 @@ mod bytes;
 mod cells;
 pub mod chunk;
 mod decimal;
-mod dictionary;
 mod error;
 mod gorilla;
 mod integers;
 mod quotient;
 mod simd;
 mod statistics;
+mod strings;
 #[cfg(test)]
 mod test_rows;
 mod timestamps;

@@ -269,6 +269,24 @@ fn hostile_integer() -> impl Strategy<Value = u64> {
     ]
 }
 
+/// How many cases a property is tried on, and no seeds on disk: under Miri few cases, for it is slow and
+/// has no files.
+pub(crate) fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: if cfg!(miri) {
+            4
+        } else {
+            ProptestConfig::default().cases
+        },
+        failure_persistence: if cfg!(miri) {
+            None
+        } else {
+            ProptestConfig::default().failure_persistence
+        },
+        ..ProptestConfig::default()
+    }
+}
+
 /// Bytes in hexadecimal, for vectors.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

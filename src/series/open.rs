@@ -11,6 +11,8 @@ use crate::types::{Layout, Timestamp};
 pub struct OpenChunk {
     bytes: Vec<u8>,
     rows: u32,
+    /// Bytes of the latest block.
+    block_bytes: u32,
     first_time: Timestamp,
 }
 
@@ -42,7 +44,14 @@ impl OpenChunk {
         if self.rows == 0 {
             self.first_time = view.times[0];
         }
+        // In steps of an eighth: a chunk that doubled its buffer would waste a third of it on the mean.
+        let before = self.bytes.len();
+        let next = self.block_bytes as usize + self.block_bytes as usize / 8 + BLOCK_SPARE_BYTES;
+        if self.bytes.capacity() - before < next {
+            self.bytes.reserve_exact(next.max(before / 8));
+        }
         block::encode(&view, &mut self.bytes);
+        self.block_bytes = (self.bytes.len() - before) as u32;
         self.rows += count as u32;
     }
 
@@ -52,6 +61,9 @@ impl OpenChunk {
         self.rows = 0;
     }
 }
+
+/// Reserved for a block beyond what the one before took.
+const BLOCK_SPARE_BYTES: usize = 32;
 
 /// Decodes blocks behind one another.
 pub fn decode(mut bytes: &[u8], into: &mut Cells) -> Result<(), CodecError> {

@@ -34,6 +34,10 @@ impl<E: Clone> Ring<E> {
         let after = self.chunks.get(at);
         self.overlapping |= before.is_some_and(|c| c.last_time >= chunk.first_time)
             || after.is_some_and(|c| c.first_time <= chunk.last_time);
+        if self.chunks.len() == self.chunks.capacity() {
+            // Many series have a chunk or two for most of their life.
+            self.chunks.reserve_exact(1 + self.chunks.len() / 4);
+        }
         self.chunks.insert(at, chunk);
     }
 

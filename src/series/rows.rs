@@ -6,6 +6,7 @@
 use edgetime_protocol::cell::{self, MARK_NULL};
 
 use crate::codec::RowsView;
+use crate::limits::STAGING_ROWS;
 use crate::types::{FieldType, Layout, LayoutColumn, Timestamp};
 
 /// One row on its way into a series: the cells stand in the order of its layout.
@@ -154,10 +155,11 @@ impl Rows {
     }
 
     fn reserve(&mut self, stride: usize) {
-        let more = if self.times.capacity() == 0 {
-            4
-        } else {
-            self.times.capacity()
+        // Staged rows fill up to a fixed number; late ones may become many.
+        let more = match self.times.capacity() {
+            0 => 4,
+            rows if rows < STAGING_ROWS => rows.min(STAGING_ROWS - rows),
+            rows => rows / 2,
         };
         self.times.reserve_exact(more);
         let rows = self.times.capacity();

@@ -166,8 +166,18 @@ impl<E: Clone> Series<E> {
             + self.ring.memory_bytes()
     }
 
-    /// Seals all rows. Gives the sealed chunks' bytes in memory to the ring; false if there was no row.
+    /// Seals all rows because no more are expected soon, and gives back the memory that more would go to.
+    /// False if there was no row.
     pub fn seal(&mut self, scratch: &mut Scratch) -> Result<bool, CodecError> {
+        let sealed = self.seal_rows(scratch)?;
+        self.rows = Rows::default();
+        self.open = OpenChunk::default();
+        self.hints = Hints::default();
+        Ok(sealed)
+    }
+
+    /// Seals all rows. Gives the sealed chunks' bytes in memory to the ring; false if there was no row.
+    fn seal_rows(&mut self, scratch: &mut Scratch) -> Result<bool, CodecError> {
         let Some(layout) = self.layout.clone() else {
             return Ok(false);
         };
@@ -228,19 +238,27 @@ impl<E: Clone> Series<E> {
         self.newest = row.time;
         self.stamped = self.stamped.max(row.time);
         self.rows.push(layout, row);
-        if self.rows.len() == STAGING_ROWS {
+        self.make_room(scratch);
+    }
+
+    /// After a row was staged: seals a chunk's worth, or makes a block of the oldest rows.
+    #[inline]
+    fn make_room(&mut self, scratch: &mut Scratch) {
+        let staged = self.rows.len();
+        if staged == STAGING_ROWS || self.open.rows() + staged >= CHUNK_ROWS {
             self.close_block(scratch);
         }
     }
 
     fn close_block(&mut self, scratch: &mut Scratch) {
+        if self.open.rows() + self.rows.len() >= CHUNK_ROWS {
+            self.seal_rows(scratch)
+                .expect("blocks that were encoded here decode");
+            return;
+        }
         let Some(layout) = &self.layout else { return };
         self.open.push_block(layout, &self.rows, BLOCK_ROWS);
         self.rows.remove_front(layout, BLOCK_ROWS);
-        if self.open.rows() + self.rows.len() >= CHUNK_ROWS {
-            self.seal(scratch)
-                .expect("blocks that were encoded here decode");
-        }
     }
 
     #[cold]
@@ -284,9 +302,7 @@ impl<E: Clone> Series<E> {
                 }
                 Err(at) => {
                     self.rows.insert(layout, at, row);
-                    if self.rows.len() == STAGING_ROWS {
-                        self.close_block(scratch);
-                    }
+                    self.make_room(scratch);
                     Applied::Inserted
                 }
             };
@@ -294,7 +310,7 @@ impl<E: Clone> Series<E> {
         let late = self.late.get_or_insert_default();
         late.push(layout, row);
         if late.len() >= LATE_ROWS {
-            self.seal(scratch)
+            self.seal_rows(scratch)
                 .expect("blocks that were encoded here decode");
         }
         Applied::Late

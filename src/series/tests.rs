@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::codec::CodecError;
 use crate::codec::vector::{ColumnVector, Values};
-use crate::series::{Applied, Demand, Part, RowRef, Scratch, Series};
+use crate::series::{Applied, Demand, Part, RowRef, Scratch, Sealed, Series};
 use crate::types::{
     ColumnId, FieldId, FieldType, Layout, LayoutColumn, MeasurementId, Position, TimeRange,
 };
@@ -289,6 +289,36 @@ fn a_steady_series_seals_by_itself() {
             .first_unsealed()
             .is_some_and(|first| first.0 == series.ring.rows() + 1)
     );
+}
+
+#[test]
+fn a_series_that_rests_keeps_its_chunks_and_nothing_else() {
+    let mut series = Series::default();
+    let mut scratch = Scratch::default();
+    let mut model = Model::new();
+    for i in 0..2_500i64 {
+        let write = Write {
+            time: i * 1_000,
+            first: Some(Value::Number((i * 7_919 % 977) as f64 / 10.0)),
+            second: Some(i * i % 77),
+        };
+        apply(&mut series, &mut scratch, &write, i as u64 + 1);
+        model_apply(&mut model, &write);
+        if i == 2_000 {
+            let (_, open, rows, _) = series.unsealed().expect("rows since the last chunk");
+            let (used, kept) = (open.bytes().len(), open.memory_bytes());
+            assert!(
+                kept <= used + used / 8 + 256,
+                "{kept} bytes kept for {used}"
+            );
+            assert!(rows.memory_bytes() > 0);
+            series.seal(&mut scratch).expect("seals");
+            assert_eq!(series.memory_bytes(), series.ring.memory_bytes());
+            let each = size_of::<Sealed<()>>();
+            assert_eq!(series.ring.memory_bytes(), series.ring.len() * each);
+        }
+    }
+    assert_eq!(read(&series, TimeRange::ALL), model);
 }
 
 #[test]

@@ -40,13 +40,14 @@ const FOUNDATION: [&str; 7] = [
 const EVERYTHING: &[&str] = &["*"];
 
 /// Dependencies that only some modules may name.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 10] = [
     ("tokio", &["server", "cli", "main"]),
     ("tokio_util", &["server", "cli", "main"]),
     ("rusqlite", &["meta"]),
     ("r2d2", &["meta"]),
     ("memmap2", &["storage"]),
     ("tsz", &["codec"]),
+    ("lz4_flex", &["codec"]),
     ("sqlparser", &["query"]),
     ("clap", &["cli", "main"]),
     ("indicatif", &["cli", "main"]),

@@ -3,25 +3,30 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use edgetime_protocol::cell;
 use edgetime_protocol::limits::Limits;
 use edgetime_protocol::line::NoHints;
 use edgetime_protocol::session::{Item, Session};
 
 use crate::cli::CommandError;
 use crate::cli::write::Input;
-use crate::types::{FieldType, Timestamp};
+use crate::limits::VALUE_BYTES;
+use crate::types::{ColumnId, FieldType, Timestamp};
 
-/// Points of one float column.
+/// Points of one column: of floats where the first value is a number, else of strings.
 #[derive(Debug)]
 pub(super) struct Series {
     /// The file.
     pub name: String,
+    /// Float or string.
+    pub field_type: FieldType,
     /// Nanoseconds, strictly ascending.
     pub times: Vec<Timestamp>,
-    /// Values, as cells.
+    /// Values, as cells; those of strings refer to the heap of the whole series.
     pub bits: Vec<u64>,
     /// Marks of the cells.
     pub marks: Vec<u8>,
+    heap: Vec<u8>,
 }
 
 impl Series {
@@ -44,11 +49,13 @@ impl Series {
                 "not the columns `ts_ms,value`; name them in the first line".to_owned(),
             ));
         }
+        let mut field_type = None;
+        let mut heap = Vec::new();
         let mut rows: Vec<(Timestamp, (u64, u8))> = Vec::new();
         for record in reader.records() {
             let record = record.map_err(unreadable)?;
             let line = record.position().map_or(0, csv::Position::line);
-            let (time, value) = (record[0].trim(), record[1].trim());
+            let (time, value) = (record[0].trim(), &record[1]);
             let time_ns = time
                 .parse::<i64>()
                 .ok()
@@ -59,22 +66,41 @@ impl Series {
                     format!("`{time}` is not a time in whole milliseconds"),
                 )
             })?;
-            let cell = float_cell(value)
-                .ok_or_else(|| failed(line, format!("`{value}` is not a decimal number")))?;
+            let number = match field_type {
+                Some(FieldType::String) => None,
+                _ => float_cell(value.trim()),
+            };
+            let cell = match (field_type, number) {
+                (None | Some(FieldType::Float), Some(cell)) => cell,
+                (Some(FieldType::Float), None) => {
+                    return Err(failed(
+                        line,
+                        format!("`{value}` is not a decimal number, as the first value is"),
+                    ));
+                }
+                _ => text_cell(value, &mut heap).map_err(|problem| failed(line, problem))?,
+            };
+            field_type = field_type.or(Some(if number.is_some() {
+                FieldType::Float
+            } else {
+                FieldType::String
+            }));
             rows.push((time_ns, cell));
         }
-        if rows.is_empty() {
+        let Some(field_type) = field_type else {
             return Err(CommandError::Failed(format!(
                 "{name}: no points; write a line for each"
             )));
-        }
+        };
         // Stable: of the rows with the same time the last one stays last.
         rows.sort_by_key(|(time, _)| *time);
         let mut series = Self {
             name,
+            field_type,
             times: Vec::with_capacity(rows.len()),
             bits: Vec::with_capacity(rows.len()),
             marks: Vec::with_capacity(rows.len()),
+            heap,
         };
         for (index, (time, (bits, mark))) in rows.iter().enumerate() {
             if rows.get(index + 1).is_none_or(|(next, _)| next != time) {
@@ -85,6 +111,35 @@ impl Series {
         }
         Ok(series)
     }
+
+    /// The string of a row.
+    pub(super) fn text(&self, row: usize) -> &[u8] {
+        let (offset, len) = cell::heap_range(self.bits[row]);
+        &self.heap[offset as usize..][..len as usize]
+    }
+
+    /// Eight bytes a time, and eight a number or those of a string.
+    pub(super) fn raw_bytes(&self) -> u64 {
+        let rows = self.times.len();
+        let values = match self.field_type {
+            FieldType::String => (0..rows).map(|row| self.text(row).len()).sum(),
+            _ => rows * 8,
+        };
+        (rows * 8 + values) as u64
+    }
+}
+
+/// The cell of a string, whose bytes go to the heap.
+fn text_cell(text: &str, heap: &mut Vec<u8>) -> Result<(u64, u8), String> {
+    if text.len() > VALUE_BYTES {
+        return Err(format!(
+            "a value of {} bytes, at most {VALUE_BYTES}",
+            text.len()
+        ));
+    }
+    let offset = u32::try_from(heap.len()).map_err(|_| "more than 4 GiB of text".to_owned())?;
+    heap.extend_from_slice(text.as_bytes());
+    Ok((cell::heap(offset, text.len() as u32), 0))
 }
 
 /// The cell that the server would make of a float: its own parser makes it.
@@ -101,3 +156,6 @@ fn float_cell(text: &str) -> Option<(u64, u8)> {
         _ => None,
     }
 }
+
+/// The column of values.
+pub(super) const COLUMN: ColumnId = ColumnId(0);

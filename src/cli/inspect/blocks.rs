@@ -28,7 +28,7 @@ pub(super) struct BlocksReport {
     pub chunks: u64,
     /// Rows in them.
     pub points: u64,
-    /// Bytes of these chunks with their records' headers.
+    /// Bytes of these chunks; `file_bytes` has the headers of their records, too.
     pub bytes: u64,
     pub bytes_per_point: f64,
     /// Series whose unsealed rows stand in an image, and these rows.
@@ -110,7 +110,7 @@ impl Visitor for Gatherer {
         });
         sums.chunks += 1;
         sums.points += u64::from(meta.rows);
-        sums.bytes += entry.record_bytes();
+        sums.bytes += u64::from(entry.len_bytes);
         sums.first_time = sums.first_time.min(meta.first_time);
         sums.last_time = sums.last_time.max(meta.last_time);
     }

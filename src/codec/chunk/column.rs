@@ -12,7 +12,7 @@ use crate::codec::error::CodecError;
 use crate::codec::integers::{self, Numbers};
 use crate::codec::statistics::{Doubles, Statistics};
 use crate::codec::vector::{BytesVector, ColumnVector, Validity, Values};
-use crate::codec::{bools, dictionary};
+use crate::codec::{bools, strings};
 use crate::types::FieldType;
 
 /// Values of the rows that have one, as cells.
@@ -73,8 +73,13 @@ impl Dense {
                 let flags = flags.get(values).unwrap_or_default();
                 dense.numbers = Numbers::Wide(flags.iter().map(|&flag| u64::from(flag)).collect());
             }
-            (Codec::Strings, _) => {
-                let mut strings = dictionary::decode(&mut reader, count)?;
+            (codec @ (Codec::Strings | Codec::StringsLz4), _) => {
+                let form = if codec == Codec::Strings {
+                    strings::Form::Plain
+                } else {
+                    strings::Form::Compressed
+                };
+                let mut strings = strings::decode(&mut reader, count, form)?;
                 strings.cells.truncate(values.end);
                 strings.cells.drain(..values.start);
                 dense.numbers = Numbers::Wide(strings.cells);

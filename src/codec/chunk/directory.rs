@@ -36,6 +36,8 @@ pub enum Codec {
     Widened = 9,
     /// Doubles of which each distinct one is stored once.
     Dictionary = 10,
+    /// As [`Codec::Strings`], with the bytes of the distinct values as one block of LZ4.
+    StringsLz4 = 11,
 }
 
 impl Codec {
@@ -44,7 +46,8 @@ impl Codec {
         Self::ALL.get(usize::from(number)).copied()
     }
 
-    const ALL: [Self; 11] = [
+    /// Every codec, by number.
+    pub const ALL: [Self; 12] = [
         Self::Empty,
         Self::Decimal,
         Self::DecimalPatched,
@@ -56,6 +59,7 @@ impl Codec {
         Self::Quotient,
         Self::Widened,
         Self::Dictionary,
+        Self::StringsLz4,
     ];
 
     /// For reports.
@@ -73,6 +77,7 @@ impl Codec {
             Self::Quotient => "quotient",
             Self::Widened => "widened",
             Self::Dictionary => "dictionary",
+            Self::StringsLz4 => "strings+lz4",
         }
     }
 }
@@ -244,7 +249,8 @@ impl<'a> Entries<'a> {
         }
         let body_len = reader.bounded("length of a column", self.chunk_len - self.body)?;
         let known = match (codec, field_type) {
-            (Codec::Empty, _) | (Codec::Strings, FieldType::String | FieldType::Binary) => {
+            (Codec::Empty, _)
+            | (Codec::Strings | Codec::StringsLz4, FieldType::String | FieldType::Binary) => {
                 Known::Nothing
             }
             (Codec::Decimal, FieldType::Float) => {

@@ -9,7 +9,7 @@ use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::cells::{CellColumn, Cells};
 use crate::codec::integers::{self, Effort, Habit};
 use crate::codec::statistics::Integers;
-use crate::codec::{bools, dictionary, timestamps};
+use crate::codec::{bools, strings, timestamps};
 use crate::limits::{COLUMNS, ROWS_CLAIMED};
 use crate::types::{ColumnId, FieldType, Position};
 
@@ -169,8 +169,11 @@ fn put_values(
             (Codec::Flags, known)
         }
         FieldType::String | FieldType::Binary => {
-            dictionary::encode(bits, &column.heap, effort, out);
-            (Codec::Strings, Known::Nothing)
+            let codec = match strings::encode(bits, &column.heap, effort, out) {
+                strings::Form::Plain => Codec::Strings,
+                strings::Form::Compressed => Codec::StringsLz4,
+            };
+            (codec, Known::Nothing)
         }
     }
 }
