@@ -191,6 +191,17 @@ impl Survey {
     }
 }
 
+/// Whether the segments of a log reach back to a position without one missing, whatever is in them.
+pub fn reaches_back(
+    storage: &dyn Storage,
+    store: StoreId,
+    position: Position,
+) -> Result<bool, LogError> {
+    let chain = Chain::read(storage, store, position)?;
+    let whole = |extent: &Extent| !extent.predecessor_lost && !extent.inferred;
+    Ok((position == Position(0) || !chain.extents.is_empty()) && chain.extents.iter().all(whole))
+}
+
 /// The bytes of a segment. What the device cannot read is zeros, which validate as nothing.
 pub(super) fn read_segment(
     storage: &dyn Storage,
