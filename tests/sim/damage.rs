@@ -53,12 +53,39 @@ impl Victim {
         Ok(Self { run, disk })
     }
 
-    /// The names of its files, and how much of each is in use.
-    pub fn files(&self) -> Vec<(String, usize)> {
+    /// A store of a few rows.
+    pub fn small(seed: u64) -> Result<Self, Failure> {
+        let mut run = Run::new(seed);
+        run.plan.faults = Faults::default();
+        run.plan.operations = 60;
+        run.plan.cut_again_one_in = 0;
+        run.plan.jump_one_in = 0;
+        run.plan.engine.raw_age_max_ns = 0;
+        run.plan.engine.log.segment_count_max = 3;
+        run.plan.engine.chunk_rows = 16;
+        run.plan.long_one_in = 0;
+        run.plan.batch_rows = 2;
+        run.plan.tags = 2;
+        run.plan.syncs = 15;
+        run.plan.checkpoints = 10;
+        let engine = run.start()?;
+        run.live(engine)?;
+        let disk = run.disk.copy();
+        Ok(Self { run, disk })
+    }
+
+    /// Whether it has files of every kind, and rows in the log alone.
+    pub fn is_of_all_kinds(&self) -> bool {
+        let has = |part: &str| self.disk.names().iter().any(|name| name.contains(part));
+        has(".blk") && has("state-") && has("image-") && self.run.model.proven() > 5
+    }
+
+    /// The names of its files, how much of each is in use, and its size.
+    pub fn files(&self) -> Vec<(String, usize, usize)> {
         let used = |name: String| {
             let bytes = self.disk.bytes(&name)?;
             let used = bytes.iter().rposition(|byte| *byte != 0)? + 1;
-            Some((name, used))
+            Some((name, used, bytes.len()))
         };
         self.disk.names().into_iter().filter_map(used).collect()
     }
@@ -107,7 +134,7 @@ impl Victim {
     /// Flips one bit or some somewhere in what is in use.
     pub fn flip(&self, random: &mut Random) -> Result<Outcome, Failure> {
         let files = self.files();
-        let (name, used) = &files[random.below(files.len() as u64) as usize];
+        let (name, used, _) = &files[random.below(files.len() as u64) as usize];
         let flips: Vec<(usize, u8)> = (0..=random.below(3))
             .map(|_| (random.below(*used as u64) as usize, 1 << random.below(8)))
             .collect();

@@ -167,10 +167,6 @@ impl Model {
         self.proven
     }
 
-    pub fn acknowledged(&self) -> usize {
-        self.acknowledged
-    }
-
     /// Where in the log a unit lies, at most.
     pub fn extent(&self, unit: usize) -> (u64, u64) {
         let unit = &self.units[unit];

@@ -32,22 +32,22 @@ const fn damaged(mutant: Mutant, seed: u64) -> Planted {
 
 /// All of them.
 pub const PLANTED: [Planted; 16] = [
-    planted(Mutant::SkippedSync, 0),
-    planted(Mutant::EarlyAcknowledgement, 0),
-    planted(Mutant::FrozenEpoch, 0),
-    planted(Mutant::RecycledBeforeManifest, 0),
-    planted(Mutant::RecycledAboveCheckpoint, 0),
+    planted(Mutant::SkippedSync, 32),
+    planted(Mutant::EarlyAcknowledgement, 2),
+    planted(Mutant::FrozenEpoch, 6),
+    planted(Mutant::RecycledBeforeManifest, 224),
+    planted(Mutant::RecycledAboveCheckpoint, 157),
     planted(Mutant::NoFolderSync, 0),
     planted(Mutant::NoFileSync, 0),
-    planted(Mutant::RetriedSync, 0),
+    planted(Mutant::RetriedSync, 6),
     damaged(Mutant::DurableStuck, 0),
-    planted(Mutant::UnseededFrames, 0),
-    planted(Mutant::UncheckedManifest, 0),
-    planted(Mutant::OneManifest, 0),
-    damaged(Mutant::ReplayedTwice, 0),
+    planted(Mutant::UnseededFrames, 3),
+    planted(Mutant::UncheckedManifest, 132),
+    planted(Mutant::OneManifest, 132),
+    damaged(Mutant::ReplayedTwice, 6),
     planted(Mutant::DroppedChunk, 0),
     planted(Mutant::DroppedImage, 0),
-    planted(Mutant::UnsyncedRestart, 0),
+    planted(Mutant::UnsyncedRestart, 28),
 ];
 
 impl Planted {

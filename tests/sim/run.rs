@@ -110,12 +110,12 @@ impl Run {
                 Ok(engine) if !self.disk.is_off() => {
                     self.disk.cut_never();
                     self.tell(|| format!("started: {:?}", engine.opened()));
-                    check::start(&engine, &self.model)?;
                     let shown = world::read(&engine)?;
                     let horizon = engine.time_bounds().horizon;
                     let units = self.model.units();
                     let kept = self.model.recover(&shown, horizon)?;
                     self.tell(|| format!("holds {kept} of {units} units, {} rows", shown.len()));
+                    check::start(&engine, &self.model)?;
                     self.done.replayed += engine.opened().replayed_rows;
                     self.done.chunks += engine.opened().chunks;
                     return Ok(engine);
