@@ -214,6 +214,7 @@ impl Visitor for Restored {
             first_position: meta.first_position,
             last_position: meta.last_position,
             rank,
+            hidden_through: crate::types::Timestamp::MIN,
             location: Location::Stored(*entry),
         });
     }

@@ -90,6 +90,8 @@ pub enum GapReason {
     Header,
     /// Its bytes changed between two readings.
     Unstable,
+    /// The device does not give its bytes: the file is too short, or pages cannot be read.
+    CutOff,
 }
 
 impl GapReason {
@@ -101,6 +103,7 @@ impl GapReason {
             Self::MissingSegment => "missing_segment",
             Self::Header => "header",
             Self::Unstable => "unstable",
+            Self::CutOff => "cut_off",
         }
     }
 }

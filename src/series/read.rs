@@ -34,6 +34,8 @@ struct Placed<E> {
     first_time: Timestamp,
     last_time: Timestamp,
     precedence: (Position, u8),
+    /// Rows up to this time are not shown.
+    hidden_through: Timestamp,
     piece: Piece<E>,
 }
 
@@ -65,6 +67,7 @@ impl<E: Clone> Series<E> {
                 first_time: chunk.first_time,
                 last_time: chunk.last_time,
                 precedence: chunk.precedence(),
+                hidden_through: chunk.hidden_through,
                 piece: Piece::Sealed(chunk.location.clone()),
             })
             .collect();
@@ -84,6 +87,7 @@ impl<E: Clone> Series<E> {
                     first_time,
                     last_time: newest,
                     precedence: (Position(u64::MAX), 0),
+                    hidden_through: Timestamp::MIN,
                     piece: Piece::Unsealed {
                         open: if only_staged {
                             Vec::new()
@@ -103,6 +107,7 @@ impl<E: Clone> Series<E> {
                         first_time,
                         last_time,
                         precedence: (Position(u64::MAX), 1),
+                        hidden_through: Timestamp::MIN,
                         piece: Piece::Unsealed {
                             open: Vec::new(),
                             rows: cells,
@@ -152,7 +157,7 @@ impl<E> Snapshot<E> {
                 group.push(next);
             }
             let decoded = if group.len() == 1 && group[0].is_sorted() {
-                decode(&group[0].piece, columns, fetch)?
+                decode(&group[0], columns, fetch)?
             } else {
                 merge_group(group, columns, lanes, fetch)?
             };
@@ -194,7 +199,7 @@ fn merge_group<E, X: From<CodecError>>(
     let fields: Vec<FieldId> = all.iter().map(|column| column.field).collect();
     let sources = group
         .iter()
-        .map(|placed| decode(&placed.piece, &all, fetch))
+        .map(|placed| decode(placed, &all, fetch))
         .collect::<Result<Vec<_>, X>>()?;
     let (times, mut merged) = merge_vectors(&sources, &fields);
     merged.truncate(columns.len());
@@ -202,6 +207,22 @@ fn merge_group<E, X: From<CodecError>>(
 }
 
 fn decode<E, X: From<CodecError>>(
+    placed: &Placed<E>,
+    columns: &[LayoutColumn],
+    fetch: &mut dyn FnMut(&E) -> Result<Bytes, X>,
+) -> Result<Decoded, X> {
+    let (times, columns) = decode_piece(&placed.piece, columns, fetch)?;
+    if placed.hidden_through == Timestamp::MIN {
+        return Ok((times, columns));
+    }
+    let from = times.partition_point(|&time| time <= placed.hidden_through);
+    let shown = columns
+        .iter()
+        .map(|column| slice(column, from..times.len()));
+    Ok((times[from..].to_vec(), shown.collect()))
+}
+
+fn decode_piece<E, X: From<CodecError>>(
     piece: &Piece<E>,
     columns: &[LayoutColumn],
     fetch: &mut dyn FnMut(&E) -> Result<Bytes, X>,

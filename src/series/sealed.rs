@@ -30,6 +30,8 @@ pub struct Sealed<E> {
     pub last_position: Position,
     /// Among chunks sealed at the same position, the one that wins.
     pub rank: u8,
+    /// Rows up to this time left with older chunks: what this one has of them is not shown.
+    pub hidden_through: Timestamp,
     /// The bytes.
     pub location: Location<E>,
 }

@@ -379,6 +379,7 @@ impl<E: Clone> Series<E> {
             first_position: self.first_position,
             last_position: self.last_position,
             rank,
+            hidden_through: Timestamp::MIN,
             location: Location::Memory(Bytes::from(bytes)),
         });
     }

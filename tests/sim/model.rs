@@ -179,6 +179,23 @@ impl Model {
         *bound = before.max(*bound);
     }
 
+    /// Rows that are not shown were evicted, with all that are older in their series; so many left just now.
+    pub fn evict(&mut self, shown: &Shown) -> u64 {
+        let mut evicted = 0;
+        for series in self.series() {
+            let bound = self.loose_bound(series);
+            let sure = self.times(series).filter(|time| *time >= bound);
+            let gone: Vec<i64> = sure
+                .filter(|time| !shown.contains_key(&(series, *time)))
+                .collect();
+            evicted += gone.len() as u64;
+            if let Some(newest) = gone.last() {
+                self.loosen(series, newest + 1);
+            }
+        }
+        evicted
+    }
+
     pub fn series(&self) -> Vec<SeriesName> {
         let mut names: Vec<_> = self.cells.keys().map(|(series, _)| *series).collect();
         names.dedup();

@@ -44,7 +44,7 @@ pub struct Plan {
 impl Plan {
     pub fn of(random: &mut Random) -> Self {
         let ages = random.one_in(4);
-        let evicts = random.one_in(8) && false;
+        let evicts = random.one_in(8);
         let faults = random.one_in(2);
         let chance = |random: &mut Random, likely: u64, n: u32| {
             if faults && random.below(4) < likely {

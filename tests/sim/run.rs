@@ -208,7 +208,7 @@ impl Run {
                 let sealed = engine.seal_all();
                 self.tell(|| format!("seal: {sealed:?}"));
             } else {
-                self.tick(engine);
+                self.tick(engine)?;
             }
         } else if dice < syncs + checkpoints + seals + reads {
             check::answers(self, engine)?;
@@ -228,19 +228,28 @@ impl Run {
         self.done.checkpoints += u64::from(made.is_ok());
     }
 
-    fn tick(&mut self, engine: &Engine) {
+    fn tick(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
         self.note_horizon(engine);
-        let rows_max = self.plan.engine.rows_per_series_max as usize;
-        if rows_max > 0 {
-            for series in self.model.series() {
-                let kept = self.model.times(series).rev().nth(rows_max - 1);
-                if let Some(kept) = kept {
-                    self.model.loosen(series, kept);
-                }
-            }
-        }
         let ticked = engine.tick();
         self.tell(|| format!("tick: {ticked:?}"));
+        if self.plan.engine.rows_per_series_max == 0 {
+            return Ok(());
+        }
+        if self.disk.is_off() {
+            // Nobody can say any more what was evicted.
+            for series in self.model.series() {
+                self.model.loosen(series, i64::MAX);
+            }
+            return Ok(());
+        }
+        let shown = world::read(engine)?;
+        let evicted = self.model.evict(&shown);
+        let counted = engine.row_counts().evicted;
+        if evicted > 0 && counted == 0 {
+            let text = format!("{evicted} rows are gone, and none was evicted");
+            return Err(Failure::new(Kind::Lost, text));
+        }
+        Ok(())
     }
 
     /// Rows that are too old now may be gone, even if the clock goes back.
