@@ -29,15 +29,13 @@ pub enum Mutant {
     UnseededFrames,
     /// A manifest counts whatever its checksum says.
     UncheckedManifest,
-    /// The manifest in force is overwritten, not the other one.
-    OneManifest,
     /// What stands before a gap in the log is handed over once more behind it.
     ReplayedTwice,
     /// The last chunk of a checkpoint is not written.
     DroppedChunk,
     /// The last image of a checkpoint is not written.
     DroppedImage,
-    /// Pages of the log that a killed process left are not synced before they count.
+    /// Pages of log and manifest that a killed process left are not synced before they count.
     UnsyncedRestart,
 }
 

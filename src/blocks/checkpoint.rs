@@ -281,9 +281,7 @@ impl Checkpoint {
             manifest.sequence += 1;
             self.write_manifest(&manifest.encode())
                 .inspect_err(|_| self.slot_is_new = true)?;
-            if manifest.sequence <= 2 || !mutants::is(Mutant::OneManifest) {
-                self.slot = 1 - self.slot;
-            }
+            self.slot = 1 - self.slot;
             self.slot_is_new = manifest.sequence == 1;
             self.committed = Some(Arc::new(manifest.clone()));
             if manifest.sequence > 1 {

@@ -24,11 +24,12 @@ use super::file::BlockFile;
 use super::image::ImageRecord;
 use super::inventory::{Folder, Manifests};
 use super::load::{Loader, Visitor};
-use super::manifest::{CommitInfo, Manifest};
+use super::manifest::{CommitInfo, MANIFEST_NAMES, Manifest};
 use super::pins::{Pin, Pins};
 use super::records::RecordFile;
 use super::table::{BlockUsage, FileInfo, Table};
 use crate::limits::BLOCK_FILES_OPEN;
+use crate::mutants::{self, Mutant};
 use crate::storage::Storage;
 use crate::types::StoreId;
 
@@ -94,6 +95,13 @@ impl BlockStore {
         let manifests = Manifests::read(&*storage, options.expected)?;
         let folder = Folder::read(&*storage)?;
         let manifest = manifests.manifest();
+        if let Some(current) = manifests.current
+            && !mutants::is(Mutant::UnsyncedRestart)
+        {
+            // A process that was killed may have left it in the cache alone, and what it no longer lists goes now.
+            storage.open_file(MANIFEST_NAMES[current])?.sync()?;
+            storage.sync_folder("")?;
+        }
         let untouched = manifests.damage.is_empty() || options.log_is_blank;
         let created = manifest.is_none() && untouched && folder.files() == 0;
         let store = manifest

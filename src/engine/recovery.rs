@@ -61,14 +61,18 @@ impl OpenReport {
     /// A manifest that does not validate is one that a power cut tore, if the log still holds all that the
     /// other one needs: segments are recycled only behind a manifest that is whole.
     fn judge_manifests(&mut self) {
-        let torn = |damage: &Damage| matches!(damage, Damage::Manifest { .. });
-        if self.log.corruption.is_empty()
-            && self.problems.is_empty()
-            && self.damage.iter().all(torn)
-        {
+        let whole = self.log.corruption.is_empty() && self.problems.is_empty();
+        if whole && self.misses_only_a_manifest() {
             self.torn_manifest = !self.damage.is_empty();
             self.damage.clear();
         }
+    }
+
+    /// A commit removes what the one before listed: where all of that is there, the manifest that is not
+    /// whole was never in force.
+    fn misses_only_a_manifest(&self) -> bool {
+        let manifest = |damage: &Damage| matches!(damage, Damage::Manifest { .. });
+        self.damage.iter().all(manifest)
     }
 
     fn problem(&mut self, problem: String) {
@@ -121,7 +125,9 @@ impl Engine {
         let replay_from = opened
             .manifest
             .map_or(Position(0), |manifest| manifest.info.replay_from);
-        if opened.unreferenced > 0 && log::reaches_back(&*storage, opened.store, replay_from)? {
+        let is_torn = restored.report.misses_only_a_manifest()
+            && log::reaches_back(&*storage, opened.store, replay_from)?;
+        if opened.unreferenced > 0 && is_torn {
             blocks.drop_unreferenced();
         } else if opened.unreferenced > 0 {
             let damage = blocks.adopt_unreferenced(&mut restored)?;

@@ -4,16 +4,19 @@
 
 mod check;
 mod damage;
+mod kills;
 mod model;
 mod mutants;
 mod plan;
 mod run;
+mod threads;
 mod world;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use edgetimedb::mutants::{Mutant, plant};
 use edgetimedb::storage::simulated::Random;
 use model::Failure;
 use run::Done;
@@ -111,6 +114,40 @@ fn every_bit_of_headers_and_manifests_may_flip() {
     });
 }
 
+#[test]
+fn whatever_threads_do_meanwhile_nothing_counts_as_durable_that_is_not() {
+    let mut total = threads::Turns::default();
+    let mut run = |seed: u64| {
+        let turns = threads::run(seed)?;
+        total.units += turns.units;
+        total.failures += turns.failures;
+        Ok::<(), String>(())
+    };
+    for seed in 0..number("EDGETIME_SIM_TURNS").unwrap_or(TURNS) {
+        if let Err(fault) = run(seed) {
+            panic!("seed {seed}: {fault}");
+        }
+    }
+    plant(Some(Mutant::EarlyAcknowledgement));
+    let found = (0..TURNS).find(|seed| run(*seed).is_err());
+    plant(None);
+    assert!(found.is_some(), "an early acknowledgement is not found");
+    assert!(total.units > 1_000 && total.failures > 10, "{total:?}");
+}
+
+#[test]
+fn a_process_killed_anywhere_in_a_checkpoint_leaves_what_a_cut_behind_it_keeps() {
+    let calls = kills::every_call().unwrap_or_else(|text| panic!("{text}"));
+    assert!(calls > 5, "a checkpoint of {calls} calls");
+    plant(Some(Mutant::UnsyncedRestart));
+    let found = kills::every_call();
+    plant(None);
+    assert!(
+        found.is_err(),
+        "a manifest that no sync has seen is not found"
+    );
+}
+
 /// Changes a file of so many bytes, the used ones first, in every way.
 type Change<'a> =
     &'a (dyn Fn(&damage::Victim, &str, usize, usize) -> Result<(), (String, Failure)> + Sync);
@@ -177,6 +214,8 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// Interleavings of threads.
+const TURNS: u64 = 300;
 /// Small stores that are damaged byte by byte.
 const SMALL_STORES: u64 = 1;
 /// Seeds that are tried for a planted fault whose own one no longer shows it.

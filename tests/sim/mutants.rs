@@ -31,7 +31,7 @@ const fn damaged(mutant: Mutant, seed: u64) -> Planted {
 }
 
 /// All of them.
-pub const PLANTED: [Planted; 16] = [
+pub const PLANTED: [Planted; 15] = [
     planted(Mutant::SkippedSync, 32),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 6),
@@ -39,11 +39,10 @@ pub const PLANTED: [Planted; 16] = [
     planted(Mutant::RecycledAboveCheckpoint, 157),
     planted(Mutant::NoFolderSync, 0),
     planted(Mutant::NoFileSync, 0),
-    planted(Mutant::RetriedSync, 6),
+    planted(Mutant::RetriedSync, 13),
     damaged(Mutant::DurableStuck, 0),
     planted(Mutant::UnseededFrames, 3),
     planted(Mutant::UncheckedManifest, 132),
-    planted(Mutant::OneManifest, 132),
     damaged(Mutant::ReplayedTwice, 6),
     planted(Mutant::DroppedChunk, 0),
     planted(Mutant::DroppedImage, 0),

@@ -160,7 +160,8 @@ impl Run {
             self.stop(&engine);
         }
         drop(engine);
-        if !self.disk.is_off() && matches!(end, End::Killed) {
+        // A process is killed in the middle of a call, too: the device keeps what it has then.
+        if matches!(end, End::Killed) {
             self.tell(|| "the process is killed".to_owned());
             self.disk = self.disk.after_kill();
         } else {

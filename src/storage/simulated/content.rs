@@ -94,6 +94,13 @@ impl Content {
         }
     }
 
+    /// A sync that fails and takes nothing: all pages of the range read as the device has them.
+    pub(super) fn throw_away(&mut self, range: Range<usize>) {
+        for sector in self.dirty_sectors(pages(range)) {
+            self.forget(sector);
+        }
+    }
+
     /// Pages that are clean leave the cache: what is read next comes from the device.
     pub(super) fn drop_cache(&mut self) {
         for sector in 0..self.seen.len().div_ceil(SECTOR_BYTES) {

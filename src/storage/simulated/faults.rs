@@ -28,8 +28,8 @@ pub struct Faults {
 pub(super) struct Planned {
     /// Syncs of segments, the next ones.
     pub(super) syncs: u32,
-    /// Runs once, while a sync of a segment is on its way to the device.
-    pub(super) during_sync: Option<Box<dyn FnOnce() + Send>>,
+    /// Runs while a sync of a segment is on its way to the device; not within itself.
+    pub(super) meanwhile: Option<Box<dyn FnMut() + Send>>,
     /// New files and segments find no room.
     pub(super) files_full: bool,
     /// Nor do stores into segments, as on file systems that write elsewhere.

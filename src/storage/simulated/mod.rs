@@ -153,14 +153,33 @@ impl SimulatedStorage {
         copy
     }
 
-    /// Syncs of segments that will fail, the next ones.
+    /// Syncs of segments that will fail, the next ones, and take nothing to the device.
     pub fn fail_syncs(&self, count: u32) {
         self.disk.lock().planned.syncs = count;
     }
 
-    /// What another thread does while the next sync of a segment is on its way to the device.
+    /// What other threads do while the disk syncs a segment: before each such call and behind it.
+    pub fn meanwhile(&self, run: impl FnMut() + Send + 'static) {
+        self.disk.lock().planned.meanwhile = Some(Box::new(run));
+    }
+
+    /// As [`Self::meanwhile`], at the next sync alone.
     pub fn during_sync(&self, run: impl FnOnce() + Send + 'static) {
-        self.disk.lock().planned.during_sync = Some(Box::new(run));
+        let mut run = Some(run);
+        self.meanwhile(move || {
+            if let Some(run) = run.take() {
+                run();
+            }
+        });
+    }
+
+    /// Lets the others run, if they do not already.
+    fn let_others_run(disk: &Mutex<Disk>) {
+        let run = disk.lock().planned.meanwhile.take();
+        if let Some(mut run) = run {
+            run();
+            disk.lock().planned.meanwhile.get_or_insert(run);
+        }
     }
 
     /// New files find no room, or stores into segments do not.
@@ -451,11 +470,15 @@ impl Handle {
     fn flush(&self, range: Range<usize>, one_in: u32, planned: bool) -> Result<()> {
         let mut disk = self.disk.lock();
         let cut = disk.begin("sync", &self.name)?;
-        let fails = planned || disk.random.one_in(one_in);
+        let fails = disk.random.one_in(one_in);
         let mut file = self.file.lock();
         if cut {
             file.write_back(range, &mut disk.random);
             return Err(failed("sync", &self.name, io::ErrorKind::BrokenPipe));
+        }
+        if planned {
+            file.throw_away(range);
+            return Err(failed("sync", &self.name, io::ErrorKind::Other));
         }
         if fails {
             file.fail_sync(range, &mut disk.random);
@@ -490,17 +513,16 @@ impl Segment for Handle {
     }
 
     fn sync(&self, range: Range<u64>) -> Result<()> {
-        let run = self.disk.lock().planned.during_sync.take();
-        if let Some(run) = run {
-            run();
-        }
+        SimulatedStorage::let_others_run(&self.disk);
         let (planned, one_in) = {
             let mut disk = self.disk.lock();
             let planned = disk.planned.syncs > 0;
             disk.planned.syncs = disk.planned.syncs.saturating_sub(1);
             (planned, disk.faults.sync_segment)
         };
-        self.flush(range.start as usize..range.end as usize, one_in, planned)
+        let synced = self.flush(range.start as usize..range.end as usize, one_in, planned);
+        SimulatedStorage::let_others_run(&self.disk);
+        synced
     }
 
     fn prefetch(&self, _: Range<u64>) {}

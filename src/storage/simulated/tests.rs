@@ -51,8 +51,12 @@ fn a_failed_sync_leaves_pages_that_no_later_sync_takes() {
         let disk = disk(seed);
         let segment = disk.create_segment("log/a", 65_536).expect("segment");
         segment.write(0, &[1; 512]).expect("inside");
-        disk.fail_syncs(1);
+        disk.set_faults(Faults {
+            sync_segment: 1,
+            ..Faults::default()
+        });
         assert!(segment.sync(0..512).is_err());
+        disk.set_faults(Faults::default());
         segment.sync(0..512).expect("nothing is dirty");
         let mut read = [0; 1];
         segment.read(0, &mut read).expect("inside");
