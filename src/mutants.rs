@@ -43,7 +43,7 @@ pub enum Mutant {
 mod planted {
     use std::cell::Cell;
 
-    use super::Mutant;
+    use crate::mutants::Mutant;
 
     thread_local! {
         static PLANTED: Cell<Option<Mutant>> = const { Cell::new(None) };

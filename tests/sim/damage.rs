@@ -109,7 +109,7 @@ impl Victim {
         let shown = match world::read(&engine) {
             Ok(shown) => shown,
             // A chunk that cannot be read is an error of every query that needs it.
-            Err(failure) if failure.kind == Kind::Refused && name.ends_with(".blk") => {
+            Err(failure) if failure.kind == Kind::Refused && name.contains(".blk") => {
                 outcome.reported = 1;
                 return Ok(outcome);
             }

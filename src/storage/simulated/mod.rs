@@ -379,7 +379,7 @@ impl Storage for SimulatedStorage {
         let Some(gone) = disk.names.remove(name) else {
             return Err(failed("remove", name, io::ErrorKind::NotFound));
         };
-        disk.trash = gone.lock().seen.clone();
+        disk.trash.clone_from(&gone.lock().seen);
         disk.end("remove", name)
     }
 
