@@ -24,6 +24,7 @@ static HEAP: Cap<System> = Cap::new(System, usize::MAX);
 
 fn engine(folder: &std::path::Path) -> Engine {
     let options = EngineOptions {
+        chunk_rows: CHUNK_ROWS,
         shards: 4,
         log: LogOptions {
             segment_size_bytes: 32 << 20,

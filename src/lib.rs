@@ -11,6 +11,10 @@ pub mod engine;
 pub mod limits;
 pub mod log;
 pub mod meta;
+#[cfg(not(feature = "mutants"))]
+mod mutants;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod query;
 pub mod series;
 pub mod server;

@@ -15,6 +15,7 @@ use super::record_writer::RecordWriter;
 use super::records::RecordFile;
 use super::writer::{BlockFileWriter, FinishedFile};
 use crate::limits::MANIFEST_COUNTERS;
+use crate::mutants::{self, Mutant};
 use crate::storage::Storage;
 use crate::types::StoreId;
 
@@ -100,6 +101,13 @@ impl Checkpoint {
 
     pub(super) fn keep_unreferenced(&mut self, folder: Folder) {
         self.unreferenced = Some(folder);
+    }
+
+    /// They hold nothing that is not elsewhere.
+    pub(super) fn drop_unreferenced(&mut self) {
+        if let Some(folder) = self.unreferenced.take() {
+            self.remove_leftovers(&folder);
+        }
     }
 
     /// The files that may have been listed by the manifest that is lost: among them the state in force, which
@@ -235,7 +243,9 @@ impl Checkpoint {
             let mut writer = RecordWriter::create(file, kind, self.store, number);
             write(&mut writer)?;
             let written = writer.finish()?;
-            storage.sync_folder(FOLDER)?;
+            if !mutants::is(Mutant::NoFolderSync) {
+                storage.sync_folder(FOLDER)?;
+            }
             Ok(written)
         })();
         if written.is_ok() || storage.remove(&name).is_err() {

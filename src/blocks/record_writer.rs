@@ -7,6 +7,7 @@ use super::error::Result;
 use super::manifest::ManifestRecords;
 use super::records::{self, RecordFile};
 use crate::limits::PAGE_BYTES;
+use crate::mutants::{self, Mutant};
 use crate::storage::File;
 use crate::types::StoreId;
 
@@ -74,7 +75,9 @@ impl RecordWriter {
         let fill = (padded - len_bytes) as usize;
         self.buffer.extend(std::iter::repeat_n(0, fill));
         self.flush()?;
-        self.file.sync()?;
+        if !mutants::is(Mutant::NoFileSync) {
+            self.file.sync()?;
+        }
         Ok(ManifestRecords {
             number: self.number,
             len_bytes,

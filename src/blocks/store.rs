@@ -24,11 +24,12 @@ use super::file::BlockFile;
 use super::image::ImageRecord;
 use super::inventory::{Folder, Manifests};
 use super::load::{Loader, Visitor};
-use super::manifest::{CommitInfo, Manifest};
+use super::manifest::{CommitInfo, MANIFEST_NAMES, Manifest};
 use super::pins::{Pin, Pins};
 use super::records::RecordFile;
 use super::table::{BlockUsage, FileInfo, Table};
 use crate::limits::BLOCK_FILES_OPEN;
+use crate::mutants::{self, Mutant};
 use crate::storage::Storage;
 use crate::types::StoreId;
 
@@ -40,6 +41,9 @@ pub struct BlockOptions {
     pub expected: Option<StoreId>,
     /// The identity of the store if there is none yet: random, from the caller.
     pub fresh: StoreId,
+    /// Whether the log names no store: manifests that do not validate, and nothing beside them, are then those
+    /// of a store that was just being made.
+    pub log_is_blank: bool,
     /// Bytes of the chunk cache.
     pub cache_bytes: usize,
 }
@@ -56,7 +60,8 @@ pub struct Opened {
     /// What was lost or is doubtful.
     pub damage: Vec<Damage>,
     /// Files no manifest lists that were kept, because a manifest is damaged that may have listed them.
-    /// Where the log does not reach back to `replay_from`, call [`BlockStore::adopt_unreferenced`].
+    /// Where the log does not reach back to `replay_from`, call [`BlockStore::adopt_unreferenced`], elsewhere
+    /// [`BlockStore::drop_unreferenced`].
     pub unreferenced: usize,
     /// Whether the state has to be written anew before the next commit: the old file is damaged, or no
     /// manifest says how far it is valid.
@@ -90,7 +95,15 @@ impl BlockStore {
         let manifests = Manifests::read(&*storage, options.expected)?;
         let folder = Folder::read(&*storage)?;
         let manifest = manifests.manifest();
-        let created = manifest.is_none() && manifests.damage.is_empty() && folder.files() == 0;
+        if let Some(current) = manifests.current
+            && !mutants::is(Mutant::UnsyncedRestart)
+        {
+            // A process that was killed may have left it in the cache alone, and what it no longer lists goes now.
+            storage.open_file(MANIFEST_NAMES[current])?.sync()?;
+            storage.sync_folder("")?;
+        }
+        let untouched = manifests.damage.is_empty() || options.log_is_blank;
+        let created = manifest.is_none() && untouched && folder.files() == 0;
         let store = manifest
             .map(|manifest| manifest.store)
             .or(options.expected)
@@ -100,7 +113,11 @@ impl BlockStore {
             storage: &*storage,
             store,
             verify: false,
-            damage: manifests.damage.clone(),
+            damage: if created {
+                Vec::new()
+            } else {
+                manifests.damage.clone()
+            },
         };
         let mut table = Table::default();
         let mut checkpoint = Checkpoint::new(Arc::clone(&storage), store, &manifests, &folder);
@@ -170,6 +187,12 @@ impl BlockStore {
         self.table.lock().merge(found);
         writer.require_state();
         Ok(loader.damage)
+    }
+
+    /// Removes files that no manifest lists: where the log reaches back to `replay_from`, they are what a power
+    /// cut left of a checkpoint.
+    pub fn drop_unreferenced(&self) {
+        self.writer.lock().drop_unreferenced();
     }
 
     /// The store's identity.

@@ -10,6 +10,7 @@ use super::chunk::{ChunkEntry, ChunkMeta, FOLDER, FileId};
 use super::error::{BlockError, Result};
 use super::file::{HEADER_BYTES, INDEX_MAGIC, encode_header, encode_trailer};
 use crate::limits::{BLOCK_FILE_CHUNKS, CHECKPOINT_RECORD_BYTES, ROWS_CLAIMED};
+use crate::mutants::{self, Mutant};
 use crate::storage::{File, Storage};
 use crate::types::StoreId;
 
@@ -94,8 +95,12 @@ impl BlockFileWriter {
             &mut self.buffer,
         );
         self.flush()?;
-        self.file.sync()?;
-        storage.sync_folder(FOLDER)?;
+        if !mutants::is(Mutant::NoFileSync) {
+            self.file.sync()?;
+        }
+        if !mutants::is(Mutant::NoFolderSync) {
+            storage.sync_folder(FOLDER)?;
+        }
         Ok(FinishedFile {
             id: self.id,
             size_bytes: self.written,

@@ -93,6 +93,7 @@ fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOpti
             .saturating_mul(NS_PER_S as i64),
         raw_age_max_ns: seconds(config.retention.raw_age_max_s),
         rows_per_series_max: config.retention.rows_per_series_max,
+        chunk_rows: crate::limits::CHUNK_ROWS,
         chunk_age_max_ns: seconds(config.engine.chunk_age_max_s),
         chunk_cache_bytes: config.engine.chunk_cache_bytes as usize,
         rejected_rows_max: u64::from(config.limits.rejected_rows_max),

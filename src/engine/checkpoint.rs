@@ -15,6 +15,7 @@ use crate::codec::chunk::{self, Chunk, Hints};
 use crate::codec::{Cells, CodecError, Effort};
 use crate::engine::{Engine, EngineError};
 use crate::log::definitions::{Definition, encode_series};
+use crate::mutants::{self, Mutant};
 use crate::series::{Location, Sealed};
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId};
 
@@ -109,7 +110,13 @@ impl Engine {
             .map(|manifest| manifest.info.replay_from);
         let half = Position(self.log.end().0.saturating_sub(keep));
         let pinning_below = half.max(recycled.unwrap_or_default());
-        let collected = self.collect(pinning_below)?;
+        let mut collected = self.collect(pinning_below)?;
+        if mutants::is(Mutant::DroppedChunk) {
+            collected.flushes.pop();
+        }
+        if mutants::is(Mutant::DroppedImage) {
+            collected.images.pop();
+        }
         let (records, reached, layouts) = {
             let catalog = self.catalog.read();
             let (records, reached) = news(&catalog, &persisted);
@@ -132,13 +139,45 @@ impl Engine {
             .collect::<Result<Vec<_>, _>>()?;
         let metas = collected.flushes.iter().map(|flush| self.meta_of(flush));
         let entries = self.blocks.write_chunks(metas.zip(recompressed.iter()))?;
-        let records = records.iter().map(|record| (STATE_DEFINITIONS, record));
+        self.commit(&collected, &records, &reached)
+            .inspect_err(|_| {
+                // The next checkpoint writes these chunks again: no manifest may list both.
+                for entry in &entries {
+                    self.blocks.release(entry);
+                }
+            })?;
+        self.checkpoints.fetch_add(1, Ordering::Relaxed);
+        self.mark_stored(&collected.flushes, &entries, recompressed);
+        self.mark_defined(reached.series, layouts);
+        *persisted = reached;
+        let segments_freed = if mutants::is(Mutant::RecycledAboveCheckpoint) {
+            self.log.recycle(self.log.end())?
+        } else {
+            self.log.recycle(collected.replay_from)?
+        };
+        Ok(CheckpointReport {
+            chunks: entries.len(),
+            chunk_bytes: entries.iter().map(|entry| u64::from(entry.len_bytes)).sum(),
+            images: collected.images.len(),
+            replay_from: collected.replay_from,
+            segments_freed,
+        })
+    }
+
+    /// Joins what was collected to the chunks that were written: durable when it returns.
+    fn commit(
+        &self,
+        collected: &Collected,
+        records: &[Vec<u8>],
+        reached: &Persisted,
+    ) -> Result<(), EngineError> {
         if self.opened.state_rewrite_needed && self.checkpoints.load(Ordering::Relaxed) == 0 {
             let (all, _) = news(&self.catalog.read(), &Persisted::default());
             self.blocks
                 .rewrite_state(all.iter().map(|record| (STATE_DEFINITIONS, record)))?;
         } else {
-            self.blocks.append_state(records)?;
+            self.blocks
+                .append_state(records.iter().map(|record| (STATE_DEFINITIONS, record)))?;
         }
         self.blocks
             .write_images(collected.images.iter().map(|image| ImageRecord {
@@ -147,6 +186,9 @@ impl Engine {
                 last_position: image.last_position,
                 bytes: &image.bytes,
             }))?;
+        if mutants::is(Mutant::RecycledBeforeManifest) {
+            self.log.recycle(collected.replay_from)?;
+        }
         self.blocks.commit(CommitInfo {
             replay_from: collected.replay_from,
             durable: self.log.durable(),
@@ -156,18 +198,7 @@ impl Engine {
             highest_series: SeriesId(reached.series),
             counters: Vec::new(),
         })?;
-        self.checkpoints.fetch_add(1, Ordering::Relaxed);
-        self.mark_stored(&collected.flushes, &entries, recompressed);
-        self.mark_defined(reached.series, layouts);
-        *persisted = reached;
-        let segments_freed = self.log.recycle(collected.replay_from)?;
-        Ok(CheckpointReport {
-            chunks: entries.len(),
-            chunk_bytes: entries.iter().map(|entry| u64::from(entry.len_bytes)).sum(),
-            images: collected.images.len(),
-            replay_from: collected.replay_from,
-            segments_freed,
-        })
+        Ok(())
     }
 
     /// Unflushed chunks of all series, and images of those that hold rows from before `pinning_below`.

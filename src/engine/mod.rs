@@ -66,6 +66,9 @@ pub struct EngineOptions {
     pub raw_age_max_ns: i64,
     /// Rows a series keeps in its ring at most; 0: no limit.
     pub rows_per_series_max: u64,
+    /// Rows at which a chunk is sealed. [`CHUNK_ROWS`](crate::limits::CHUNK_ROWS) is the default and the most,
+    /// 16 the least; fewer cost space, and serve tests.
+    pub chunk_rows: usize,
     /// An open chunk whose last row is older than this is sealed, nanoseconds.
     pub chunk_age_max_ns: i64,
     /// Bytes of the cache of stored chunks.

@@ -17,7 +17,7 @@ use crate::engine::write::row_position;
 use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::log::definitions::{self, Definition};
 use crate::log::rows::{RecordedLayout, RowsPayload};
-use crate::log::{FrameType, Log, Recovery};
+use crate::log::{self, FrameType, Log, Recovery};
 use crate::meta::MetaStore;
 use crate::series::{Location, RowRef, Sealed};
 use crate::storage::Storage;
@@ -42,6 +42,8 @@ pub struct OpenReport {
     pub log: Recovery,
     /// What is lost or doubtful in block files.
     pub damage: Vec<Damage>,
+    /// Whether the power went while a manifest was written: the other one counts, and nothing is lost.
+    pub torn_manifest: bool,
     /// What could not be understood, in words, at most 100.
     pub problems: Vec<String>,
     pub(super) state_rewrite_needed: bool,
@@ -54,6 +56,23 @@ impl OpenReport {
     /// Whether anything was lost or is doubtful.
     pub fn is_damaged(&self) -> bool {
         !self.damage.is_empty() || !self.problems.is_empty() || !self.log.corruption.is_empty()
+    }
+
+    /// A manifest that does not validate is one that a power cut tore, if the log still holds all that the
+    /// other one needs: segments are recycled only behind a manifest that is whole.
+    fn judge_manifests(&mut self) {
+        let whole = self.log.corruption.is_empty() && self.problems.is_empty();
+        if whole && self.misses_only_a_manifest() {
+            self.torn_manifest = !self.damage.is_empty();
+            self.damage.clear();
+        }
+    }
+
+    /// A commit removes what the one before listed: where all of that is there, the manifest that is not
+    /// whole was never in force.
+    fn misses_only_a_manifest(&self) -> bool {
+        let manifest = |damage: &Damage| matches!(damage, Damage::Manifest { .. });
+        self.damage.iter().all(manifest)
     }
 
     fn problem(&mut self, problem: String) {
@@ -85,13 +104,17 @@ impl Engine {
         let mut restored = Restored {
             catalog: Catalog::new(options.catalog),
             placement: Placement::new(options.shards),
-            shards: (0..options.shards).map(|_| Shard::default()).collect(),
+            shards: (0..options.shards)
+                .map(|_| Shard::sealing_at(options.chunk_rows))
+                .collect(),
             report: OpenReport::default(),
             reached: Vec::new(),
         };
+        let of_log = log::find_store(&*storage)?;
         let block_options = BlockOptions {
             expected: None,
-            fresh,
+            fresh: of_log.unwrap_or(fresh),
+            log_is_blank: of_log.is_none(),
             cache_bytes: options.chunk_cache_bytes,
         };
         let (blocks, opened) =
@@ -99,7 +122,14 @@ impl Engine {
         restored.report.created = opened.created;
         restored.report.damage = opened.damage;
         restored.report.state_rewrite_needed = opened.state_rewrite_needed;
-        if opened.unreferenced > 0 {
+        let replay_from = opened
+            .manifest
+            .map_or(Position(0), |manifest| manifest.info.replay_from);
+        let is_torn = restored.report.misses_only_a_manifest()
+            && log::reaches_back(&*storage, opened.store, replay_from)?;
+        if opened.unreferenced > 0 && is_torn {
+            blocks.drop_unreferenced();
+        } else if opened.unreferenced > 0 {
             let damage = blocks.adopt_unreferenced(&mut restored)?;
             restored.report.damage.extend(damage);
             restored.report.state_rewrite_needed = true;
@@ -109,9 +139,6 @@ impl Engine {
         } else {
             news(&restored.catalog, &Persisted::default()).1
         };
-        let replay_from = opened
-            .manifest
-            .map_or(Position(0), |manifest| manifest.info.replay_from);
         if opened.created {
             // The identity has to last before anything carries it.
             blocks.commit(crate::blocks::CommitInfo::default())?;
@@ -132,6 +159,7 @@ impl Engine {
             },
         )?;
         restored.report.log = recovery;
+        restored.report.judge_manifests();
         restored.mark_defined(persisted.series_end());
         let began_ns = clock.monotonic_ns();
         Ok(Self {
@@ -177,6 +205,7 @@ impl Visitor for Restored {
         self.reach(meta.series, meta.last_position);
         let slot = self.placement.slot(meta.series);
         let series = self.shards[self.placement.shard(meta.series)].series_mut(slot);
+        series.supersede(meta.first_position, meta.last_position);
         let rank = u8::from(
             series
                 .ring
@@ -191,6 +220,7 @@ impl Visitor for Restored {
             first_position: meta.first_position,
             last_position: meta.last_position,
             rank,
+            hidden_through: crate::types::Timestamp::MIN,
             location: Location::Stored(*entry),
         });
     }
@@ -217,6 +247,7 @@ impl Visitor for Restored {
         self.reach(image.series, image.last_position);
         let shard = &mut self.shards[self.placement.shard(image.series)];
         let (series, scratch) = shard.series_and_scratch(self.placement.slot(image.series));
+        series.supersede(image.first_position, image.last_position);
         let rows = cells.times.len();
         let (mut bits, mut marks, mut heap) = (Vec::new(), Vec::new(), Vec::new());
         for row in 0..rows {

@@ -82,6 +82,14 @@ impl Placement {
 }
 
 impl Shard {
+    /// A shard without series, whose chunks seal at this many rows.
+    pub fn sealing_at(chunk_rows: usize) -> Self {
+        Self {
+            scratch: Scratch::sealing_at(chunk_rows),
+            ..Self::default()
+        }
+    }
+
     /// The series in a slot, if anything was written to it.
     pub fn get(&self, slot: usize) -> Option<&Series<ChunkEntry>> {
         self.series.get(slot)

@@ -26,8 +26,9 @@ use crate::types::{Epoch, Position, StoreId};
 
 pub use frame::{Frame, FrameParts, FrameSeal, FrameType, HEADER_BYTES, ProducerPart, Stamp};
 pub use recovery::{FrameView, Gap, GapReason, Recovery, TornTail};
-pub use scan::{Scan, ScannedFrame, ScannedSegment, scan};
+pub use scan::{Scan, ScannedFrame, ScannedSegment, find_store, scan};
 pub use segment::{FOLDER, FORMAT_VERSION, HeaderPage, SegmentHeader};
+pub use survey::reaches_back;
 pub use writer::{Appended, Log, LogUsage};
 
 /// How a log is laid out.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::limits::LOG_SEGMENTS;
+use crate::mutants::{self, Mutant};
 use crate::storage::{Storage, TEMPORARY};
 use crate::types::{Epoch, Position, StoreId};
 
@@ -89,6 +90,8 @@ pub enum GapReason {
     Header,
     /// Its bytes changed between two readings.
     Unstable,
+    /// The device does not give its bytes: the file is too short, or pages cannot be read.
+    CutOff,
 }
 
 impl GapReason {
@@ -100,6 +103,7 @@ impl GapReason {
             Self::MissingSegment => "missing_segment",
             Self::Header => "header",
             Self::Unstable => "unstable",
+            Self::CutOff => "cut_off",
         }
     }
 }
@@ -181,6 +185,16 @@ pub(super) fn replay(
             }
             Ok(())
         })?;
+        if mutants::is(Mutant::ReplayedTwice)
+            && let Some(hole) = walked.holes.first()
+        {
+            walk(&extent.header, store, &bytes, hole.from, &mut |unit| {
+                for frame in unit {
+                    recovery.hand_over(frame, extent, survey, visit)?;
+                }
+                Ok(())
+            })?;
+        }
         recovery.note_unstable(&walked.holes, extent, limit, replay_from);
     }
     recovery.corruption.sort_by_key(|gap| gap.from);
@@ -273,7 +287,9 @@ fn continue_behind(
             break;
         }
         // A process that was killed leaves pages that no sync has seen.
-        if storage.open_file(&slot_name(header.slot))?.sync().is_err() {
+        if !mutants::is(Mutant::UnsyncedRestart)
+            && storage.open_file(&slot_name(header.slot))?.sync().is_err()
+        {
             state.failures += 1;
         }
         let end = end.min(survey.end);

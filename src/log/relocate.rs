@@ -58,7 +58,7 @@ impl Log {
         failed: Vec<Run>,
         later: Vec<Run>,
     ) -> Result<(), String> {
-        let durable = self.durable();
+        let durable = self.durable_to_note();
         let mut previous: Option<(Epoch, Position)> = None;
         for old in by_segment(failed.into_iter().chain(later)) {
             let Some(ready) = state.ready.pop_front() else {

@@ -114,8 +114,8 @@ pub fn scan(
     })
 }
 
-/// The store that the newest header names.
-fn find_store(storage: &dyn Storage) -> Result<Option<StoreId>, LogError> {
+/// The store that the newest header names; none where no segment has a whole header.
+pub fn find_store(storage: &dyn Storage) -> Result<Option<StoreId>, LogError> {
     let mut newest: Option<SegmentHeader> = None;
     for name in storage.list(FOLDER)? {
         let Some(slot) = slot_of(&name) else {

@@ -4,8 +4,9 @@
 //! by `previous_epoch`; what is not on it (torn, moved or recycled) is no part of the log.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use crate::limits::PAGE_BYTES;
+use crate::limits::{LOG_SEGMENT_BYTES_MIN, PAGE_BYTES};
 use crate::storage::{Storage, StorageError};
 use crate::types::{Epoch, Position, StoreId};
 
@@ -34,6 +35,8 @@ pub(super) struct Chain {
     pub(super) extents: Vec<Extent>,
     /// Slots that have a file.
     pub(super) slots: Vec<u32>,
+    /// Slots whose file is shorter than any segment, and holds no header.
+    stumps: Vec<u32>,
     /// The largest epoch of any header.
     pub(super) epoch_max: Epoch,
     /// No header reaches beyond this position.
@@ -67,8 +70,10 @@ impl Chain {
                 continue;
             };
             chain.slots.push(slot);
-            if let Some(found) = read_header(storage, store, slot)? {
-                headers.push(found);
+            match read_header(storage, store, slot)? {
+                Some(found) => headers.push(found),
+                None if is_stump(storage, slot)? => chain.stumps.push(slot),
+                None => {}
             }
         }
         for (header, _) in &headers {
@@ -114,7 +119,8 @@ impl Chain {
                 };
                 holes.push((hole, extent, reason));
             }
-            let bytes = read_segment(storage, &extent.header)?;
+            let mut unread = Vec::new();
+            let bytes = read_noting(storage, &extent.header, &mut unread)?;
             let last_parts = &mut survey.last_parts;
             let walked = walk(
                 &extent.header,
@@ -137,6 +143,7 @@ impl Chain {
             proven = proven.max(walked.proven).max(extent.header.durable);
             survey.ends.push(walked.end);
             survey.end = survey.end.max(walked.end);
+            survey.note_unread(&unread, extent, walked.end, replay_from);
             let next = self.extents.get(index + 1);
             let behind = extent.limit.or(next.map(|next| next.header.first()));
             for hole in walked.holes {
@@ -148,11 +155,51 @@ impl Chain {
             }
         }
         survey.judge(&holes, proven, replay_from, last_unit);
+        for &slot in &self.stumps {
+            // What it held is not known; what a later header proves is a gap already.
+            let from = survey.end;
+            survey.gaps.push(Gap {
+                from,
+                to: Position(from.0 + LOG_SEGMENT_BYTES_MIN),
+                segment: slot_name(slot),
+                reason: GapReason::CutOff,
+                quarantined: None,
+            });
+        }
         Ok(survey)
     }
 }
 
 impl Survey {
+    /// Bytes that the device does not give are lost, whether or not something proves that they were durable:
+    /// no power cut makes a file shorter or a page unreadable.
+    fn note_unread(
+        &mut self,
+        unread: &[Range<u64>],
+        extent: &Extent,
+        walked_end: Position,
+        replay_from: Position,
+    ) {
+        let header = &extent.header;
+        let limit = extent.limit.unwrap_or(header.limit());
+        for range in unread {
+            let start = Position(header.base.0 + range.start).max(header.first());
+            // The unit that it cuts off begins before.
+            let from = start.min(walked_end.max(header.first())).max(replay_from);
+            let to = Position(header.base.0 + range.end).min(limit);
+            // What lies before valid frames is a hole between them.
+            if start >= walked_end && from < to {
+                self.gaps.push(Gap {
+                    from,
+                    to,
+                    segment: slot_name(header.slot),
+                    reason: GapReason::CutOff,
+                    quarantined: None,
+                });
+            }
+        }
+    }
+
     /// A hole is corruption as far as something knew it to be durable; the first that is not so is
     /// where the log ends.
     fn judge(
@@ -191,10 +238,30 @@ impl Survey {
     }
 }
 
+/// Whether the segments of a log reach back to a position without one missing, whatever is in them.
+pub fn reaches_back(
+    storage: &dyn Storage,
+    store: StoreId,
+    position: Position,
+) -> Result<bool, LogError> {
+    let chain = Chain::read(storage, store, position)?;
+    let whole = |extent: &Extent| !extent.predecessor_lost && !extent.inferred;
+    Ok((position == Position(0) || !chain.extents.is_empty()) && chain.extents.iter().all(whole))
+}
+
 /// The bytes of a segment. What the device cannot read is zeros, which validate as nothing.
 pub(super) fn read_segment(
     storage: &dyn Storage,
     header: &SegmentHeader,
+) -> Result<Vec<u8>, LogError> {
+    read_noting(storage, header, &mut Vec::new())
+}
+
+/// As [`read_segment`], and notes which bytes of the segment the device does not give.
+fn read_noting(
+    storage: &dyn Storage,
+    header: &SegmentHeader,
+    unread: &mut Vec<Range<u64>>,
 ) -> Result<Vec<u8>, LogError> {
     let file = storage.open_file(&slot_name(header.slot))?;
     let length = file.len_bytes()?.min(header.size_bytes);
@@ -204,14 +271,16 @@ pub(super) fn read_segment(
         if file.read_at(offset, chunk).is_err() {
             // Page by page around the bad ones.
             for (page, into) in chunk.chunks_mut(PAGE_BYTES).enumerate() {
-                if file
-                    .read_at(offset + (page * PAGE_BYTES) as u64, into)
-                    .is_err()
-                {
+                let start = offset + (page * PAGE_BYTES) as u64;
+                if file.read_at(start, into).is_err() {
                     into.fill(0);
+                    unread.push(start..start + into.len() as u64);
                 }
             }
         }
+    }
+    if length < header.size_bytes {
+        unread.push(length..header.size_bytes);
     }
     Ok(bytes)
 }
@@ -260,6 +329,12 @@ fn read_header(
             Ok(infer_header(slot, store, &bytes).map(|header| (header, true)))
         }
     }
+}
+
+/// Whether a file is shorter than a segment can be.
+fn is_stump(storage: &dyn Storage, slot: u32) -> Result<bool, LogError> {
+    let file = storage.open_file(&slot_name(slot))?;
+    Ok(file.len_bytes()? < LOG_SEGMENT_BYTES_MIN)
 }
 
 /// Follows the chain from the newest header; `headers` are sorted, newest first.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::limits::{FRAME_BYTES, PAGE_BYTES};
+use crate::mutants::{self, Mutant};
 use crate::storage::{Segment, Storage};
 use crate::types::{Epoch, Position, StoreId};
 
@@ -112,6 +113,14 @@ impl Log {
         Position(self.durable.load(Ordering::Acquire))
     }
 
+    /// The durable position as frames and headers note it.
+    pub(super) fn durable_to_note(&self) -> Position {
+        if mutants::is(Mutant::DurableStuck) {
+            return Position(0);
+        }
+        self.durable()
+    }
+
     /// Appends frames as one unit: one behind the other in one segment, and after a power cut all
     /// of them or none.
     ///
@@ -132,7 +141,7 @@ impl Log {
                 return Err(AppendError::EpochChanged(self.epoch()));
             }
             if state.fits(frames) {
-                let appended = state.write_unit(frames, self.durable())?;
+                let appended = state.write_unit(frames, self.durable_to_note())?;
                 self.end.store(appended.end.0, Ordering::Release);
                 return Ok(appended);
             }
@@ -170,12 +179,18 @@ impl Log {
                 if state.runs.is_empty() {
                     return Ok(self.durable());
                 }
-                let padded = state.pad(self.durable());
+                let padded = state.pad(self.durable_to_note());
                 let end = state.end();
                 self.end.store(end.0, Ordering::Release);
                 (padded, std::mem::take(&mut state.runs), end)
             };
-            let synced = padded.and_then(|()| sync_runs(&runs));
+            if mutants::is(Mutant::EarlyAcknowledgement) {
+                self.durable.store(end.0, Ordering::Release);
+            }
+            let mut synced = padded.and_then(|()| sync_runs(&runs));
+            if mutants::is(Mutant::RetriedSync) && synced.is_err() {
+                synced = sync_runs(&runs);
+            }
             match synced {
                 Ok(bytes) => {
                     let mut state = self.state.lock();
@@ -279,7 +294,7 @@ impl Log {
         let Some(ready) = state.ready.pop_front() else {
             return Ok(None);
         };
-        let header = state.next_header(&ready, self.store, self.durable());
+        let header = state.next_header(&ready, self.store, self.durable_to_note());
         if let Err(error) = ready.segment.write(0, &header.encode()) {
             if error.is_full() {
                 // Nothing is wrong with the segment: it waits for room.
@@ -321,7 +336,9 @@ impl Log {
             segment,
             offset,
         };
-        state.next.epoch = Epoch(header.epoch.0 + 1);
+        if !mutants::is(Mutant::FrozenEpoch) {
+            state.next.epoch = Epoch(header.epoch.0 + 1);
+        }
         state.next.base = header.limit();
         self.epoch.store(header.epoch.0, Ordering::Release);
         self.end.store(active.end().0, Ordering::Release);

@@ -56,12 +56,46 @@ impl<E: Clone> Ring<E> {
 
     /// Takes out every chunk whose last row is older than `horizon`.
     pub fn expire(&mut self, horizon: Timestamp) -> Vec<Sealed<E>> {
-        self.take_while_old(|chunk, _| chunk.last_time < horizon)
+        self.take_while_old(|chunk| chunk.last_time < horizon)
     }
 
-    /// Takes out the oldest chunks until at most `rows_max` rows are left.
+    /// Takes out the chunks that end first, as long as `rows_max` rows are left. Chunks that overlap those no
+    /// longer show what they have of the same times: a value that one of those had replaced must not come back.
     pub fn evict(&mut self, rows_max: u64) -> Vec<Sealed<E>> {
-        self.take_while_old(|chunk, rows| rows.saturating_sub(u64::from(chunk.rows)) >= rows_max)
+        let mut taken: Vec<Sealed<E>> = Vec::new();
+        while let Some(oldest) = self.ends_first() {
+            let rows = self
+                .chunks
+                .get(oldest)
+                .map_or(0, |chunk| u64::from(chunk.rows));
+            if self.rows.saturating_sub(rows) < rows_max {
+                break;
+            }
+            self.rows -= rows;
+            taken.extend(self.chunks.remove(oldest));
+        }
+        if let Some(through) = taken.iter().map(|chunk| chunk.last_time).max() {
+            for chunk in self
+                .chunks
+                .iter_mut()
+                .take_while(|c| c.first_time <= through)
+            {
+                chunk.hidden_through = chunk.hidden_through.max(through);
+            }
+        }
+        if self.chunks.is_empty() {
+            self.overlapping = false;
+        }
+        taken
+    }
+
+    /// Index of the chunk whose last row is the oldest.
+    fn ends_first(&self) -> Option<usize> {
+        if !self.overlapping {
+            return (!self.chunks.is_empty()).then_some(0);
+        }
+        let indices = 0..self.chunks.len();
+        indices.min_by_key(|&index| self.chunks.get(index).map(|chunk| chunk.last_time))
     }
 
     /// All chunks.
@@ -94,11 +128,11 @@ impl<E: Clone> Ring<E> {
         self.chunks.capacity() * size_of::<Sealed<E>>()
     }
 
-    fn take_while_old(&mut self, old: impl Fn(&Sealed<E>, u64) -> bool) -> Vec<Sealed<E>> {
+    fn take_while_old(&mut self, old: impl Fn(&Sealed<E>) -> bool) -> Vec<Sealed<E>> {
         let mut taken = Vec::new();
         let mut index = 0;
         while let Some(chunk) = self.chunks.get(index) {
-            if old(chunk, self.rows) {
+            if old(chunk) {
                 self.rows -= u64::from(chunk.rows);
                 taken.extend(self.chunks.remove(index));
             } else if self.overlapping {
@@ -129,6 +163,7 @@ mod tests {
             first_position: Position(position),
             last_position: Position(position),
             rank: 0,
+            hidden_through: i64::MIN,
             location: Location::Stored(()),
         }
     }
@@ -170,5 +205,18 @@ mod tests {
         }
         assert_eq!(ring.evict(25).len(), 2);
         assert_eq!(ring.rows(), 30);
+    }
+
+    #[test]
+    fn eviction_goes_by_the_last_row_and_hides_what_overlaps() {
+        let mut ring = Ring::default();
+        ring.insert(chunk(0, 95, 9));
+        for i in 0..10 {
+            ring.insert(chunk(i * 10, i * 10 + 9, i as u64));
+        }
+        let gone: Vec<_> = ring.evict(80).iter().map(|c| c.last_time).collect();
+        assert_eq!(gone, [9, 19, 29]);
+        let hidden: Vec<_> = ring.iter().map(|c| c.hidden_through.max(-1)).collect();
+        assert_eq!(hidden, [29, -1, -1, -1, -1, -1, -1, -1]);
     }
 }

@@ -30,6 +30,8 @@ pub struct Sealed<E> {
     pub last_position: Position,
     /// Among chunks sealed at the same position, the one that wins.
     pub rank: u8,
+    /// Rows up to this time left with older chunks: what this one has of them is not shown.
+    pub hidden_through: Timestamp,
     /// The bytes.
     pub location: Location<E>,
 }
@@ -38,6 +40,15 @@ impl<E> Sealed<E> {
     /// What decides between rows with the same time.
     pub fn precedence(&self) -> (Position, u8) {
         (self.last_position, self.rank)
+    }
+
+    /// The first time that it may show.
+    pub fn first_shown(&self) -> Timestamp {
+        if self.hidden_through < self.first_time {
+            self.first_time
+        } else {
+            self.hidden_through.saturating_add(1)
+        }
     }
 
     /// Whether it is in memory only.

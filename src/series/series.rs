@@ -31,13 +31,44 @@ pub enum Applied {
     Late,
 }
 
-/// Buffers that sealing and remapping reuse; one a shard.
-#[derive(Debug, Default)]
+/// Buffers that sealing and remapping reuse, and when to seal; one a shard.
+#[derive(Debug)]
 pub struct Scratch {
     bits: Vec<u64>,
     marks: Vec<u8>,
     /// Decoded blocks while a chunk is sealed.
     pub cells: Cells,
+    /// Rows that the staging holds at most.
+    staging_rows: usize,
+    /// Rows at which a chunk is sealed.
+    chunk_rows: usize,
+    /// Late rows at which everything unsealed is sealed.
+    late_rows: usize,
+}
+
+/// The smallest chunks that may be asked for; where that is less than a block they are sealed from the staging.
+const CHUNK_ROWS_LEAST: usize = 16;
+
+impl Scratch {
+    /// Series seal at this many rows, or so many late ones: at least 16, at most [`CHUNK_ROWS`].
+    #[must_use]
+    pub fn sealing_at(chunk_rows: usize) -> Self {
+        let chunk_rows = chunk_rows.clamp(CHUNK_ROWS_LEAST, CHUNK_ROWS);
+        Self {
+            bits: Vec::new(),
+            marks: Vec::new(),
+            cells: Cells::default(),
+            staging_rows: STAGING_ROWS.min(chunk_rows),
+            chunk_rows,
+            late_rows: LATE_ROWS.min(chunk_rows),
+        }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::sealing_at(CHUNK_ROWS)
+    }
 }
 
 /// Rows and the log positions they came from, for an image of what is not sealed.
@@ -155,6 +186,13 @@ impl<E: Clone> Series<E> {
         self.ring.insert(chunk);
     }
 
+    /// Forgets unsealed rows that a later chunk or image, which holds everything between two positions, has too.
+    pub fn supersede(&mut self, first: Position, last: Position) {
+        if !self.is_sealed() && first <= self.first_position && self.last_position <= last {
+            self.forget_unsealed();
+        }
+    }
+
     /// Bytes of memory of rows, open chunk and ring, without sealed chunks' bytes.
     pub fn memory_bytes(&self) -> usize {
         self.rows.memory_bytes()
@@ -245,13 +283,13 @@ impl<E: Clone> Series<E> {
     #[inline]
     fn make_room(&mut self, scratch: &mut Scratch) {
         let staged = self.rows.len();
-        if staged == STAGING_ROWS || self.open.rows() + staged >= CHUNK_ROWS {
+        if staged == scratch.staging_rows || self.open.rows() + staged >= scratch.chunk_rows {
             self.close_block(scratch);
         }
     }
 
     fn close_block(&mut self, scratch: &mut Scratch) {
-        if self.open.rows() + self.rows.len() >= CHUNK_ROWS {
+        if self.open.rows() + self.rows.len() >= scratch.chunk_rows {
             self.seal_rows(scratch)
                 .expect("blocks that were encoded here decode");
             return;
@@ -309,7 +347,7 @@ impl<E: Clone> Series<E> {
         }
         let late = self.late.get_or_insert_default();
         late.push(layout, row);
-        if late.len() >= LATE_ROWS {
+        if late.len() >= scratch.late_rows {
             self.seal_rows(scratch)
                 .expect("blocks that were encoded here decode");
         }
@@ -360,6 +398,7 @@ impl<E: Clone> Series<E> {
             first_position: self.first_position,
             last_position: self.last_position,
             rank,
+            hidden_through: Timestamp::MIN,
             location: Location::Memory(Bytes::from(bytes)),
         });
     }

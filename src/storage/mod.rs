@@ -8,6 +8,8 @@ mod directory;
 mod file;
 mod lock;
 mod mmap;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulated;
 
 use std::io;
 use std::ops::Range;

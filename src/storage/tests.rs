@@ -7,6 +7,7 @@ fn on_each(test: impl Fn(&dyn Storage)) {
         let folder = tempfile::tempdir().expect("a directory for the test");
         test(&*open(folder.path(), choice).expect("opens"));
     }
+    test(&simulated::SimulatedStorage::new(1));
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn run(memory: &Memory) -> (Vec<Version>, usize) {
     let mut confirmed = 1;
     let mut heard = Heard::default();
     let options = BlockOptions {
+        log_is_blank: false,
         expected: None,
         fresh: STORE,
         cache_bytes: 0,

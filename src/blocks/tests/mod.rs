@@ -47,6 +47,7 @@ impl Visitor for Heard {
 fn open(memory: &Memory) -> (BlockStore, Opened, Heard) {
     let mut heard = Heard::default();
     let options = BlockOptions {
+        log_is_blank: false,
         expected: None,
         fresh: STORE,
         cache_bytes: 1 << 20,

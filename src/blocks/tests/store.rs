@@ -142,6 +142,7 @@ fn another_store_and_a_newer_format_are_refused_by_name() {
     let (store, _, _) = open(&memory);
     store.commit(info(1)).expect("works");
     let options = BlockOptions {
+        log_is_blank: false,
         expected: Some(StoreId(9)),
         fresh: STORE,
         cache_bytes: 0,

@@ -11,7 +11,7 @@ fn no_cut_loses_what_was_durable_or_invents_anything() {
 
 #[test]
 fn what_a_lost_segment_used_is_never_given_out_again() {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(SimulatedStorage::new(1));
     let storage: Arc<dyn Storage> = memory.clone();
     let (log, _, _) = open(&storage);
     // Three segments beyond the only header that is durable.
@@ -19,7 +19,7 @@ fn what_a_lost_segment_used_is_never_given_out_again() {
         append(&log, &[rows(&vec![1; 17_000])]);
     }
     let (epoch, end) = (log.epoch(), log.end());
-    let after: Arc<dyn Storage> = Arc::new(memory.cut(&mut || false));
+    let after: Arc<dyn Storage> = Arc::new(memory.after_cut_where(&mut || false));
     let (log, _, handed) = open(&after);
     assert!(handed.is_empty());
     assert!(log.epoch() > epoch && log.end() > end);
@@ -28,7 +28,7 @@ fn what_a_lost_segment_used_is_never_given_out_again() {
 /// One store's life: appends, syncs and checkpoints, with several cuts and restarts.
 fn run(seed: u64) {
     let mut random = Random(seed);
-    let mut memory = Arc::new(Memory::default());
+    let mut memory = Arc::new(SimulatedStorage::new(1));
     // What a perfect log would hold: position, number and length of every unit's frames.
     let mut units: Vec<Vec<(Position, u64, usize)>> = Vec::new();
     let mut durable_units = 0;
@@ -86,7 +86,7 @@ fn run(seed: u64) {
             }
         }
         let chance = random.below(5);
-        memory = Arc::new(memory.cut(&mut || random.below(4) < chance));
+        memory = Arc::new(memory.after_cut_where(&mut || random.below(4) < chance));
     }
 }
 

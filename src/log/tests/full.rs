@@ -141,5 +141,8 @@ fn a_gap_that_finds_no_room_in_quarantine_is_kept_by_a_later_start() {
     let kept = recovery.corruption[0].quarantined.clone();
     let name = kept.expect("tried").expect("kept");
     assert_eq!(storage.list("quarantine").expect("lists").len(), 2);
-    assert_eq!(memory.bytes(&format!("{name}.bin")).len(), 44);
+    assert_eq!(
+        memory.bytes(&format!("{name}.bin")).expect("there").len(),
+        44
+    );
 }

@@ -5,14 +5,12 @@ mod cuts;
 mod damage;
 mod failure;
 mod full;
-mod memory;
 mod scan;
 
 use std::sync::Arc;
 
-use memory::Memory;
-
 use super::*;
+use crate::storage::simulated::SimulatedStorage;
 use crate::storage::{self, BackendChoice, Storage};
 
 const STORE: StoreId = StoreId(0xfeed);
@@ -35,7 +33,7 @@ fn on_each(test: impl Fn(Arc<dyn Storage>)) {
         let folder = tempfile::tempdir().expect("a directory for the test");
         test(storage::open(folder.path(), choice).expect("opens"));
     }
-    test(Arc::new(Memory::default()));
+    test(Arc::new(SimulatedStorage::new(1)));
 }
 
 /// The same numbers for the same seed, for ever (splitmix64).
@@ -78,15 +76,15 @@ fn open(storage: &Arc<dyn Storage>) -> (Log, Recovery, Handed) {
 }
 
 /// A disk in memory, to be faulted, and the same as a storage.
-fn disk() -> (Arc<Memory>, Arc<dyn Storage>) {
-    let memory = Arc::new(Memory::default());
+fn disk() -> (Arc<SimulatedStorage>, Arc<dyn Storage>) {
+    let memory = Arc::new(SimulatedStorage::new(1));
     let storage: Arc<dyn Storage> = memory.clone();
     (memory, storage)
 }
 
 /// What the device holds, without anything that was not synced.
-fn after_cut(memory: &Memory) -> Arc<dyn Storage> {
-    Arc::new(memory.cut(&mut || false))
+fn after_cut(memory: &SimulatedStorage) -> Arc<dyn Storage> {
+    Arc::new(memory.after_cut_where(&mut || false))
 }
 
 /// Appends one frame through roll-overs, and notes it.

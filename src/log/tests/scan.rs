@@ -12,7 +12,7 @@ fn look_without_store(storage: &dyn Storage) -> (Scan, u32) {
 }
 
 /// A log over four segments, synced frame by frame.
-fn long() -> (Arc<Memory>, Handed) {
+fn long() -> (Arc<SimulatedStorage>, Handed) {
     let (memory, storage) = disk();
     let (log, _, _) = open(&storage);
     let mut expected = Handed::new();
@@ -101,7 +101,7 @@ fn bytes_that_change_between_two_readings_are_reported() {
     assert_eq!(gap.from, expected[3].1);
     let name = gap.quarantined.clone().expect("tried").expect("kept");
     assert_eq!(
-        memory.bytes(&format!("{name}.bin")).len() as u64,
+        memory.bytes(&format!("{name}.bin")).expect("there").len() as u64,
         gap.to.0 - gap.from.0
     );
 }

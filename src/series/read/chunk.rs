@@ -23,7 +23,11 @@ pub(super) fn read<E, X: From<CodecError>>(
     within: TimeRange,
     reading: &mut Reading<'_, E, X>,
 ) -> Result<(), X> {
-    let whole = within.covers(placed.first_time, placed.last_time);
+    let within = TimeRange {
+        start: within.start.max(placed.first_time),
+        ..within
+    };
+    let whole = !placed.clipped && within.covers(placed.first_time, placed.last_time);
     let demand = reading.demand;
     if let Some(summaries) = &demand.summaries
         && whole

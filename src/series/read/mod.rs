@@ -60,9 +60,11 @@ impl<E: Clone> Series<E> {
         let mut pieces: Vec<Placed<E>> = self
             .ring
             .overlapping(range)
+            .filter(|chunk| chunk.hidden_through < chunk.last_time)
             .map(|chunk| Placed {
-                first_time: chunk.first_time,
+                first_time: chunk.first_shown(),
                 last_time: chunk.last_time,
+                clipped: chunk.first_shown() > chunk.first_time,
                 rows: chunk.rows as usize,
                 precedence: chunk.precedence(),
                 joined: false,
@@ -94,6 +96,7 @@ impl<E: Clone> Series<E> {
                 pieces.push(Placed {
                     first_time,
                     last_time,
+                    clipped: false,
                     rows,
                     precedence: (Position(u64::MAX), precedence),
                     joined: false,

@@ -170,13 +170,14 @@ impl<E> Member<E> {
         (!known && self.is_closed_chunk(), self.placed.rows)
     }
 
-    /// Its rows between two times, both included.
+    /// Its rows that are shown between two times, both included.
     fn rows_of<X: From<CodecError>>(
         &mut self,
         from: Timestamp,
         to: Timestamp,
         reading: &mut Reading<'_, E, X>,
     ) -> Result<Range<usize>, X> {
+        let from = from.max(self.placed.first_time);
         let times = if let Some((times, _)) = &self.columns {
             times
         } else if let Some(times) = &self.times {

@@ -28,10 +28,12 @@ pub(super) enum Piece<E> {
 /// A piece and its place in time.
 #[derive(Debug)]
 pub(super) struct Placed<E> {
-    /// No row is earlier.
+    /// No row that is shown is earlier.
     pub(super) first_time: Timestamp,
     /// No row is later.
     pub(super) last_time: Timestamp,
+    /// Whether it has rows before that, which are not shown.
+    pub(super) clipped: bool,
     /// Rows; late ones may share a time.
     pub(super) rows: usize,
     /// Of rows at one time those of the higher one win.

@@ -1,0 +1,109 @@
+//! State and image files: any bytes, and a checkpoint that the input alters. What is heard is what was written, in
+//! its order, and what is not heard is reported.
+#![no_main]
+
+use std::sync::Arc;
+
+use edgetimedb::blocks::{
+    BlockOptions, BlockStore, ChunkEntry, CommitInfo, ImageRecord, Opened, Visitor,
+};
+use edgetimedb::storage::simulated::SimulatedStorage;
+use edgetimedb::types::{Position, SeriesId, StoreId};
+use libfuzzer_sys::fuzz_target;
+
+#[derive(Default)]
+struct Heard {
+    states: Vec<Vec<u8>>,
+    images: Vec<(u32, Vec<u8>)>,
+}
+
+impl Visitor for Heard {
+    fn state(&mut self, _: u8, payload: &[u8]) {
+        self.states.push(payload.to_vec());
+    }
+
+    fn chunk(&mut self, _: &ChunkEntry) {
+        panic!("no chunk was written");
+    }
+
+    fn image(&mut self, image: ImageRecord<'_>) {
+        self.images.push((image.series.0, image.bytes.to_vec()));
+    }
+}
+
+fn open(disk: &SimulatedStorage) -> (BlockStore, Opened, Heard) {
+    let options = BlockOptions {
+        expected: None,
+        fresh: StoreId(9),
+        log_is_blank: false,
+        cache_bytes: 0,
+    };
+    let mut heard = Heard::default();
+    let (store, opened) = BlockStore::open(Arc::new(disk.clone()), options, &mut heard)
+        .expect("opens whatever is there");
+    (store, opened, heard)
+}
+
+fuzz_target!(|input: &[u8]| {
+    // Any bytes as the files of a store without a manifest.
+    let disk = SimulatedStorage::new(1);
+    disk.put("blocks/state-1.cat", input.to_vec());
+    disk.put("blocks/image-2.img", input.to_vec());
+    open(&disk);
+
+    let Some((control, rest)) = input.split_at_checked(16) else {
+        return;
+    };
+    let disk = SimulatedStorage::new(1);
+    let (store, _, _) = open(&disk);
+    let records: Vec<&[u8]> = rest
+        .chunks(usize::from(control[0]) * 4 + 1)
+        .take(100)
+        .collect();
+    let (states, images) = records.split_at(records.len() / 2);
+    store
+        .append_state(states.iter().map(|bytes| (1, bytes)))
+        .expect("nothing fails");
+    let image = |(series, bytes): (usize, &&'_ [u8])| (series as u32, bytes.to_vec());
+    let images: Vec<(u32, Vec<u8>)> = images.iter().enumerate().map(image).collect();
+    store
+        .write_images(images.iter().map(|(series, bytes)| ImageRecord {
+            series: SeriesId(*series),
+            first_position: Position(1),
+            last_position: Position(u64::from(*series) + 1),
+            bytes,
+        }))
+        .expect("nothing fails");
+    store.commit(CommitInfo::default()).expect("nothing fails");
+    drop(store);
+    let names = disk.names();
+    for change in control[1..].chunks_exact(5) {
+        let name = &names[usize::from(change[0]) % names.len()];
+        disk.change(name, |bytes| {
+            let place = usize::from(u16::from_le_bytes([change[1], change[2]]));
+            if let Some(byte) = bytes.get_mut(place) {
+                *byte ^= change[3];
+                if change[4] == 255 {
+                    bytes.truncate(place);
+                }
+            }
+        });
+    }
+    let (_, opened, heard) = open(&disk);
+    let mut expected = states.iter();
+    assert!(
+        heard
+            .states
+            .iter()
+            .all(|state| expected.any(|one| one == state))
+    );
+    let mut expected = images.iter();
+    assert!(
+        heard
+            .images
+            .iter()
+            .all(|image| expected.any(|one| one == image))
+    );
+    let complete = heard.states.len() == states.len() && heard.images.len() == images.len();
+    assert!(complete || !opened.damage.is_empty(), "{:?}", opened.damage);
+});

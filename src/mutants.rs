@@ -1,0 +1,87 @@
+//! Planted faults: each is a mistake that would lose or falsify rows, and that the simulation must find.
+//!
+//! Without the feature `mutants` every question is answered `false` at compile time. With it one fault may be
+//! planted for the current thread, so that tests beside each other do not meet.
+
+/// A mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "mutants"), allow(dead_code))]
+pub enum Mutant {
+    /// One sync of the log in fifty does nothing.
+    SkippedSync,
+    /// Positions count as durable before their sync has begun.
+    EarlyAcknowledgement,
+    /// All segments of a run have one epoch.
+    FrozenEpoch,
+    /// Segments are recycled before the manifest is durable that makes them dispensable.
+    RecycledBeforeManifest,
+    /// Segments are recycled that the replay still needs.
+    RecycledAboveCheckpoint,
+    /// Names of new block, state and image files are not synced.
+    NoFolderSync,
+    /// New block, state and image files are not synced.
+    NoFileSync,
+    /// A failed sync of the log is tried again on the same pages.
+    RetriedSync,
+    /// Frames and headers say that nothing is durable.
+    DurableStuck,
+    /// Frames of another epoch or position validate.
+    UnseededFrames,
+    /// A manifest counts whatever its checksum says.
+    UncheckedManifest,
+    /// What stands before a gap in the log is handed over once more behind it.
+    ReplayedTwice,
+    /// The last chunk of a checkpoint is not written.
+    DroppedChunk,
+    /// The last image of a checkpoint is not written.
+    DroppedImage,
+    /// Pages of log and manifest that a killed process left are not synced before they count.
+    UnsyncedRestart,
+}
+
+#[cfg(feature = "mutants")]
+mod planted {
+    use std::cell::Cell;
+
+    use crate::mutants::Mutant;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Mutant>> = const { Cell::new(None) };
+        static ASKED: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Plants a fault on this thread, or takes it out again.
+    pub fn plant(mutant: Option<Mutant>) {
+        PLANTED.set(mutant);
+        ASKED.set(0);
+    }
+
+    /// Whether this fault is planted.
+    pub fn is(mutant: Mutant) -> bool {
+        PLANTED.get() == Some(mutant)
+    }
+
+    /// Whether this fault is planted, and it is its turn: once in `n` times.
+    pub fn is_one_in(mutant: Mutant, n: u64) -> bool {
+        if !is(mutant) {
+            return false;
+        }
+        ASKED.set(ASKED.get() + 1);
+        ASKED.get().is_multiple_of(n)
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use planted::{is, is_one_in, plant};
+
+/// Whether this fault is planted: never.
+#[cfg(not(feature = "mutants"))]
+pub const fn is(_: Mutant) -> bool {
+    false
+}
+
+/// Whether this fault is planted, and it is its turn: never.
+#[cfg(not(feature = "mutants"))]
+pub const fn is_one_in(_: Mutant, _: u64) -> bool {
+    false
+}
