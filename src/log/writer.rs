@@ -159,7 +159,7 @@ impl Log {
     pub fn sync(&self) -> Result<Position, LogError> {
         let _one = self.syncing.lock();
         loop {
-            let (padded, runs, end) = {
+            let (padded, mut runs, end) = {
                 let mut state = self.state.lock();
                 if let Some(reason) = &state.read_only {
                     return Err(LogError::ReadOnly {
@@ -175,7 +175,7 @@ impl Log {
                 self.end.store(end.0, Ordering::Release);
                 (padded, std::mem::take(&mut state.runs), end)
             };
-            let synced = padded.and_then(|()| sync_runs(&runs));
+            let synced = padded.and_then(|()| sync_runs(&mut runs));
             match synced {
                 Ok(bytes) => {
                     let mut state = self.state.lock();
@@ -276,19 +276,28 @@ impl Log {
 
     /// Starts the next segment, if one is ready. Its header is synced with its first group.
     pub(super) fn roll_over(&self, state: &mut State) -> Result<Option<Epoch>, AppendError> {
-        let Some(ready) = state.ready.pop_front() else {
-            return Ok(None);
-        };
-        let header = state.next_header(&ready, self.store, self.durable());
-        if let Err(error) = ready.segment.write(0, &header.encode()) {
-            if error.is_full() {
-                // Nothing is wrong with the segment: it waits for room.
-                state.ready.push_front(ready);
-            } else {
-                state.retired += 1;
+        let (ready, header) = loop {
+            let Some(ready) = state.ready.pop_front() else {
+                return Ok(None);
+            };
+            let header = state.next_header(&ready, self.store, self.durable());
+            match ready.segment.write(0, &header.encode()) {
+                Ok(()) => break (ready, header),
+                Err(error) if error.is_full() => {
+                    // Nothing is wrong with the segment: it waits for room.
+                    state.ready.push_front(ready);
+                    return Err(AppendError::Full);
+                }
+                Err(error) => {
+                    state.retired += 1;
+                    state.failures += 1;
+                    if state.failures >= self.options.sync_failures_max {
+                        self.turn_read_only(state, error.to_string());
+                        return Err(AppendError::ReadOnly);
+                    }
+                }
             }
-            return Err(AppendError::from_storage(error));
-        }
+        };
         if let Some(active) = state.active.take() {
             state.sealed.push(Sealed {
                 header: active.header,
@@ -302,6 +311,7 @@ impl Log {
             start: PAGE_BYTES as u64,
             sync_from: 0,
             bytes: buffer,
+            failed: None,
         });
         self.activate(state, header, ready.segment, PAGE_BYTES as u64);
         Ok(Some(header.epoch))

@@ -31,6 +31,8 @@ pub(super) struct Memory {
 struct Faults {
     /// Syncs of segments that will fail, dropping what they should have written.
     syncs: AtomicU32,
+    /// Stores into segments that will fail.
+    stores: AtomicU32,
     /// Runs once, within a sync.
     during_sync: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// New files and segments find no room.
@@ -44,6 +46,10 @@ struct Faults {
 impl Memory {
     pub(super) fn fail_syncs(&self, count: u32) {
         self.faults.syncs.store(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn fail_stores(&self, count: u32) {
+        self.faults.stores.store(count, Ordering::Relaxed);
     }
 
     /// What another thread does while the next sync is on its way to the device.
@@ -228,6 +234,11 @@ impl Segment for Handle {
     fn write(&self, offset: u64, new: &[u8]) -> Result<()> {
         if self.faults.stores_full.load(Ordering::Relaxed) {
             return Err(full("write", &self.name));
+        }
+        let left = self.faults.stores.load(Ordering::Relaxed);
+        if left > 0 {
+            self.faults.stores.store(left - 1, Ordering::Relaxed);
+            return Err(self.failed("write"));
         }
         let mut bytes = self.bytes.lock();
         let range = offset as usize..offset as usize + new.len();
