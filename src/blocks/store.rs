@@ -194,6 +194,16 @@ impl BlockStore {
         Ok(finished.entries)
     }
 
+    /// Gives up chunks that were written and not committed: their file goes at once.
+    pub fn discard_chunks(&self, entries: &[ChunkEntry]) {
+        let Some(file) = entries.first().map(|entry| entry.file) else {
+            return;
+        };
+        let mut writer = self.writer.lock();
+        self.table.lock().remove(file);
+        writer.discard(file);
+    }
+
     /// Appends records (kind and payload) to the state and syncs it. After an error nothing of them is
     /// there, and they have to be given again.
     pub fn append_state<B: AsRef<[u8]>>(

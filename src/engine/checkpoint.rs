@@ -96,8 +96,20 @@ impl Engine {
         images_of_all: bool,
     ) -> Result<CheckpointReport, EngineError> {
         let mut persisted = self.persisted.lock();
+        let result = self.checkpoint_locked(&mut persisted, recompress_ns_max, images_of_all);
+        self.note_checkpoint(&result);
+        result
+    }
+
+    fn checkpoint_locked(
+        &self,
+        persisted: &mut Persisted,
+        recompress_ns_max: u64,
+        images_of_all: bool,
+    ) -> Result<CheckpointReport, EngineError> {
         let usage = self.log.usage();
-        let keep = if images_of_all {
+        // Where room is short the log may be far smaller than it is allowed to be.
+        let keep = if images_of_all || self.space.is_short() {
             0
         } else {
             usage.capacity_bytes / 2
@@ -112,7 +124,7 @@ impl Engine {
         let collected = self.collect(pinning_below)?;
         let (records, reached, layouts) = {
             let catalog = self.catalog.read();
-            let (records, reached) = news(&catalog, &persisted);
+            let (records, reached) = news(&catalog, persisted);
             (records, reached, catalog.layout_count())
         };
         // Nothing that is not durable in the log may be durable in a block file.
@@ -132,22 +144,13 @@ impl Engine {
             .collect::<Result<Vec<_>, _>>()?;
         let metas = collected.flushes.iter().map(|flush| self.meta_of(flush));
         let entries = self.blocks.write_chunks(metas.zip(recompressed.iter()))?;
-        let records = records.iter().map(|record| (STATE_DEFINITIONS, record));
-        if self.opened.state_rewrite_needed && self.checkpoints.load(Ordering::Relaxed) == 0 {
-            let (all, _) = news(&self.catalog.read(), &Persisted::default());
-            self.blocks
-                .rewrite_state(all.iter().map(|record| (STATE_DEFINITIONS, record)))?;
-        } else {
-            self.blocks.append_state(records)?;
+        let written = self.write_records(&records, &collected.images);
+        if let Err(error) = written {
+            // They are written anew by the next checkpoint: these only take room.
+            self.blocks.discard_chunks(&entries);
+            return Err(error);
         }
-        self.blocks
-            .write_images(collected.images.iter().map(|image| ImageRecord {
-                series: image.series,
-                first_position: image.first_position,
-                last_position: image.last_position,
-                bytes: &image.bytes,
-            }))?;
-        self.blocks.commit(CommitInfo {
+        let committed = self.blocks.commit(CommitInfo {
             replay_from: collected.replay_from,
             durable: self.log.durable(),
             newest_wall: self.clock.wall_ns(),
@@ -155,7 +158,14 @@ impl Engine {
             highest_measurement: MeasurementId(reached.measurements as u32),
             highest_series: SeriesId(reached.series),
             counters: Vec::new(),
-        })?;
+        });
+        if let Err(error) = committed {
+            // The manifest may have reached the device all the same, so the file stays until the next.
+            for entry in &entries {
+                self.blocks.release(entry);
+            }
+            return Err(error.into());
+        }
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
         self.mark_stored(&collected.flushes, &entries, recompressed);
         self.mark_defined(reached.series, layouts);
@@ -168,6 +178,26 @@ impl Engine {
             replay_from: collected.replay_from,
             segments_freed,
         })
+    }
+
+    /// The catalog's news and all images.
+    fn write_records(&self, records: &[Vec<u8>], images: &[Image]) -> Result<(), EngineError> {
+        let records = records.iter().map(|record| (STATE_DEFINITIONS, record));
+        if self.opened.state_rewrite_needed && self.checkpoints.load(Ordering::Relaxed) == 0 {
+            let (all, _) = news(&self.catalog.read(), &Persisted::default());
+            self.blocks
+                .rewrite_state(all.iter().map(|record| (STATE_DEFINITIONS, record)))?;
+        } else {
+            self.blocks.append_state(records)?;
+        }
+        self.blocks
+            .write_images(images.iter().map(|image| ImageRecord {
+                series: image.series,
+                first_position: image.first_position,
+                last_position: image.last_position,
+                bytes: &image.bytes,
+            }))?;
+        Ok(())
     }
 
     /// Unflushed chunks of all series, and images of those that hold rows from before `pinning_below`.

@@ -50,7 +50,7 @@ impl Engine {
     }
 
     /// Expires by age, evicts by rows, seals what has been open for too long.
-    fn retire(&self, report: &mut TickReport) -> Result<(), EngineError> {
+    pub(super) fn retire(&self, report: &mut TickReport) -> Result<(), EngineError> {
         let bounds = self.time_bounds();
         let seal_before = self
             .clock

@@ -15,6 +15,7 @@ mod recovery;
 mod rejects;
 mod resolve;
 mod shard;
+mod space;
 mod status;
 mod write;
 
@@ -36,17 +37,20 @@ pub use self::recovery::OpenReport;
 pub use self::rejects::{REJECTED, Reject};
 pub use self::resolve::{RowPlan, SeriesRef};
 pub use self::shard::RowCounts;
+pub use self::space::{SpaceLevel, SpaceLimits, SpaceUse};
 pub use self::status::{MemoryUse, Status};
 pub use self::write::{TimeBounds, Written};
 
 use self::checkpoint::Persisted;
 use self::index::Indexed;
 use self::shard::{Placement, Shard};
+use self::space::Space;
 use crate::blocks::BlockStore;
 use crate::catalog::{Catalog, CatalogLimits};
 use crate::clock::{Clock, ManualClock};
 use crate::log::{Log, LogOptions};
 use crate::meta::MetaStore;
+use crate::storage::Storage;
 use crate::types::{Position, Timestamp};
 
 /// How an engine works. The server derives this from its configuration.
@@ -70,6 +74,8 @@ pub struct EngineOptions {
     pub chunk_age_max_ns: i64,
     /// Bytes of the cache of stored chunks.
     pub chunk_cache_bytes: usize,
+    /// Room on the device that is kept free.
+    pub space: SpaceLimits,
     /// Rows a measurement of rejected lines keeps.
     pub rejected_rows_max: u64,
     /// The clock that follows the newest row, where time is the data's own.
@@ -80,6 +86,8 @@ pub struct EngineOptions {
 pub struct Engine {
     options: EngineOptions,
     clock: Arc<dyn Clock>,
+    storage: Arc<dyn Storage>,
+    space: Space,
     catalog: RwLock<Catalog>,
     placement: Placement,
     shards: Box<[RwLock<Shard>]>,
@@ -133,7 +141,10 @@ impl Engine {
 
     /// Makes room ahead of the log's writer. Called by the thread that syncs.
     pub fn prepare_log(&self) -> Result<(), EngineError> {
-        Ok(self.log.prepare()?)
+        let prepared = self.log.prepare().map_err(EngineError::from);
+        self.space
+            .note_log(prepared.as_ref().is_err_and(EngineError::is_full));
+        prepared
     }
 
     /// The log's figures.

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::codec::{Cells, chunk::Chunk};
 use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
 use crate::engine::shard::{Placement, Shard};
+use crate::engine::space::Space;
 use crate::engine::write::row_position;
 use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::log::definitions::{self, Definition};
@@ -122,7 +123,7 @@ impl Engine {
             ));
         }
         let (log, recovery) = Log::open(
-            storage,
+            Arc::clone(&storage),
             opened.store,
             options.log.clone(),
             replay_from,
@@ -134,7 +135,9 @@ impl Engine {
         restored.report.log = recovery;
         restored.mark_defined(persisted.series_end());
         let began_ns = clock.monotonic_ns();
-        Ok(Self {
+        let engine = Self {
+            space: Space::new(options.space),
+            storage,
             options,
             clock,
             catalog: RwLock::new(restored.catalog),
@@ -149,7 +152,9 @@ impl Engine {
             rejected_rows: 0.into(),
             checkpoints: 0.into(),
             checkpoint_began_ns: began_ns.into(),
-        })
+        };
+        engine.check_space();
+        Ok(engine)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the engine says of itself.
 
 use crate::blocks::{BlockUsage, CacheStats};
-use crate::engine::{Engine, RowCounts};
+use crate::engine::{Engine, RowCounts, SpaceLevel, SpaceUse};
 use crate::log::LogUsage;
 use crate::types::Position;
 
@@ -49,6 +49,8 @@ pub struct Status {
     pub cache: CacheStats,
     /// Memory.
     pub memory: MemoryUse,
+    /// The device.
+    pub space: SpaceUse,
 }
 
 impl Engine {
@@ -73,8 +75,11 @@ impl Engine {
         }
         let cache = self.blocks.cache_stats();
         memory.cache_bytes = cache.weight_bytes;
+        let space = self.space();
         let state = if log.read_only.is_some() {
             "read_only"
+        } else if space.level == SpaceLevel::Full {
+            "full"
         } else if self.opened.is_damaged() {
             "degraded"
         } else {
@@ -96,6 +101,7 @@ impl Engine {
             blocks: self.blocks.usage(),
             cache,
             memory,
+            space,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The engine against plain maps: written, read, checkpointed, opened again.
 
+mod space;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,6 +40,7 @@ fn options() -> EngineOptions {
         rows_per_series_max: 0,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 1 << 20,
+        space: crate::engine::SpaceLimits::default(),
         rejected_rows_max: 1_000,
         follow_data: None,
     }

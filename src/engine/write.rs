@@ -95,6 +95,11 @@ impl Engine {
     /// batch, what was refused stays in it, to be written again or cleared.
     pub fn write(&self, batch: &mut Batch) -> Written {
         let mut written = Written::default();
+        if self.space.is_full() {
+            written.refused = batch.len();
+            written.error = Some(self.space.refused(written.refused as u64));
+            return written;
+        }
         for index in 0..batch.shards.len() {
             let rows = &batch.shards[index];
             if rows.rows.is_empty() {

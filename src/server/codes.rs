@@ -12,6 +12,7 @@ pub fn code_of(error: &EngineError) -> Code {
         EngineError::TooEarly { .. } | EngineError::TooLate { .. } => Code::TimeOutOfRange,
         EngineError::Expired { .. } => Code::Expired,
         EngineError::Busy => Code::Busy,
+        EngineError::Full { .. } => Code::Full,
         EngineError::TooLarge { .. } => Code::LineTooLong,
         EngineError::ReadOnly { .. } => Code::ReadOnly,
         _ => Code::Internal,

@@ -101,6 +101,7 @@ fn options(args: &BenchArgs) -> EngineOptions {
         rows_per_series_max: 64 * CHUNK_ROWS as u64,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 16 << 20,
+        space: crate::engine::SpaceLimits::default(),
         rejected_rows_max: 1,
         follow_data: None,
     }

@@ -36,6 +36,7 @@ fn open(folder: &Path) -> Engine {
         rows_per_series_max: 0,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 1 << 20,
+        space: crate::engine::SpaceLimits::default(),
         rejected_rows_max: 100,
         follow_data: None,
     };

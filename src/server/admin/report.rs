@@ -44,6 +44,12 @@ pub fn status(shared: &Shared) -> Value {
             "cache_bytes": status.memory.cache_bytes,
             "log_unsynced_bytes": status.memory.log_unsynced_bytes,
         },
+        "disk": {
+            "level": status.space.level.name(),
+            "free_bytes": status.space.free_bytes,
+            "low_bytes": status.space.limits.low_bytes,
+            "full_bytes": status.space.limits.full_bytes,
+        },
         "gaps": gaps,
         "damage": damage,
         "problems": opened.problems,
@@ -90,6 +96,12 @@ pub fn stats(shared: &Shared) -> Value {
             "chunks": cache.chunks,
             "bytes": cache.weight_bytes,
             "capacity_bytes": cache.capacity_bytes,
+        },
+        "disk": {
+            "free_bytes": status.space.free_bytes,
+            "checkpoints_failed": status.space.checkpoints_failed,
+            "times_full": status.space.times_full,
+            "rows_refused": status.space.rows_refused,
         },
         "connections": shared.clients.list().len(),
     })
