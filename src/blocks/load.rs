@@ -245,7 +245,8 @@ impl Loader<'_> {
     }
 }
 
-fn chunk_damage(name: &str, entry: &ChunkEntry, error: &BlockError) -> Damage {
+/// An error of reading a chunk as damage of its file.
+pub(super) fn chunk_damage(name: &str, entry: &ChunkEntry, error: &BlockError) -> Damage {
     match error {
         BlockError::Damaged { .. } => Damage::Chunk {
             name: name.to_owned(),

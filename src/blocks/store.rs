@@ -23,7 +23,7 @@ use super::error::{BlockError, Damage, Result};
 use super::file::BlockFile;
 use super::image::ImageRecord;
 use super::inventory::{Folder, Manifests};
-use super::load::{Loader, Visitor};
+use super::load::{Loader, Visitor, chunk_damage};
 use super::manifest::{CommitInfo, Manifest};
 use super::pins::{Pin, Pins};
 use super::records::RecordFile;
@@ -74,6 +74,8 @@ pub struct BlockStore {
     open_files: Mutex<LruCache<FileId, Arc<BlockFile>>>,
     cache: ChunkCache,
     pins: Arc<Pins>,
+    /// Damage that reads met, until somebody takes it.
+    met: Mutex<Vec<Damage>>,
 }
 
 impl BlockStore {
@@ -147,6 +149,7 @@ impl BlockStore {
             open_files: Mutex::new(LruCache::new(OPEN_FILES)),
             cache: ChunkCache::new(options.cache_bytes),
             pins: Arc::default(),
+            met: Mutex::default(),
         };
         Ok((this, opened))
     }
@@ -275,7 +278,20 @@ impl BlockStore {
 
     /// Reads a chunk without displacing others from the cache: for compaction, backup and verification.
     pub fn read_chunk_uncached(&self, entry: &ChunkEntry) -> Result<Bytes> {
-        self.file(entry.file)?.read_chunk(entry)
+        let read = self.file(entry.file)?.read_chunk(entry);
+        if let Err(error @ BlockError::Damaged { .. }) = &read {
+            let damage = chunk_damage(&entry.file.name(), entry, error);
+            let mut met = self.met.lock();
+            if met.len() < MET_MAX && !met.contains(&damage) {
+                met.push(damage);
+            }
+        }
+        read
+    }
+
+    /// Damage that reads met since the last call.
+    pub fn take_damage(&self) -> Vec<Damage> {
+        std::mem::take(&mut *self.met.lock())
     }
 
     /// Keeps files from being removed while entries of theirs are in use.
@@ -348,5 +364,7 @@ impl BlockStore {
     }
 }
 
+/// Damage that reads met and nobody has taken, at most.
+const MET_MAX: usize = 100;
 /// Handles held open at a time.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(BLOCK_FILES_OPEN).expect("asserted in limits");

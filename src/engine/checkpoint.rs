@@ -144,7 +144,11 @@ impl Engine {
             .collect::<Result<Vec<_>, _>>()?;
         let metas = collected.flushes.iter().map(|flush| self.meta_of(flush));
         let entries = self.blocks.write_chunks(metas.zip(recompressed.iter()))?;
-        let written = self.write_records(&records, &collected.images);
+        let (lost, lost_reached) = {
+            let losses = self.losses.lock();
+            (losses.records(false), losses.reached())
+        };
+        let written = self.write_records(&records, &lost, &collected.images);
         if let Err(error) = written {
             // They are written anew by the next checkpoint: these only take room.
             self.blocks.discard_chunks(&entries);
@@ -153,7 +157,7 @@ impl Engine {
         let committed = self.blocks.commit(CommitInfo {
             replay_from: collected.replay_from,
             durable: self.log.durable(),
-            newest_wall: self.clock.wall_ns(),
+            newest_wall: self.server_time().durable,
             highest_database: DatabaseId(reached.databases as u32),
             highest_measurement: MeasurementId(reached.measurements as u32),
             highest_series: SeriesId(reached.series),
@@ -170,6 +174,7 @@ impl Engine {
         self.mark_stored(&collected.flushes, &entries, recompressed);
         self.mark_defined(reached.series, layouts);
         *persisted = reached;
+        self.losses.lock().keep(lost_reached);
         let segments_freed = self.log.recycle(collected.replay_from)?;
         Ok(CheckpointReport {
             chunks: entries.len(),
@@ -180,13 +185,22 @@ impl Engine {
         })
     }
 
-    /// The catalog's news and all images.
-    fn write_records(&self, records: &[Vec<u8>], images: &[Image]) -> Result<(), EngineError> {
+    /// The catalog's news, what is newly known to be lost, and all images.
+    fn write_records(
+        &self,
+        records: &[Vec<u8>],
+        lost: &[(u8, Vec<u8>)],
+        images: &[Image],
+    ) -> Result<(), EngineError> {
+        let lost = lost.iter().map(|(kind, record)| (*kind, record));
         let records = records.iter().map(|record| (STATE_DEFINITIONS, record));
+        let records = records.chain(lost);
         if self.opened.state_rewrite_needed && self.checkpoints.load(Ordering::Relaxed) == 0 {
             let (all, _) = news(&self.catalog.read(), &Persisted::default());
-            self.blocks
-                .rewrite_state(all.iter().map(|record| (STATE_DEFINITIONS, record)))?;
+            let lost = self.losses.lock().records(true);
+            let lost = lost.iter().map(|(kind, record)| (*kind, record));
+            let all = all.iter().map(|record| (STATE_DEFINITIONS, record));
+            self.blocks.rewrite_state(all.chain(lost))?;
         } else {
             self.blocks.append_state(records)?;
         }

@@ -9,11 +9,13 @@ mod batch;
 mod checkpoint;
 mod error;
 mod index;
+mod losses;
 mod maintenance;
 mod read;
 mod recovery;
 mod rejects;
 mod resolve;
+mod server_time;
 mod shard;
 mod space;
 mod status;
@@ -31,11 +33,13 @@ pub use self::access::{Access, Verb};
 pub use self::batch::Batch;
 pub use self::checkpoint::CheckpointReport;
 pub use self::error::EngineError;
+pub use self::losses::Loss;
 pub use self::maintenance::TickReport;
 pub use self::read::{MeasurementView, SeriesReader, SeriesView};
 pub use self::recovery::OpenReport;
 pub use self::rejects::{REJECTED, Reject};
 pub use self::resolve::{RowPlan, SeriesRef};
+pub use self::server_time::{ServerTime, TimeDoubt};
 pub use self::shard::RowCounts;
 pub use self::space::{SpaceLevel, SpaceLimits, SpaceUse};
 pub use self::status::{MemoryUse, Status};
@@ -43,6 +47,8 @@ pub use self::write::{TimeBounds, Written};
 
 use self::checkpoint::Persisted;
 use self::index::Indexed;
+use self::losses::Losses;
+use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
 use self::space::Space;
 use crate::blocks::BlockStore;
@@ -86,6 +92,7 @@ pub struct EngineOptions {
 pub struct Engine {
     options: EngineOptions,
     clock: Arc<dyn Clock>,
+    time: Timekeeper,
     storage: Arc<dyn Storage>,
     space: Space,
     catalog: RwLock<Catalog>,
@@ -98,6 +105,8 @@ pub struct Engine {
     /// How much of the catalog the state file has. Its lock also keeps checkpoints one at a time.
     persisted: Mutex<Persisted>,
     opened: OpenReport,
+    /// Taken behind the catalog; nothing is taken behind it.
+    losses: Mutex<Losses>,
     rejected_rows: AtomicU64,
     checkpoints: AtomicU64,
     /// When the last checkpoint in passing began, monotonic nanoseconds.
@@ -117,6 +126,11 @@ impl Engine {
     /// The clock that rows are checked against.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// The server's time, as far as its clock can be believed.
+    pub fn server_time(&self) -> ServerTime {
+        self.time.read(&*self.clock)
     }
 
     /// Makes everything durable that was written before the call. One caller at a time.

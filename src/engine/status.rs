@@ -1,7 +1,7 @@
 //! What the engine says of itself.
 
 use crate::blocks::{BlockUsage, CacheStats};
-use crate::engine::{Engine, RowCounts, SpaceLevel, SpaceUse};
+use crate::engine::{Engine, RowCounts, ServerTime, SpaceLevel, SpaceUse};
 use crate::log::LogUsage;
 use crate::types::Position;
 
@@ -49,6 +49,8 @@ pub struct Status {
     pub cache: CacheStats,
     /// Memory.
     pub memory: MemoryUse,
+    /// The server's time.
+    pub time: ServerTime,
     /// The device.
     pub space: SpaceUse,
 }
@@ -80,7 +82,7 @@ impl Engine {
             "read_only"
         } else if space.level == SpaceLevel::Full {
             "full"
-        } else if self.opened.is_damaged() {
+        } else if self.is_degraded() {
             "degraded"
         } else {
             "ok"
@@ -101,6 +103,7 @@ impl Engine {
             blocks: self.blocks.usage(),
             cache,
             memory,
+            time: self.server_time(),
             space,
         }
     }

@@ -1,5 +1,7 @@
 //! The engine against plain maps: written, read, checkpointed, opened again.
 
+mod clock;
+mod losses;
 mod space;
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use parking_lot::RwLockReadGuard;
 use crate::catalog::Catalog;
 use crate::engine::batch::{BatchRow, NO_TIME, ShardRows};
 use crate::engine::shard::Shard;
-use crate::engine::{Batch, Engine, EngineError};
+use crate::engine::{Batch, Engine, EngineError, ServerTime};
 use crate::log::definitions::{Definition, encode_series};
 use crate::log::{AppendError, Appended, FrameParts, FrameType};
 use crate::series::RowRef;
@@ -77,7 +77,7 @@ impl Engine {
 
     /// Which times are accepted now.
     pub fn time_bounds(&self) -> TimeBounds {
-        let now = self.clock.wall_ns();
+        let ServerTime { now, retention, .. } = self.server_time();
         let ahead = self.options.time_future_max_ns;
         let age = self.options.raw_age_max_ns;
         TimeBounds {
@@ -86,7 +86,7 @@ impl Engine {
             horizon: if age == 0 {
                 Timestamp::MIN
             } else {
-                now.saturating_sub(age)
+                retention.saturating_sub(age)
             },
         }
     }
@@ -159,7 +159,7 @@ impl Engine {
         rows: &[BatchRow],
         layouts: &[Arc<Layout>],
     ) -> Result<Position, EngineError> {
-        let now = self.clock.wall_ns();
+        let now = self.server_time().now;
         let mut catalog: Option<RwLockReadGuard<'_, Catalog>> = None;
         loop {
             let mut guard = self.shards[index].write();

@@ -11,6 +11,7 @@ mod frame;
 mod quarantine;
 mod recovery;
 mod relocate;
+mod remains;
 pub mod rows;
 mod scan;
 mod segment;
@@ -26,6 +27,7 @@ use crate::types::{Epoch, Position, StoreId};
 
 pub use frame::{Frame, FrameParts, FrameSeal, FrameType, HEADER_BYTES, ProducerPart, Stamp};
 pub use recovery::{FrameView, Gap, GapReason, Recovery, TornTail};
+pub use remains::suspects;
 pub use scan::{Scan, ScannedFrame, ScannedSegment, scan};
 pub use segment::{FOLDER, FORMAT_VERSION, HeaderPage, SegmentHeader};
 pub use writer::{Appended, Log, LogUsage};

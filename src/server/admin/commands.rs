@@ -100,6 +100,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "writes chunks and state to block files and frees the log",
     ),
     (
+        "gaps",
+        "[acknowledge [ID]]",
+        "what was lost; or takes note of it, up to ID or all",
+    ),
+    (
         "clients",
         "[kill ID]",
         "who is connected; or closes a connection",
@@ -139,6 +144,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "query" => query(shared, json, rest),
         "flush" => flush(shared, json),
         "checkpoint" => checkpoint(shared, json),
+        "gaps" => losses(shared, json, &words),
         "clients" => clients(shared, json, &words),
         "log-level" => match shared.log_level.set(rest) {
             Ok(()) => Answer::ok(""),
@@ -390,6 +396,42 @@ fn checkpoint(shared: &Shared, json: bool) -> Answer {
                 "replay_from": report.replay_from.0,
                 "segments_freed": report.segments_freed,
             }),
+        ),
+        Err(error) => Answer::error("internal", &error.to_string()),
+    }
+}
+
+fn losses(shared: &Shared, json: bool, words: &[&str]) -> Answer {
+    let up_to = match words {
+        [] => {
+            let losses = shared.engine.losses();
+            let lines = losses.iter().map(|loss| {
+                let rows = loss
+                    .rows
+                    .map_or(String::new(), |rows| format!(", {rows} rows"));
+                let times = loss.times.map_or(String::new(), |(first, last)| {
+                    format!(", times {first} to {last}")
+                });
+                let series = loss.series.join(" ");
+                format!(
+                    "{} {}: {}{rows}{times}; {series}\n",
+                    loss.id, loss.kind, loss.text
+                )
+            });
+            return say(json, lines.collect::<String>(), json!({ "gaps": losses }));
+        }
+        ["acknowledge"] => u64::MAX,
+        ["acknowledge", id] => match id.parse() {
+            Ok(id) => id,
+            Err(_) => return Answer::error("bad_value", &format!("{id:?} is no number of a gap")),
+        },
+        _ => return Answer::error("bad_command", "use: gaps, or gaps acknowledge [ID]"),
+    };
+    match shared.engine.acknowledge_losses(up_to) {
+        Ok(count) => say(
+            json,
+            format!("took note of {count}"),
+            json!({ "acknowledged": count }),
         ),
         Err(error) => Answer::error("internal", &error.to_string()),
     }

@@ -2,18 +2,14 @@
 
 use serde_json::{Value, json};
 
+use crate::engine::TimeDoubt;
 use crate::server::Shared;
 
 /// The server's state, what became of rows, positions, memory, gaps.
 pub fn status(shared: &Shared) -> Value {
     let status = shared.engine.status();
     let opened = shared.engine.opened();
-    let gaps: Vec<Value> = opened
-        .log
-        .corruption
-        .iter()
-        .map(|gap| json!({"from": gap.from.0, "to": gap.to.0}))
-        .collect();
+    let gaps = shared.engine.losses();
     let damage: Vec<String> = opened.damage.iter().map(ToString::to_string).collect();
     json!({
         "state": status.state,
@@ -43,6 +39,11 @@ pub fn status(shared: &Shared) -> Value {
             "unflushed_bytes": status.memory.unflushed_bytes,
             "cache_bytes": status.memory.cache_bytes,
             "log_unsynced_bytes": status.memory.log_unsynced_bytes,
+        },
+        "time": {
+            "now_ns": status.time.now,
+            "retention_paused": status.time.doubt.is_some(),
+            "doubt": status.time.doubt.map(TimeDoubt::name),
         },
         "disk": {
             "level": status.space.level.name(),
