@@ -17,21 +17,33 @@ use support::Server;
 
 const START_NS: u64 = 1_700_000_000_000_000_000;
 const SIZE: &str = "size=12m";
-/// A log of 1 MiB, and bounds that fit the device.
-const ARGUMENTS: [&str; 13] = [
+/// A log of 1 MiB.
+const ARGUMENTS: [&str; 9] = [
     "--no-self-monitor",
     "--set",
     "log.segment_size_bytes=131072",
     "--set",
     "log.log_size_bytes=1048576",
     "--set",
-    "limits.disk_low_bytes=3000000",
-    "--set",
-    "limits.disk_full_bytes=1000000",
-    "--set",
     "checkpoint.interval_s=1",
     "--set",
     "meta.pool_size_max=1",
+];
+
+/// Bounds that fit the device; and none, so that it is a failed write that tells.
+const BOUNDS: [[&str; 4]; 2] = [
+    [
+        "--set",
+        "limits.disk_low_bytes=3000000",
+        "--set",
+        "limits.disk_full_bytes=1000000",
+    ],
+    [
+        "--set",
+        "limits.disk_low_bytes=0",
+        "--set",
+        "limits.disk_full_bytes=0",
+    ],
 ];
 
 /// A mounted file system, unmounted when dropped.
@@ -181,9 +193,9 @@ impl Ledger {
     }
 }
 
-fn start(root: &Path, backend: &str) -> Server {
+fn start(root: &Path, settings: &[&str]) -> Server {
     let mut arguments = ARGUMENTS.to_vec();
-    arguments.extend(["--set", backend]);
+    arguments.extend(settings);
     Server::start(&root.join("data"), &arguments)
 }
 
@@ -194,12 +206,12 @@ fn state(server: &Server) -> String {
     status["state"].as_str().expect("a string").to_owned()
 }
 
-fn rounds(backend: &str, device: &Device) {
+fn rounds(settings: &[&str], device: &Device) {
     let rounds: u64 =
         std::env::var("EDGETIME_FULL_ROUNDS").map_or(4, |text| text.parse().expect("a number"));
     let mut ledger = Ledger::default();
     let mut longest = Duration::ZERO;
-    let mut server = start(&device.root, backend);
+    let mut server = start(&device.root, settings);
     ledger.write_until_taken(&server);
     for round in 0..rounds {
         device.fill();
@@ -209,9 +221,9 @@ fn rounds(backend: &str, device: &Device) {
         if round % 2 == 1 {
             // It dies while full, and starts while full.
             server.kill();
-            server = start(&device.root, backend);
+            server = start(&device.root, settings);
+            ledger.write_until_refused(&server);
             assert_eq!(state(&server), "full");
-            assert_eq!(ledger.write(&server), Answer::Refused);
             ledger.check(&server);
         }
         device.free();
@@ -220,14 +232,15 @@ fn rounds(backend: &str, device: &Device) {
         ledger.check(&server);
     }
     println!(
-        "{backend}: {rounds} rounds, {} rows acknowledged, resumed within {longest:?}",
+        "{settings:?}: {rounds} rounds, {} rows acknowledged, resumed within {longest:?}",
         ledger.acknowledged.len()
     );
     assert!(longest < Duration::from_secs(2), "{longest:?}");
     assert!(server.stop());
-    let server = start(&device.root, backend);
+    let server = start(&device.root, settings);
     assert_eq!(state(&server), "ok");
     ledger.check(&server);
+    server.kill();
 }
 
 #[test]
@@ -236,6 +249,11 @@ fn a_full_device_refuses_rows_and_resumes_by_itself() {
         let Some(device) = Device::mount() else {
             return in_a_namespace("a_full_device_refuses_rows_and_resumes_by_itself");
         };
-        rounds(backend, &device);
+        for bounds in BOUNDS {
+            let mut settings = bounds.to_vec();
+            settings.extend(["--set", backend]);
+            rounds(&settings, &device);
+            std::fs::remove_dir_all(device.root.join("data")).expect("its server has ended");
+        }
     }
 }

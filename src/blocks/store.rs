@@ -65,7 +65,7 @@ pub struct Opened {
 
 /// Sealed chunks, catalog state and images on disk.
 pub struct BlockStore {
-    storage: Arc<dyn Storage>,
+    pub(super) storage: Arc<dyn Storage>,
     store: StoreId,
     writer: Mutex<Checkpoint>,
     /// Bytes of the state and of the image file, so that nobody waits for a checkpoint to learn them.
@@ -287,6 +287,11 @@ impl BlockStore {
             }
         }
         read
+    }
+
+    /// Whether reads met damage that nobody has taken.
+    pub fn has_met_damage(&self) -> bool {
+        !self.met.lock().is_empty()
     }
 
     /// Damage that reads met since the last call.

@@ -101,7 +101,8 @@ impl Engine {
         result
     }
 
-    fn checkpoint_locked(
+    /// A checkpoint under the lock that keeps others away.
+    pub(super) fn checkpoint_locked(
         &self,
         persisted: &mut Persisted,
         recompress_ns_max: u64,
@@ -171,6 +172,12 @@ impl Engine {
             return Err(error.into());
         }
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
+        for (flush, written) in collected.flushes.iter().zip(&recompressed) {
+            self.wear.chunk(&flush.bytes, written);
+        }
+        for image in &collected.images {
+            self.wear.image(&image.bytes);
+        }
         self.mark_stored(&collected.flushes, &entries, recompressed);
         self.mark_defined(reached.series, layouts);
         *persisted = reached;

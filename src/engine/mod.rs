@@ -5,6 +5,7 @@
 //! [`Engine::tick`] and [`Engine::sync`] from threads of its own.
 
 mod access;
+mod backup;
 mod batch;
 mod checkpoint;
 mod error;
@@ -19,6 +20,8 @@ mod server_time;
 mod shard;
 mod space;
 mod status;
+mod verify;
+mod wear;
 mod write;
 
 #[cfg(test)]
@@ -30,6 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 pub use self::access::{Access, Verb};
+pub use self::backup::BackupReport;
 pub use self::batch::Batch;
 pub use self::checkpoint::CheckpointReport;
 pub use self::error::EngineError;
@@ -43,6 +47,8 @@ pub use self::server_time::{ServerTime, TimeDoubt};
 pub use self::shard::RowCounts;
 pub use self::space::{SpaceLevel, SpaceLimits, SpaceUse};
 pub use self::status::{MemoryUse, Status};
+pub use self::verify::VerifyReport;
+pub use self::wear::CheckpointUse;
 pub use self::write::{TimeBounds, Written};
 
 use self::checkpoint::Persisted;
@@ -51,6 +57,7 @@ use self::losses::Losses;
 use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
 use self::space::Space;
+use self::wear::Wear;
 use crate::blocks::BlockStore;
 use crate::catalog::{Catalog, CatalogLimits};
 use crate::clock::{Clock, ManualClock};
@@ -109,6 +116,7 @@ pub struct Engine {
     losses: Mutex<Losses>,
     rejected_rows: AtomicU64,
     checkpoints: AtomicU64,
+    wear: Wear,
     /// When the last checkpoint in passing began, monotonic nanoseconds.
     checkpoint_began_ns: AtomicU64,
 }

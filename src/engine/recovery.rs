@@ -168,6 +168,7 @@ impl Engine {
             opened: restored.report,
             rejected_rows: 0.into(),
             checkpoints: 0.into(),
+            wear: crate::engine::wear::Wear::default(),
             checkpoint_began_ns: began_ns.into(),
         };
         engine.check_space();

@@ -1,7 +1,9 @@
 //! What the engine says of itself.
 
+use std::sync::atomic::Ordering;
+
 use crate::blocks::{BlockUsage, CacheStats};
-use crate::engine::{Engine, RowCounts, ServerTime, SpaceLevel, SpaceUse};
+use crate::engine::{CheckpointUse, Engine, RowCounts, ServerTime, SpaceLevel, SpaceUse};
 use crate::log::LogUsage;
 use crate::types::Position;
 
@@ -49,6 +51,8 @@ pub struct Status {
     pub cache: CacheStats,
     /// Memory.
     pub memory: MemoryUse,
+    /// What checkpoints wrote.
+    pub checkpoints: CheckpointUse,
     /// The server's time.
     pub time: ServerTime,
     /// The device.
@@ -103,6 +107,7 @@ impl Engine {
             blocks: self.blocks.usage(),
             cache,
             memory,
+            checkpoints: self.wear.sums(self.checkpoints.load(Ordering::Relaxed)),
             time: self.server_time(),
             space,
         }

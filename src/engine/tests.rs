@@ -1,5 +1,6 @@
 //! The engine against plain maps: written, read, checkpointed, opened again.
 
+mod backup;
 mod clock;
 mod losses;
 mod space;

@@ -322,6 +322,7 @@ impl Engine {
             let (bits, marks, heap) = cells_of(cells, row, layout);
             let time = times.map_or(row.time, |times| times[i]);
             newest = newest.max(time);
+            counts.values += layout.columns.len() as u64;
             let position = row_position(appended.last_frame, i as u64);
             let (series, scratch) = shard.series_and_scratch(self.placement.slot(row.series));
             let row = RowRef {

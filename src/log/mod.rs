@@ -6,6 +6,7 @@
 //! recycled in a circle.
 #![doc = include_str!("FORMAT.md")]
 
+mod copy;
 pub mod definitions;
 mod frame;
 mod quarantine;
@@ -25,6 +26,7 @@ use crate::limits::{LOG_SEGMENT_BYTES_MAX, LOG_SEGMENT_BYTES_MIN, LOG_SEGMENTS, 
 use crate::storage::StorageError;
 use crate::types::{Epoch, Position, StoreId};
 
+pub use copy::LogCopy;
 pub use frame::{Frame, FrameParts, FrameSeal, FrameType, HEADER_BYTES, ProducerPart, Stamp};
 pub use recovery::{FrameView, Gap, GapReason, Recovery, TornTail};
 pub use remains::suspects;

@@ -38,6 +38,7 @@ pub(super) struct State {
     pub(super) failures: u32,
     pub(super) read_only: Option<String>,
     pub(super) bytes_appended: u64,
+    pub(super) payload_bytes: u64,
     pub(super) bytes_synced: u64,
     pub(super) syncs: u64,
 }
@@ -166,6 +167,11 @@ impl State {
         let added = (run.bytes.len() - written) as u64;
         active.offset += added;
         self.bytes_appended += added;
+        self.payload_bytes += frames
+            .iter()
+            .filter(|parts| parts.kind != FrameType::Pad)
+            .map(|parts| parts.payload.len() as u64)
+            .sum::<u64>();
         let end = active.end();
         Ok(Appended {
             first: first.unwrap_or(end),

@@ -49,6 +49,8 @@ pub struct LogUsage {
     pub unsynced_bytes: u64,
     /// Bytes of frames appended since the log was opened, their headers included.
     pub bytes_appended: u64,
+    /// Bytes of the payloads in them, pads not counted.
+    pub payload_bytes: u64,
     /// Bytes of pages handed to the device by syncs since the log was opened.
     pub bytes_synced: u64,
     /// Syncs that succeeded.
@@ -267,6 +269,7 @@ impl Log {
             segments_retired: state.retired,
             unsynced_bytes: state.runs.iter().map(|run| run.bytes.len() as u64).sum(),
             bytes_appended: state.bytes_appended,
+            payload_bytes: state.payload_bytes,
             bytes_synced: state.bytes_synced,
             syncs: state.syncs,
             sync_failures: state.failures,
