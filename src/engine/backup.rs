@@ -27,9 +27,7 @@ impl Engine {
         let mut persisted = self.persisted.lock();
         // Files of the manifest stay until this goes, whatever is committed behind it.
         let pin = self.blocks.pin();
-        let written = self.checkpoint_locked(&mut persisted, RECOMPRESS_NS, true);
-        self.note_checkpoint(&written);
-        written?;
+        self.within_room(|| self.checkpoint_locked(&mut persisted, RECOMPRESS_NS, true))?;
         let Some(manifest) = self.blocks.committed() else {
             return Err(EngineError::Busy);
         };

@@ -96,9 +96,9 @@ impl Engine {
         images_of_all: bool,
     ) -> Result<CheckpointReport, EngineError> {
         let mut persisted = self.persisted.lock();
-        let result = self.checkpoint_locked(&mut persisted, recompress_ns_max, images_of_all);
-        self.note_checkpoint(&result);
-        result
+        self.within_room(|| {
+            self.checkpoint_locked(&mut persisted, recompress_ns_max, images_of_all)
+        })
     }
 
     /// A checkpoint under the lock that keeps others away.

@@ -74,7 +74,7 @@ pub(super) struct Space {
     limits: SpaceLimits,
     level: AtomicU8,
     free_bytes: AtomicU64,
-    /// Free bytes after a checkpoint found no room; [`ROOM`] where the last one found some.
+    /// Free bytes when a checkpoint found no room; [`ROOM`] where the last one found some.
     no_room_at: AtomicU64,
     /// Whether the log wanted another segment and there was no room for it.
     log_short: AtomicBool,
@@ -136,7 +136,7 @@ impl Space {
         self.no_room_at.store(ROOM, Ordering::Relaxed);
     }
 
-    /// Notes that a checkpoint found none, with what is free after it was given up.
+    /// Notes that a checkpoint found none, with what was free then.
     fn note_no_room(&self, free_bytes: u64) {
         self.checkpoints_failed.fetch_add(1, Ordering::Relaxed);
         self.no_room_at.store(free_bytes, Ordering::Relaxed);
@@ -233,16 +233,23 @@ impl Engine {
         self.space.usage()
     }
 
-    /// Notes what a checkpoint came to.
-    pub(super) fn note_checkpoint<T>(&self, result: &Result<T, EngineError>) {
-        match result {
+    /// Writes a checkpoint, and notes whether it found room.
+    pub(super) fn within_room<T>(
+        &self,
+        checkpoint: impl FnOnce() -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        // Looked at before as well: room that comes free while it fails has to be seen as growth.
+        let before = self.storage.free_bytes().unwrap_or_default();
+        let result = checkpoint();
+        match &result {
             Ok(_) => self.space.note_room(),
             Err(error) if error.is_full() => {
-                self.space
-                    .note_no_room(self.storage.free_bytes().unwrap_or_default());
+                let after = self.storage.free_bytes().unwrap_or_default();
+                self.space.note_no_room(before.min(after));
                 self.check_space();
             }
             Err(_) => {}
         }
+        result
     }
 }

@@ -125,7 +125,13 @@ fn verify_finds_what_is_damaged_on_the_device_of_a_running_store() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path(), options());
     for i in 0..5 {
-        write_row(&engine, "a", Some(NOW + i), i, &format!("incompressible {}", i * 7_919));
+        write_row(
+            &engine,
+            "a",
+            Some(NOW + i),
+            i,
+            &format!("incompressible {}", i * 7_919),
+        );
     }
     engine.seal_all().expect("seals");
     engine.checkpoint().expect("writes");
@@ -134,12 +140,18 @@ fn verify_finds_what_is_damaged_on_the_device_of_a_running_store() {
         engine.sync().expect("syncs");
     }
     let report = engine.verify().expect("reads");
-    assert_eq!((report.chunks, report.chunk_rows, &report.damage[..]), (1, 5, &[][..]));
+    assert_eq!(
+        (report.chunks, report.chunk_rows, &report.damage[..]),
+        (1, 5, &[][..])
+    );
     assert!(report.frames >= 4, "{report:?}");
     damage(&folder.path().join("log"), b"this is row 7");
     let report = engine.verify().expect("reads");
     assert_eq!(report.damage.len(), 1, "{report:?}");
-    assert!(report.damage[0].contains("its rows are in memory"), "{report:?}");
+    assert!(
+        report.damage[0].contains("its rows are in memory"),
+        "{report:?}"
+    );
     assert!(!degraded(&engine), "nothing is lost as long as it runs");
     damage(&folder.path().join("blocks"), b"incompressible");
     let report = engine.verify().expect("reads");

@@ -12,6 +12,8 @@ struct Narrow {
     inner: FileStorage,
     free_bytes: AtomicU64,
     full: AtomicBool,
+    /// Room comes free while a file finds none.
+    freed_meanwhile: AtomicBool,
 }
 
 impl Narrow {
@@ -36,6 +38,9 @@ impl Storage for Narrow {
         self.inner.open_segment(name)
     }
     fn create_file(&self, name: &str) -> Result<Arc<dyn File>> {
+        if self.freed_meanwhile.load(Ordering::Relaxed) {
+            self.free_bytes.fetch_add(1_000_000, Ordering::Relaxed);
+        }
         self.room(name)?;
         self.inner.create_file(name)
     }
@@ -75,6 +80,7 @@ fn narrow(folder: &Path, options: EngineOptions) -> (Arc<Narrow>, Arc<ManualCloc
         inner: FileStorage::open(folder).expect("a folder"),
         free_bytes: AtomicU64::new(10_000_000),
         full: AtomicBool::new(false),
+        freed_meanwhile: AtomicBool::new(false),
     });
     let clock = Arc::new(ManualClock::at(NOW));
     let meta = Arc::new(MemoryMeta::default());
@@ -173,6 +179,25 @@ fn a_checkpoint_without_room_refuses_rows_until_one_succeeds_and_leaves_nothing(
         engine.status().sealed_rows + engine.status().open_rows,
         2_001
     );
+}
+
+#[test]
+fn room_that_comes_free_while_a_checkpoint_fails_is_used_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (storage, _, engine) = narrow(folder.path(), options());
+    write_row(&engine, "a", Some(NOW), 1, "one");
+    storage.full.store(true, Ordering::Relaxed);
+    assert!(
+        engine
+            .checkpoint_everything()
+            .expect_err("no room")
+            .is_full()
+    );
+    assert!(engine.make_room().expect_err("no room").is_full());
+    assert!(!engine.room_is_due());
+    storage.freed_meanwhile.store(true, Ordering::Relaxed);
+    assert!(engine.make_room().expect_err("no room").is_full());
+    assert!(engine.room_is_due(), "a megabyte came free since it began");
 }
 
 #[test]
