@@ -136,4 +136,6 @@ fn a_path_that_cannot_take_a_backup_is_refused_and_left_alone() {
     assert!(!folder.path().join("empty.incomplete").exists());
     let copy = Server::start(&empty, &["--no-self-monitor"]);
     assert_eq!(copy.query("SELECT v FROM m"), [["1"]]);
+    let status = copy.admin("status --json");
+    assert!(status.contains("\"state\":\"ok\""), "{status}");
 }

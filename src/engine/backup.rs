@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::blocks::BlockCopy;
 use crate::engine::{Engine, EngineError};
-use crate::storage::Storage;
+use crate::storage::{FileStorage, Storage};
 use crate::types::Position;
 
 /// What a backup holds.
@@ -23,7 +23,8 @@ pub struct BackupReport {
 impl Engine {
     /// Copies the store into an empty folder, which opens as a store of its own. Writers go on; only
     /// checkpoints wait, and not for the block files.
-    pub fn backup(&self, to: &dyn Storage, root: &Path) -> Result<BackupReport, EngineError> {
+    pub fn backup(&self, root: &Path) -> Result<BackupReport, EngineError> {
+        let to: &dyn Storage = &FileStorage::open(root)?;
         let mut persisted = self.persisted.lock();
         // Files of the manifest stay until this goes, whatever is committed behind it.
         let pin = self.blocks.pin();

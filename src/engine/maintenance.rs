@@ -30,6 +30,9 @@ impl Engine {
         let mut report = TickReport::default();
         self.note_damage(&self.blocks.take_damage());
         self.retire(&mut report)?;
+        if report.expired_rows > 0 {
+            self.space.note_expired();
+        }
         if self.checkpoint_is_due() {
             report.checkpoint = Some(self.checkpoint_in_passing()?);
         }

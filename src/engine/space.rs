@@ -78,10 +78,12 @@ pub(super) struct Space {
     no_room_at: AtomicU64,
     /// Whether the log wanted another segment and there was no room for it.
     log_short: AtomicBool,
-    /// Whether the level rose since room was last made.
+    /// Whether there is a reason to make room at once: less of it, or rows that expired.
     risen: AtomicBool,
     /// When room was last made, monotonic nanoseconds.
     made_ns: AtomicU64,
+    /// Where the log ended then.
+    made_end: AtomicU64,
     checkpoints_failed: AtomicU64,
     times_full: AtomicU64,
     rows_refused: AtomicU64,
@@ -91,8 +93,10 @@ pub(super) struct Space {
 const ROOM: u64 = u64::MAX;
 /// Bytes that must have come free before a checkpoint that found no room is tried again early.
 const GROWTH_BYTES: u64 = 64 * 1024;
-/// While room is short it is made this often.
-const INTERVAL_NS: u64 = 10_000_000_000;
+/// While room is short and rows come, it is made this often.
+const INTERVAL_NS: u64 = 60_000_000_000;
+/// A checkpoint that found no room is tried again this often, whatever is free.
+const RETRY_NS: u64 = 10_000_000_000;
 /// Writing resumes when this part of the bound is free beyond it: one in so many.
 const HYSTERESIS: u64 = 8;
 
@@ -106,6 +110,7 @@ impl Space {
             log_short: AtomicBool::new(false),
             risen: AtomicBool::new(false),
             made_ns: AtomicU64::new(0),
+            made_end: AtomicU64::new(0),
             checkpoints_failed: AtomicU64::new(0),
             times_full: AtomicU64::new(0),
             rows_refused: AtomicU64::new(0),
@@ -124,6 +129,13 @@ impl Space {
     /// Whether a checkpoint should free all of the log that it can.
     pub(super) fn is_short(&self) -> bool {
         self.level() != SpaceLevel::Enough || self.log_short.load(Ordering::Relaxed)
+    }
+
+    /// Notes that rows have expired, whose files a checkpoint can remove.
+    pub(super) fn note_expired(&self) {
+        if self.level() != SpaceLevel::Enough {
+            self.risen.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Notes whether the log's next segment found room.
@@ -211,7 +223,13 @@ impl Engine {
         let free_bytes = space.free_bytes.load(Ordering::Relaxed);
         let grown = no_room_at != ROOM && free_bytes >= no_room_at.saturating_add(GROWTH_BYTES);
         let made = space.made_ns.load(Ordering::Relaxed);
-        let long_ago = self.clock.monotonic_ns().saturating_sub(made) >= INTERVAL_NS;
+        let since = self.clock.monotonic_ns().saturating_sub(made);
+        let long_ago = if no_room_at == ROOM {
+            // Nothing to gain where nothing was written.
+            since >= INTERVAL_NS && self.end().0 != space.made_end.load(Ordering::Relaxed)
+        } else {
+            since >= RETRY_NS
+        };
         grown || long_ago || space.risen.load(Ordering::Relaxed)
     }
 
@@ -223,7 +241,9 @@ impl Engine {
             .store(self.clock.monotonic_ns(), Ordering::Relaxed);
         let mut report = TickReport::default();
         self.retire(&mut report)?;
+        let end = self.end().0;
         report.checkpoint = Some(self.checkpoint_in_passing()?);
+        self.space.made_end.store(end, Ordering::Relaxed);
         self.check_space();
         Ok(report)
     }

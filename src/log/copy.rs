@@ -63,7 +63,8 @@ impl Log {
         let active = state.active.iter().map(|one| (one.header, one.end()));
         sealed
             .chain(active)
-            .filter(|(header, until)| header.first() < end && *until > from)
+            // The one that ends where the replay begins as well: a store without a log has lost it.
+            .filter(|(header, until)| header.first() <= end && *until >= from)
             .map(|(header, until)| (header, until.min(end)))
             .collect()
     }

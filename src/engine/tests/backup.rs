@@ -48,9 +48,8 @@ fn a_backup_under_load_is_the_store_up_to_its_position() {
                 std::thread::yield_now();
             }
             let root = copies.path().join(format!("{i}"));
-            let to = FileStorage::open(&root).expect("a folder");
             let end = engine.end();
-            let report = engine.backup(&to, &root).expect("copies");
+            let report = engine.backup(&root).expect("copies");
             assert!(report.position >= end, "{report:?}");
             reports.push(report);
         }
@@ -77,6 +76,14 @@ fn a_backup_under_load_is_the_store_up_to_its_position() {
         write_row(&copy, "new", Some(NOW), 1, "it goes on");
         copy.checkpoint_everything().expect("writes");
     }
+    // Nothing is written meanwhile, and the checkpoint has it all.
+    let idle = copies.path().join("idle");
+    engine.backup(&idle).expect("copies");
+    let report = engine.backup(&copies.path().join("again")).expect("copies");
+    assert_eq!(report.position, engine.durable());
+    let copy = open(&idle, options());
+    assert!(!copy.opened().is_damaged(), "{:?}", copy.opened());
+    drop(copy);
     // What copies share with the store is not touched by what becomes of them.
     let rows = |engine: &Arc<Engine>| read_all(engine, "w0h0").len();
     let all = rows(&engine);

@@ -104,7 +104,7 @@ fn limited() -> EngineOptions {
 #[test]
 fn little_room_brings_a_checkpoint_and_none_refuses_rows() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (storage, _, engine) = narrow(folder.path(), limited());
+    let (storage, clock, engine) = narrow(folder.path(), limited());
     let free = |bytes: u64| storage.free_bytes.store(bytes, Ordering::Relaxed);
     write_row(&engine, "a", Some(NOW), 1, "one");
     assert_eq!(engine.check_space(), SpaceLevel::Enough);
@@ -116,8 +116,13 @@ fn little_room_brings_a_checkpoint_and_none_refuses_rows() {
     let checkpoint = report.checkpoint.expect("written");
     // An image of every series, so that none of the log is needed.
     assert_eq!(checkpoint.images, 1);
+    clock.advance(60 * SECOND as u64);
     assert!(!engine.room_is_due(), "once, until something changes");
     write_row(&engine, "a", Some(NOW + 1), 2, "two");
+    assert!(
+        engine.room_is_due(),
+        "a minute later there is something to gain"
+    );
     free(99_999);
     assert_eq!(engine.check_space(), SpaceLevel::Full);
     assert_eq!(engine.status().state, "full");

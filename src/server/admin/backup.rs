@@ -11,7 +11,6 @@ use super::commands::{Answer, say};
 use crate::engine::BackupReport;
 use crate::server::Shared;
 use crate::server::codes::code_of;
-use crate::storage::FileStorage;
 
 /// Runs the command.
 pub fn backup(shared: &Shared, json: bool, path: &str) -> Answer {
@@ -100,18 +99,14 @@ fn check(shared: &Shared, path: &Path) -> Result<(), Failed> {
 }
 
 fn fill(shared: &Shared, unfinished: &Path, path: &Path) -> Result<BackupReport, Failed> {
-    let storage = FileStorage::open(unfinished).map_err(|error| ("internal", error.to_string()))?;
-    let report = shared
-        .engine
-        .backup(&storage, unfinished)
-        .map_err(|error| {
-            let code = if error.is_full() {
-                "full"
-            } else {
-                code_of(&error).name()
-            };
-            (code, error.to_string())
-        })?;
+    let report = shared.engine.backup(unfinished).map_err(|error| {
+        let code = if error.is_full() {
+            "full"
+        } else {
+            code_of(&error).name()
+        };
+        (code, error.to_string())
+    })?;
     let renamed = fs::rename(unfinished, path).and_then(|()| {
         let parent = path.parent().unwrap_or(path);
         fs::File::open(parent)?.sync_all()
