@@ -241,8 +241,9 @@ impl Engine {
             .store(self.clock.monotonic_ns(), Ordering::Relaxed);
         let mut report = TickReport::default();
         self.retire(&mut report)?;
-        let end = self.end().0;
         report.checkpoint = Some(self.checkpoint_in_passing()?);
+        // Behind it, because its sync fills a page of the log.
+        let end = self.end().0;
         self.space.made_end.store(end, Ordering::Relaxed);
         self.check_space();
         Ok(report)

@@ -162,7 +162,7 @@ fn a_store_that_fails_is_a_failed_sync_and_moves() {
         add(&log, &mut expected, &vec![number; 18_000]);
     }
     memory.fail_stores(1);
-    add(&log, &mut expected, &[3; 18_000]);
+    add(&log, &mut expected, &vec![3; 18_000]);
     assert_eq!(log.usage().segments_retired, 1);
     log.sync().expect("syncs");
     let (_, recovery, handed) = open(&after_cut(&memory));
