@@ -81,7 +81,7 @@ fn a_backup_under_load_is_the_store_up_to_its_position() {
     engine.backup(&idle).expect("copies");
     let report = engine.backup(&copies.path().join("again")).expect("copies");
     assert_eq!(report.position, engine.durable());
-    let copy = open(&idle, options());
+    let copy = open(&copies.path().join("again"), options());
     assert!(!copy.opened().is_damaged(), "{:?}", copy.opened());
     drop(copy);
     // What copies share with the store is not touched by what becomes of them.
