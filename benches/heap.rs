@@ -44,6 +44,7 @@ fn engine(folder: &std::path::Path) -> Engine {
         chunk_cache_bytes: 1 << 20,
         rejected_rows_max: 0,
         follow_data: None,
+        space: edgetimedb::engine::SpaceLimits::default(),
     };
     let storage = Arc::new(FileStorage::open(folder).expect("a folder"));
     let clock = Arc::new(ManualClock::at(START_NS));

@@ -38,6 +38,7 @@ fn engine(folder: &std::path::Path) -> Arc<Engine> {
         chunk_rows: edgetimedb::limits::CHUNK_ROWS,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 16 << 20,
+        space: edgetimedb::engine::SpaceLimits::default(),
         rejected_rows_max: 0,
         follow_data: None,
     };

@@ -73,6 +73,11 @@ impl ManualClock {
         self.monotonic_ns.fetch_add(by_ns, Ordering::Relaxed);
     }
 
+    /// Sets the wall time, as somebody who sets a clock does: monotonic time goes on as it was.
+    pub fn set_wall(&self, wall_ns: Timestamp) {
+        self.wall_ns.store(wall_ns, Ordering::Relaxed);
+    }
+
     /// Raises the wall time to at least this.
     pub fn follow(&self, wall_ns: Timestamp) {
         let before = self.wall_ns.fetch_max(wall_ns, Ordering::Relaxed);

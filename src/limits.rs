@@ -44,6 +44,8 @@ pub const LOG_SEGMENT_BYTES_MIN: u64 = 64 * 1024;
 pub const LOG_SEGMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Most segments of the log.
 pub const LOG_SEGMENTS: u32 = 1024;
+/// Most segments that are mapped at a time: those of the log, more while a failed sync moves.
+pub const MAPS: usize = 4096;
 /// Largest binary frame on the wire, bytes.
 pub const WIRE_FRAME_BYTES: usize = 1024 * 1024;
 /// Largest SQL text, bytes.
@@ -71,4 +73,5 @@ const _: () = assert!(CHECKPOINT_RECORD_BYTES < u32::MAX as usize);
 const _: () = assert!(BLOCK_FILES_OPEN > 0);
 const _: () = assert!(LOG_SEGMENT_BYTES_MIN.is_multiple_of(PAGE_BYTES as u64));
 const _: () = assert!(LOG_SEGMENT_BYTES_MIN < LOG_SEGMENT_BYTES_MAX);
+const _: () = assert!(MAPS >= 2 * LOG_SEGMENTS as usize);
 const _: () = assert!(COLUMNS <= u16::MAX as usize);

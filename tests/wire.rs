@@ -219,7 +219,12 @@ fn times_that_no_device_can_have_are_refused() {
     );
     let (rows, refused) = answers(&mut session, 3);
     let codes: Vec<_> = refused.iter().map(|(_, code)| code.as_str()).collect();
-    assert_eq!((rows, codes), (1, vec!["time_out_of_range"; 2]));
+    assert_eq!(
+        (rows, codes),
+        (1, vec!["time_in_future", "time_out_of_range"])
+    );
+    let kept = server.query("SELECT code, line FROM _rejected ORDER BY line");
+    assert_eq!(kept, [["time_in_future", "2"], ["time_out_of_range", "3"]]);
 }
 
 #[test]

@@ -83,10 +83,12 @@ codes! {
     UnknownColumn = 45, "unknown_column";
     /// The value's type contradicts the field's type.
     TypeConflict = 46, "type_conflict";
-    /// A time outside the range that the server accepts.
+    /// A time before the earliest that the server accepts.
     TimeOutOfRange = 47, "time_out_of_range";
     /// The row is older than everything that retention keeps.
     Expired = 48, "expired";
+    /// A time too far ahead of the server's clock.
+    TimeInFuture = 49, "time_in_future";
     /// SQL that cannot be parsed.
     BadSql = 60, "bad_sql";
     /// SQL that was understood, and that the server cannot answer.

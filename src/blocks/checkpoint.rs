@@ -151,10 +151,17 @@ impl Checkpoint {
         let id = self.next_file;
         self.next_file = FileId(next(id.0, "block file ids")?);
         let written = self.write_block_file(id, chunks);
-        if written.is_err() && self.storage.remove(&id.name()).is_err() {
-            self.bury(0, id, false);
+        if written.is_err() {
+            self.discard(id);
         }
         written
+    }
+
+    /// Removes a block file that no manifest has listed.
+    pub(super) fn discard(&mut self, id: FileId) {
+        if self.storage.remove(&id.name()).is_err() {
+            self.bury(0, id, false);
+        }
     }
 
     fn write_block_file<B: AsRef<[u8]>>(

@@ -22,6 +22,8 @@ pub trait Visitor {
     fn state(&mut self, kind: u8, payload: &[u8]);
     /// A chunk that is alive.
     fn chunk(&mut self, entry: &ChunkEntry);
+    /// The bytes of the chunk before, where they are read.
+    fn chunk_bytes(&mut self, _entry: &ChunkEntry, _bytes: &[u8]) {}
     /// The rows of a series that were not yet sealed.
     fn image(&mut self, image: ImageRecord<'_>);
 }
@@ -166,18 +168,21 @@ impl Loader<'_> {
             if loaded.listed.dead.binary_search(&entry.ordinal).is_ok() {
                 continue;
             }
-            if self.verify
-                && let Err(error) = opened.file.read_chunk(entry)
-            {
-                loaded.damaged = true;
-                self.damage.push(chunk_damage(&name, entry, &error));
-            }
             let (first, last) = (entry.meta.first_time, entry.meta.last_time);
             let (least, most) = loaded.times.unwrap_or((first, last));
             loaded.times = Some((least.min(first), most.max(last)));
             loaded.live_chunks += 1;
             loaded.live_bytes += entry.record_bytes();
             visitor.chunk(entry);
+            if self.verify {
+                match opened.file.read_chunk(entry) {
+                    Ok(bytes) => visitor.chunk_bytes(entry, &bytes),
+                    Err(error) => {
+                        loaded.damaged = true;
+                        self.damage.push(chunk_damage(&name, entry, &error));
+                    }
+                }
+            }
         }
         Ok(Some(loaded))
     }
@@ -245,7 +250,8 @@ impl Loader<'_> {
     }
 }
 
-fn chunk_damage(name: &str, entry: &ChunkEntry, error: &BlockError) -> Damage {
+/// An error of reading a chunk as damage of its file.
+pub(super) fn chunk_damage(name: &str, entry: &ChunkEntry, error: &BlockError) -> Damage {
     match error {
         BlockError::Damaged { .. } => Damage::Chunk {
             name: name.to_owned(),

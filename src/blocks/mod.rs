@@ -12,6 +12,7 @@ mod bytes;
 mod cache;
 mod checkpoint;
 mod chunk;
+mod copy;
 mod error;
 mod file;
 mod image;
@@ -30,6 +31,7 @@ mod writer;
 
 pub use cache::{CacheStats, ChunkCache};
 pub use chunk::{ChunkEntry, ChunkMeta, FOLDER, FileId};
+pub use copy::BlockCopy;
 pub use error::{BlockError, Damage, Result};
 pub use file::{BlockFile, OpenedFile};
 pub use image::ImageRecord;

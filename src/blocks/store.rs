@@ -23,7 +23,7 @@ use super::error::{BlockError, Damage, Result};
 use super::file::BlockFile;
 use super::image::ImageRecord;
 use super::inventory::{Folder, Manifests};
-use super::load::{Loader, Visitor};
+use super::load::{Loader, Visitor, chunk_damage};
 use super::manifest::{CommitInfo, MANIFEST_NAMES, Manifest};
 use super::pins::{Pin, Pins};
 use super::records::RecordFile;
@@ -70,7 +70,7 @@ pub struct Opened {
 
 /// Sealed chunks, catalog state and images on disk.
 pub struct BlockStore {
-    storage: Arc<dyn Storage>,
+    pub(super) storage: Arc<dyn Storage>,
     store: StoreId,
     writer: Mutex<Checkpoint>,
     /// Bytes of the state and of the image file, so that nobody waits for a checkpoint to learn them.
@@ -79,6 +79,8 @@ pub struct BlockStore {
     open_files: Mutex<LruCache<FileId, Arc<BlockFile>>>,
     cache: ChunkCache,
     pins: Arc<Pins>,
+    /// Damage that reads met, until somebody takes it.
+    met: Mutex<Vec<Damage>>,
 }
 
 impl BlockStore {
@@ -164,6 +166,7 @@ impl BlockStore {
             open_files: Mutex::new(LruCache::new(OPEN_FILES)),
             cache: ChunkCache::new(options.cache_bytes),
             pins: Arc::default(),
+            met: Mutex::default(),
         };
         Ok((this, opened))
     }
@@ -215,6 +218,16 @@ impl BlockStore {
         let finished = writer.write_chunks(chunks)?;
         self.table.lock().add_finished(&finished);
         Ok(finished.entries)
+    }
+
+    /// Gives up chunks that were written and not committed: their file goes at once.
+    pub fn discard_chunks(&self, entries: &[ChunkEntry]) {
+        let Some(file) = entries.first().map(|entry| entry.file) else {
+            return;
+        };
+        let mut writer = self.writer.lock();
+        self.table.lock().remove(file);
+        writer.discard(file);
     }
 
     /// Appends records (kind and payload) to the state and syncs it. After an error nothing of them is
@@ -288,7 +301,25 @@ impl BlockStore {
 
     /// Reads a chunk without displacing others from the cache: for compaction, backup and verification.
     pub fn read_chunk_uncached(&self, entry: &ChunkEntry) -> Result<Bytes> {
-        self.file(entry.file)?.read_chunk(entry)
+        let read = self.file(entry.file)?.read_chunk(entry);
+        if let Err(error @ BlockError::Damaged { .. }) = &read {
+            let damage = chunk_damage(&entry.file.name(), entry, error);
+            let mut met = self.met.lock();
+            if met.len() < MET_MAX && !met.contains(&damage) {
+                met.push(damage);
+            }
+        }
+        read
+    }
+
+    /// Whether reads met damage that nobody has taken.
+    pub fn has_met_damage(&self) -> bool {
+        !self.met.lock().is_empty()
+    }
+
+    /// Damage that reads met since the last call.
+    pub fn take_damage(&self) -> Vec<Damage> {
+        std::mem::take(&mut *self.met.lock())
     }
 
     /// Keeps files from being removed while entries of theirs are in use.
@@ -361,5 +392,7 @@ impl BlockStore {
     }
 }
 
+/// Damage that reads met and nobody has taken, at most.
+const MET_MAX: usize = 100;
 /// Handles held open at a time.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(BLOCK_FILES_OPEN).expect("asserted in limits");

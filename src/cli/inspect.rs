@@ -1,6 +1,7 @@
 //! `edgetime inspect`: what a data directory holds, without a server and without changing a byte.
 
 mod blocks;
+mod index;
 mod lock;
 mod log;
 mod names;
@@ -13,6 +14,7 @@ use clap::Args;
 use serde::Serialize;
 
 use self::blocks::BlocksReport;
+use self::index::IndexReport;
 use self::log::LogReport;
 use self::read_only::ReadOnly;
 use super::CommandError;
@@ -45,6 +47,9 @@ struct Report {
     log: Option<LogReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     blocks: Option<BlocksReport>,
+    /// With `--verify`: what the metadata index is, or why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<IndexReport>,
 }
 
 /// Looks, and says what is there.
@@ -82,6 +87,7 @@ pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), CommandError> 
     if args.blocks || all {
         report.blocks = Some(blocks.named(&names, args.blocks));
     }
+    report.index = args.verify.then(|| IndexReport::read(directory));
     let printed = if args.json {
         serde_json::to_writer_pretty(&mut *out, &report)
             .map_err(Into::into)
@@ -95,6 +101,7 @@ pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), CommandError> 
             .blocks
             .as_ref()
             .map_or(0, |blocks| blocks.damage.len());
+    let losses = losses + usize::from(report.index.as_ref().is_some_and(IndexReport::is_damaged));
     if args.verify && losses > 0 {
         out.flush().map_err(CommandError::output)?;
         return Err(CommandError::Failed(format!(
@@ -110,6 +117,9 @@ fn print(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
     }
     if let Some(blocks) = &report.blocks {
         blocks.print(out)?;
+    }
+    if let Some(index) = &report.index {
+        index.print(out)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::CommandError;
 use crate::catalog::CatalogLimits;
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::config::{Backend, ClockKind, Config};
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, SpaceLimits};
 use crate::log::LogOptions;
 use crate::meta::{SqliteMeta, SqliteOptions};
 use crate::storage::{self, BackendChoice, DirectoryLock};
@@ -96,6 +96,10 @@ fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOpti
         chunk_rows: crate::limits::CHUNK_ROWS,
         chunk_age_max_ns: seconds(config.engine.chunk_age_max_s),
         chunk_cache_bytes: config.engine.chunk_cache_bytes as usize,
+        space: SpaceLimits {
+            low_bytes: config.limits.disk_low_bytes,
+            full_bytes: config.limits.disk_full_bytes,
+        },
         rejected_rows_max: u64::from(config.limits.rejected_rows_max),
         follow_data,
     }

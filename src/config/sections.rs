@@ -138,6 +138,10 @@ section! {
         databases_max: u32 = 256, min 2;
         /// Series of the store.
         series_max: u32 = 1_000_000, min 1;
+        /// Free bytes of the device below which checkpoints free the log and what is expired goes.
+        disk_low_bytes: u64 = 64 * MIB;
+        /// Free bytes of the device below which rows are refused with `full` until there is room again.
+        disk_full_bytes: u64 = 16 * MIB;
         /// Rejected lines that are kept to be read back, of each database and reason. 0 for no limit.
         rejected_rows_max: u32 = 10_000;
     }

@@ -97,8 +97,21 @@ impl Engine {
         images_of_all: bool,
     ) -> Result<CheckpointReport, EngineError> {
         let mut persisted = self.persisted.lock();
+        self.within_room(|| {
+            self.checkpoint_locked(&mut persisted, recompress_ns_max, images_of_all)
+        })
+    }
+
+    /// A checkpoint under the lock that keeps others away.
+    pub(super) fn checkpoint_locked(
+        &self,
+        persisted: &mut Persisted,
+        recompress_ns_max: u64,
+        images_of_all: bool,
+    ) -> Result<CheckpointReport, EngineError> {
         let usage = self.log.usage();
-        let keep = if images_of_all {
+        // Where room is short the log may be far smaller than it is allowed to be.
+        let keep = if images_of_all || self.space.is_short() {
             0
         } else {
             usage.capacity_bytes / 2
@@ -119,7 +132,7 @@ impl Engine {
         }
         let (records, reached, layouts) = {
             let catalog = self.catalog.read();
-            let (records, reached) = news(&catalog, &persisted);
+            let (records, reached) = news(&catalog, persisted);
             (records, reached, catalog.layout_count())
         };
         // Nothing that is not durable in the log may be durable in a block file.
@@ -139,17 +152,46 @@ impl Engine {
             .collect::<Result<Vec<_>, _>>()?;
         let metas = collected.flushes.iter().map(|flush| self.meta_of(flush));
         let entries = self.blocks.write_chunks(metas.zip(recompressed.iter()))?;
-        self.commit(&collected, &records, &reached)
-            .inspect_err(|_| {
-                // The next checkpoint writes these chunks again: no manifest may list both.
-                for entry in &entries {
-                    self.blocks.release(entry);
-                }
-            })?;
+        let (lost, lost_reached) = {
+            let losses = self.losses.lock();
+            (losses.records(false), losses.reached())
+        };
+        let written = self.write_records(&records, &lost, &collected.images);
+        if let Err(error) = written {
+            // They are written anew by the next checkpoint: these only take room.
+            self.blocks.discard_chunks(&entries);
+            return Err(error);
+        }
+        if mutants::is(Mutant::RecycledBeforeManifest) {
+            self.log.recycle(collected.replay_from)?;
+        }
+        let committed = self.blocks.commit(CommitInfo {
+            replay_from: collected.replay_from,
+            durable: self.log.durable(),
+            newest_wall: self.server_time().durable,
+            highest_database: DatabaseId(reached.databases as u32),
+            highest_measurement: MeasurementId(reached.measurements as u32),
+            highest_series: SeriesId(reached.series),
+            counters: Vec::new(),
+        });
+        if let Err(error) = committed {
+            // The manifest may have reached the device all the same, so the file stays until the next.
+            for entry in &entries {
+                self.blocks.release(entry);
+            }
+            return Err(error.into());
+        }
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
+        for (flush, written) in collected.flushes.iter().zip(&recompressed) {
+            self.wear.chunk(&flush.bytes, written);
+        }
+        for image in &collected.images {
+            self.wear.image(&image.bytes);
+        }
         self.mark_stored(&collected.flushes, &entries, recompressed);
         self.mark_defined(reached.series, layouts);
         *persisted = reached;
+        self.losses.lock().keep(lost_reached);
         let segments_freed = if mutants::is(Mutant::RecycledAboveCheckpoint) {
             self.log.recycle(self.log.end())?
         } else {
@@ -164,40 +206,32 @@ impl Engine {
         })
     }
 
-    /// Joins what was collected to the chunks that were written: durable when it returns.
-    fn commit(
+    /// The catalog's news, what is newly known to be lost, and all images.
+    fn write_records(
         &self,
-        collected: &Collected,
         records: &[Vec<u8>],
-        reached: &Persisted,
+        lost: &[(u8, Vec<u8>)],
+        images: &[Image],
     ) -> Result<(), EngineError> {
+        let lost = lost.iter().map(|(kind, record)| (*kind, record));
+        let records = records.iter().map(|record| (STATE_DEFINITIONS, record));
+        let records = records.chain(lost);
         if self.opened.state_rewrite_needed && self.checkpoints.load(Ordering::Relaxed) == 0 {
             let (all, _) = news(&self.catalog.read(), &Persisted::default());
-            self.blocks
-                .rewrite_state(all.iter().map(|record| (STATE_DEFINITIONS, record)))?;
+            let lost = self.losses.lock().records(true);
+            let lost = lost.iter().map(|(kind, record)| (*kind, record));
+            let all = all.iter().map(|record| (STATE_DEFINITIONS, record));
+            self.blocks.rewrite_state(all.chain(lost))?;
         } else {
-            self.blocks
-                .append_state(records.iter().map(|record| (STATE_DEFINITIONS, record)))?;
+            self.blocks.append_state(records)?;
         }
         self.blocks
-            .write_images(collected.images.iter().map(|image| ImageRecord {
+            .write_images(images.iter().map(|image| ImageRecord {
                 series: image.series,
                 first_position: image.first_position,
                 last_position: image.last_position,
                 bytes: &image.bytes,
             }))?;
-        if mutants::is(Mutant::RecycledBeforeManifest) {
-            self.log.recycle(collected.replay_from)?;
-        }
-        self.blocks.commit(CommitInfo {
-            replay_from: collected.replay_from,
-            durable: self.log.durable(),
-            newest_wall: self.clock.wall_ns(),
-            highest_database: DatabaseId(reached.databases as u32),
-            highest_measurement: MeasurementId(reached.measurements as u32),
-            highest_series: SeriesId(reached.series),
-            counters: Vec::new(),
-        })?;
         Ok(())
     }
 

@@ -51,6 +51,12 @@ pub enum EngineError {
     /// The log is full until a checkpoint frees a segment. Try again.
     #[error("the log is full until the next checkpoint; try again")]
     Busy,
+    /// The device has no room. Try again.
+    #[error("the device is full ({free_bytes} bytes free); try again when there is room")]
+    Full {
+        /// Bytes that were free when last looked.
+        free_bytes: u64,
+    },
     /// A row, with the definition of its series, that no segment of the log can hold.
     #[error("the row takes {len_bytes} bytes of the log, whose segments take {max_bytes} at once")]
     TooLarge {
@@ -80,4 +86,18 @@ pub enum EngineError {
     /// The metadata index failed.
     #[error("metadata: {0}")]
     Meta(#[from] MetaError),
+}
+
+impl EngineError {
+    /// Whether the device had no room for it.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Storage(error)
+            | Self::Log(LogError::Storage(error))
+            | Self::Blocks(BlockError::Storage(error)) => error.is_full(),
+            _ => false,
+        }
+    }
 }

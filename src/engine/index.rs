@@ -27,7 +27,7 @@ impl Engine {
         let mut indexed = self.indexed.lock();
         loop {
             let durable = self.log.durable();
-            let now = self.clock.wall_ns();
+            let now = self.server_time().now;
             let (batch, reached, more) = {
                 let catalog = self.catalog.read();
                 if catalog.generation() == indexed.generation {

@@ -28,7 +28,11 @@ impl Engine {
     /// Does what is due. Called every second or so.
     pub fn tick(&self) -> Result<TickReport, EngineError> {
         let mut report = TickReport::default();
+        self.note_damage(&self.blocks.take_damage());
         self.retire(&mut report)?;
+        if report.expired_rows > 0 {
+            self.space.note_expired();
+        }
         if self.checkpoint_is_due() {
             report.checkpoint = Some(self.checkpoint_in_passing()?);
         }
@@ -50,11 +54,11 @@ impl Engine {
     }
 
     /// Expires by age, evicts by rows, seals what has been open for too long.
-    fn retire(&self, report: &mut TickReport) -> Result<(), EngineError> {
+    pub(super) fn retire(&self, report: &mut TickReport) -> Result<(), EngineError> {
         let bounds = self.time_bounds();
         let seal_before = self
-            .clock
-            .wall_ns()
+            .server_time()
+            .now
             .saturating_sub(self.options.chunk_age_max_ns);
         let rejected = self.series_of_rejects();
         for (index, shard) in self.shards.iter().enumerate() {

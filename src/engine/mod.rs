@@ -5,17 +5,23 @@
 //! [`Engine::tick`] and [`Engine::sync`] from threads of its own.
 
 mod access;
+mod backup;
 mod batch;
 mod checkpoint;
 mod error;
 mod index;
+mod losses;
 mod maintenance;
 mod read;
 mod recovery;
 mod rejects;
 mod resolve;
+mod server_time;
 mod shard;
+mod space;
 mod status;
+mod verify;
+mod wear;
 mod write;
 
 #[cfg(test)]
@@ -27,26 +33,37 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 pub use self::access::{Access, Verb};
+pub use self::backup::BackupReport;
 pub use self::batch::Batch;
 pub use self::checkpoint::CheckpointReport;
 pub use self::error::EngineError;
+pub use self::losses::Loss;
 pub use self::maintenance::TickReport;
 pub use self::read::{MeasurementView, SeriesReader, SeriesView};
 pub use self::recovery::OpenReport;
 pub use self::rejects::{REJECTED, Reject};
 pub use self::resolve::{RowPlan, SeriesRef};
+pub use self::server_time::{ServerTime, TimeDoubt};
 pub use self::shard::RowCounts;
+pub use self::space::{SpaceLevel, SpaceLimits, SpaceUse};
 pub use self::status::{MemoryUse, Status};
+pub use self::verify::VerifyReport;
+pub use self::wear::CheckpointUse;
 pub use self::write::{TimeBounds, Written};
 
 use self::checkpoint::Persisted;
 use self::index::Indexed;
+use self::losses::Losses;
+use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
+use self::space::Space;
+use self::wear::Wear;
 use crate::blocks::BlockStore;
 use crate::catalog::{Catalog, CatalogLimits};
 use crate::clock::{Clock, ManualClock};
 use crate::log::{Log, LogOptions};
 use crate::meta::MetaStore;
+use crate::storage::Storage;
 use crate::types::{Position, Timestamp};
 
 /// How an engine works. The server derives this from its configuration.
@@ -73,6 +90,8 @@ pub struct EngineOptions {
     pub chunk_age_max_ns: i64,
     /// Bytes of the cache of stored chunks.
     pub chunk_cache_bytes: usize,
+    /// Room on the device that is kept free.
+    pub space: SpaceLimits,
     /// Rows a measurement of rejected lines keeps.
     pub rejected_rows_max: u64,
     /// The clock that follows the newest row, where time is the data's own.
@@ -83,6 +102,9 @@ pub struct EngineOptions {
 pub struct Engine {
     options: EngineOptions,
     clock: Arc<dyn Clock>,
+    time: Timekeeper,
+    storage: Arc<dyn Storage>,
+    space: Space,
     catalog: RwLock<Catalog>,
     placement: Placement,
     shards: Box<[RwLock<Shard>]>,
@@ -93,8 +115,11 @@ pub struct Engine {
     /// How much of the catalog the state file has. Its lock also keeps checkpoints one at a time.
     persisted: Mutex<Persisted>,
     opened: OpenReport,
+    /// Taken behind the catalog; nothing is taken behind it.
+    losses: Mutex<Losses>,
     rejected_rows: AtomicU64,
     checkpoints: AtomicU64,
+    wear: Wear,
     /// When the last checkpoint in passing began, monotonic nanoseconds.
     checkpoint_began_ns: AtomicU64,
 }
@@ -112,6 +137,11 @@ impl Engine {
     /// The clock that rows are checked against.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// The server's time, as far as its clock can be believed.
+    pub fn server_time(&self) -> ServerTime {
+        self.time.read(&*self.clock)
     }
 
     /// Makes everything durable that was written before the call. One caller at a time.
@@ -136,7 +166,10 @@ impl Engine {
 
     /// Makes room ahead of the log's writer. Called by the thread that syncs.
     pub fn prepare_log(&self) -> Result<(), EngineError> {
-        Ok(self.log.prepare()?)
+        let prepared = self.log.prepare().map_err(EngineError::from);
+        self.space
+            .note_log(prepared.as_ref().is_err_and(EngineError::is_full));
+        prepared
     }
 
     /// The log's figures.

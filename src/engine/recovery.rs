@@ -12,16 +12,19 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::clock::Clock;
 use crate::codec::{Cells, chunk::Chunk};
 use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
+use crate::engine::losses::{self, Edge, Losses, STATE_ACKNOWLEDGED, STATE_LOSS};
+use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
+use crate::engine::space::Space;
 use crate::engine::write::row_position;
 use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::log::definitions::{self, Definition};
 use crate::log::rows::{RecordedLayout, RowsPayload};
-use crate::log::{self, FrameType, Log, Recovery};
+use crate::log::{self, FrameType, FrameView, Log, Recovery};
 use crate::meta::MetaStore;
 use crate::series::{Location, RowRef, Sealed};
 use crate::storage::Storage;
-use crate::types::{Layout, LayoutColumn, Position, SeriesId, StoreId};
+use crate::types::{Layout, LayoutColumn, Position, SeriesId, StoreId, Timestamp};
 
 /// What was found when a store was opened.
 #[derive(Debug, Default)]
@@ -90,6 +93,13 @@ struct Restored {
     report: OpenReport,
     /// How far block files and images have each series.
     reached: Vec<Position>,
+    /// What the state file knows to be lost.
+    losses: Losses,
+    /// Where something of the log is missing.
+    edges: Vec<Edge>,
+    gaps_before: usize,
+    /// Times of the rows that were read last.
+    times: Option<(Timestamp, Timestamp)>,
 }
 
 impl Engine {
@@ -109,6 +119,10 @@ impl Engine {
                 .collect(),
             report: OpenReport::default(),
             reached: Vec::new(),
+            losses: Losses::default(),
+            edges: Vec::new(),
+            gaps_before: 0,
+            times: None,
         };
         let of_log = log::find_store(&*storage)?;
         let block_options = BlockOptions {
@@ -122,9 +136,9 @@ impl Engine {
         restored.report.created = opened.created;
         restored.report.damage = opened.damage;
         restored.report.state_rewrite_needed = opened.state_rewrite_needed;
-        let replay_from = opened
-            .manifest
-            .map_or(Position(0), |manifest| manifest.info.replay_from);
+        let known = opened.manifest.map(|manifest| manifest.info);
+        let replay_from = known.as_ref().map_or(Position(0), |info| info.replay_from);
+        let newest_wall = known.map_or(Timestamp::MIN, |info| info.newest_wall);
         let is_torn = restored.report.misses_only_a_manifest()
             && log::reaches_back(&*storage, opened.store, replay_from)?;
         if opened.unreferenced > 0 && is_torn {
@@ -149,20 +163,26 @@ impl Engine {
             ));
         }
         let (log, recovery) = Log::open(
-            storage,
+            Arc::clone(&storage),
             opened.store,
             options.log.clone(),
             replay_from,
             &mut |frame| {
-                restored.frame(frame.kind, frame.position, frame.payload);
+                restored.frame(&frame);
                 Ok(())
             },
         )?;
         restored.report.log = recovery;
         restored.report.judge_manifests();
         restored.mark_defined(persisted.series_end());
+        let time = Timekeeper::new(&*clock, newest_wall, options.follow_data.is_some());
+        restored.name_losses(&*storage, time.read(&*clock).now);
         let began_ns = clock.monotonic_ns();
-        Ok(Self {
+        let engine = Self {
+            time,
+            losses: Mutex::new(restored.losses),
+            space: Space::new(options.space),
+            storage,
             options,
             clock,
             catalog: RwLock::new(restored.catalog),
@@ -176,8 +196,11 @@ impl Engine {
             opened: restored.report,
             rejected_rows: 0.into(),
             checkpoints: 0.into(),
+            wear: crate::engine::wear::Wear::default(),
             checkpoint_began_ns: began_ns.into(),
-        })
+        };
+        engine.check_space();
+        Ok(engine)
     }
 }
 
@@ -185,7 +208,9 @@ impl Visitor for Restored {
     fn state(&mut self, kind: u8, payload: &[u8]) {
         if kind == STATE_DEFINITIONS {
             self.define(payload, "state file");
-        } else {
+        } else if !matches!(kind, STATE_LOSS | STATE_ACKNOWLEDGED)
+            || !self.losses.restore(kind, payload)
+        {
             self.report
                 .problem(format!("state record of unknown kind {kind}"));
         }
@@ -277,11 +302,44 @@ impl Visitor for Restored {
 }
 
 impl Restored {
-    fn frame(&mut self, kind: FrameType, position: Position, payload: &[u8]) {
-        match kind {
-            FrameType::Definitions => self.define(payload, "log"),
-            FrameType::Rows => self.rows(position, payload),
+    fn frame(&mut self, frame: &FrameView<'_>) {
+        if frame.gaps_before != self.gaps_before {
+            self.gaps_before = frame.gaps_before;
+            self.edges.push(Edge {
+                at: frame.position,
+                before: self.times,
+                ..Edge::default()
+            });
+        }
+        match frame.kind {
+            FrameType::Definitions => self.define(frame.payload, "log"),
+            FrameType::Rows => {
+                self.rows(frame.position, frame.payload);
+                if let Some(edge) = self.edges.last_mut() {
+                    edge.after = edge.after.or(self.times);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// What is lost gets a name and is kept, unless it has one from an earlier start.
+    fn name_losses(&mut self, storage: &dyn Storage, found: Timestamp) {
+        for gap in &self.report.log.corruption {
+            let loss = losses::of_gap(gap, &self.edges, &self.catalog, storage, found);
+            if self.losses.add(loss.clone()) {
+                losses::complete_report(storage, &loss);
+            }
+        }
+        for damage in &self.report.damage {
+            // The other manifest is in force; what the log lacks for it would be a gap.
+            if !matches!(damage, Damage::Manifest { .. }) {
+                self.losses
+                    .add(losses::of_damage(damage, &self.catalog, found));
+            }
+        }
+        for problem in &self.report.problems {
+            self.losses.add(losses::of_problem(problem, found));
         }
     }
 
@@ -330,7 +388,10 @@ impl Restored {
             .iter()
             .map(|layout| self.layout(layout))
             .collect();
+        let mut times: Option<(Timestamp, Timestamp)> = None;
         let result = opened.visit(|row| {
+            let (least, most) = times.unwrap_or((row.time, row.time));
+            times = Some((least.min(row.time), most.max(row.time)));
             let position = row_position(position, row.ordinal);
             if self.reached(row.series) >= position {
                 self.report.skipped_rows += 1;
@@ -344,11 +405,15 @@ impl Restored {
                 return;
             };
             self.report.replayed_rows += 1;
+            if let Some(edge) = self.edges.last_mut() {
+                edge.rows += 1;
+            }
             let shard = &mut self.shards[self.placement.shard(row.series)];
             let (series, scratch) = shard.series_and_scratch(self.placement.slot(row.series));
             let row = RowRef { time: row.time, bits: row.bits, marks: row.marks, heap: row.heap };
             series.apply(layout, row, position, scratch);
         });
+        self.times = times.or(self.times);
         if let Err(error) = result {
             self.report
                 .problem(format!("rows at position {position}: {error}"));

@@ -26,6 +26,8 @@ pub struct RowCounts {
     pub overwritten: u64,
     /// Rows older than what was staged, merged when read and when sealed.
     pub late: u64,
+    /// Values of all these, nulls included.
+    pub values: u64,
     /// Rows that were dropped because of their age.
     pub expired: u64,
     /// Rows that were dropped because their series was full.
@@ -48,6 +50,7 @@ impl RowCounts {
         self.stored += other.stored;
         self.overwritten += other.overwritten;
         self.late += other.late;
+        self.values += other.values;
         self.expired += other.expired;
         self.evicted += other.evicted;
     }

@@ -1,7 +1,9 @@
 //! What the engine says of itself.
 
+use std::sync::atomic::Ordering;
+
 use crate::blocks::{BlockUsage, CacheStats};
-use crate::engine::{Engine, RowCounts};
+use crate::engine::{CheckpointUse, Engine, RowCounts, ServerTime, SpaceLevel, SpaceUse};
 use crate::log::LogUsage;
 use crate::types::Position;
 
@@ -49,6 +51,12 @@ pub struct Status {
     pub cache: CacheStats,
     /// Memory.
     pub memory: MemoryUse,
+    /// What checkpoints wrote.
+    pub checkpoints: CheckpointUse,
+    /// The server's time.
+    pub time: ServerTime,
+    /// The device.
+    pub space: SpaceUse,
 }
 
 impl Engine {
@@ -73,9 +81,12 @@ impl Engine {
         }
         let cache = self.blocks.cache_stats();
         memory.cache_bytes = cache.weight_bytes;
+        let space = self.space();
         let state = if log.read_only.is_some() {
             "read_only"
-        } else if self.opened.is_damaged() {
+        } else if space.level == SpaceLevel::Full {
+            "full"
+        } else if self.is_degraded() {
             "degraded"
         } else {
             "ok"
@@ -96,6 +107,9 @@ impl Engine {
             blocks: self.blocks.usage(),
             cache,
             memory,
+            checkpoints: self.wear.sums(self.checkpoints.load(Ordering::Relaxed)),
+            time: self.server_time(),
+            space,
         }
     }
 }

@@ -1,5 +1,10 @@
 //! The engine against plain maps: written, read, checkpointed, opened again.
 
+mod backup;
+mod clock;
+mod losses;
+mod space;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +44,7 @@ pub(crate) fn options() -> EngineOptions {
         chunk_rows: crate::limits::CHUNK_ROWS,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 1 << 20,
+        space: crate::engine::SpaceLimits::default(),
         rejected_rows_max: 1_000,
         follow_data: None,
     }

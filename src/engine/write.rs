@@ -9,7 +9,7 @@ use parking_lot::RwLockReadGuard;
 use crate::catalog::Catalog;
 use crate::engine::batch::{BatchRow, NO_TIME, ShardRows};
 use crate::engine::shard::Shard;
-use crate::engine::{Batch, Engine, EngineError};
+use crate::engine::{Batch, Engine, EngineError, ServerTime};
 use crate::log::definitions::{Definition, encode_series};
 use crate::log::{AppendError, Appended, FrameParts, FrameType};
 use crate::series::RowRef;
@@ -77,7 +77,7 @@ impl Engine {
 
     /// Which times are accepted now.
     pub fn time_bounds(&self) -> TimeBounds {
-        let now = self.clock.wall_ns();
+        let ServerTime { now, retention, .. } = self.server_time();
         let ahead = self.options.time_future_max_ns;
         let age = self.options.raw_age_max_ns;
         TimeBounds {
@@ -86,7 +86,7 @@ impl Engine {
             horizon: if age == 0 {
                 Timestamp::MIN
             } else {
-                now.saturating_sub(age)
+                retention.saturating_sub(age)
             },
         }
     }
@@ -95,6 +95,11 @@ impl Engine {
     /// batch, what was refused stays in it, to be written again or cleared.
     pub fn write(&self, batch: &mut Batch) -> Written {
         let mut written = Written::default();
+        if self.space.is_full() {
+            written.refused = batch.len();
+            written.error = Some(self.space.refused(written.refused as u64));
+            return written;
+        }
         for index in 0..batch.shards.len() {
             let rows = &batch.shards[index];
             if rows.rows.is_empty() {
@@ -154,7 +159,7 @@ impl Engine {
         rows: &[BatchRow],
         layouts: &[Arc<Layout>],
     ) -> Result<Position, EngineError> {
-        let now = self.clock.wall_ns();
+        let now = self.server_time().now;
         let mut catalog: Option<RwLockReadGuard<'_, Catalog>> = None;
         loop {
             let mut guard = self.shards[index].write();
@@ -317,6 +322,7 @@ impl Engine {
             let (bits, marks, heap) = cells_of(cells, row, layout);
             let time = times.map_or(row.time, |times| times[i]);
             newest = newest.max(time);
+            counts.values += layout.columns.len() as u64;
             let position = row_position(appended.last_frame, i as u64);
             let (series, scratch) = shard.series_and_scratch(self.placement.slot(row.series));
             let row = RowRef {

@@ -305,15 +305,15 @@ const PRODUCER_BYTES: usize = 20;
 const LENGTH_MAX: usize = HEADER_BYTES + PRODUCER_BYTES + FRAME_BYTES;
 
 // Offsets in the header.
-const LENGTH: usize = 0;
+pub(super) const LENGTH: usize = 0;
 const CRC: usize = 4;
-const KIND: usize = 8;
-const FLAGS: usize = 9;
+pub(super) const KIND: usize = 8;
+pub(super) const FLAGS: usize = 9;
 const EPOCH: usize = 12;
 const POSITION: usize = 16;
 const DURABLE: usize = 24;
 
-const FLAG_PRODUCER: u8 = 1;
+pub(super) const FLAG_PRODUCER: u8 = 1;
 const FLAG_CONTINUED: u8 = 2;
 const FLAG_CONTINUES: u8 = 4;
 

@@ -6,11 +6,13 @@
 //! recycled in a circle.
 #![doc = include_str!("FORMAT.md")]
 
+mod copy;
 pub mod definitions;
 mod frame;
 mod quarantine;
 mod recovery;
 mod relocate;
+mod remains;
 pub mod rows;
 mod scan;
 mod segment;
@@ -24,8 +26,10 @@ use crate::limits::{LOG_SEGMENT_BYTES_MAX, LOG_SEGMENT_BYTES_MIN, LOG_SEGMENTS, 
 use crate::storage::StorageError;
 use crate::types::{Epoch, Position, StoreId};
 
+pub use copy::LogCopy;
 pub use frame::{Frame, FrameParts, FrameSeal, FrameType, HEADER_BYTES, ProducerPart, Stamp};
 pub use recovery::{FrameView, Gap, GapReason, Recovery, TornTail};
+pub use remains::suspects;
 pub use scan::{Scan, ScannedFrame, ScannedSegment, find_store, scan};
 pub use segment::{FOLDER, FORMAT_VERSION, HeaderPage, SegmentHeader};
 pub use survey::reaches_back;

@@ -35,6 +35,8 @@ pub struct FrameView<'a> {
     pub producer: Option<ProducerPart>,
     /// What it holds.
     pub payload: &'a [u8],
+    /// Ranges before it that had been durable and are lost.
+    pub gaps_before: usize,
 }
 
 /// What opening a log found.
@@ -240,6 +242,7 @@ impl Recovery {
             epoch: extent.header.epoch,
             producer: frame.producer,
             payload: frame.payload,
+            gaps_before: survey.gaps.partition_point(|gap| gap.to <= position),
         })
     }
 

@@ -122,6 +122,7 @@ impl Log {
             start,
             sync_from: 0,
             bytes,
+            failed: None,
         });
         self.activate(state, header, ready.segment, offset);
         Ok(())

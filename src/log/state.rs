@@ -39,6 +39,7 @@ pub(super) struct State {
     pub(super) failures: u32,
     pub(super) read_only: Option<String>,
     pub(super) bytes_appended: u64,
+    pub(super) payload_bytes: u64,
     pub(super) bytes_synced: u64,
     pub(super) syncs: u64,
 }
@@ -86,6 +87,8 @@ pub(super) struct Run {
     /// Where the sync begins: at the header, as long as that is not durable.
     pub(super) sync_from: u64,
     pub(super) bytes: Vec<u8>,
+    /// A store into the segment failed: `bytes` has what the segment lacks, and no sync will succeed.
+    pub(super) failed: Option<StorageError>,
 }
 
 impl Active {
@@ -152,14 +155,24 @@ impl State {
             first.get_or_insert(position);
             last_frame = position;
         }
-        if let Err(error) = active.segment.write(active.offset, &run.bytes[written..]) {
-            // Not counted, so the next unit is stored over it.
-            run.bytes.truncate(written);
-            return Err(AppendError::from_storage(error));
+        match active.segment.write(active.offset, &run.bytes[written..]) {
+            Ok(()) => {}
+            Err(error) if error.is_full() => {
+                // Not counted, so the next unit is stored over it.
+                run.bytes.truncate(written);
+                return Err(AppendError::Full);
+            }
+            // The bytes are here: the next sync fails and moves them to another segment.
+            Err(error) => run.failed = Some(error),
         }
         let added = (run.bytes.len() - written) as u64;
         active.offset += added;
         self.bytes_appended += added;
+        self.payload_bytes += frames
+            .iter()
+            .filter(|parts| parts.kind != FrameType::Pad)
+            .map(|parts| parts.payload.len() as u64)
+            .sum::<u64>();
         let end = active.end();
         Ok(Appended {
             first: first.unwrap_or(end),
@@ -220,6 +233,7 @@ impl State {
             start: active.offset,
             sync_from: active.offset,
             bytes: self.spare.pop().unwrap_or_default(),
+            failed: None,
         };
         self.runs.push(run);
     }
@@ -275,11 +289,14 @@ pub(super) fn place(offset: u64, frames: &[FrameParts<'_>]) -> (u64, u64) {
 }
 
 /// Syncs runs in their order; returns the bytes of their pages.
-pub(super) fn sync_runs(runs: &[Run]) -> Result<u64, StorageError> {
+pub(super) fn sync_runs(runs: &mut [Run]) -> Result<u64, StorageError> {
     let mut bytes = 0;
     for run in runs {
         if mutants::is_one_in(Mutant::SkippedSync, 50) {
             continue;
+        }
+        if let Some(error) = run.failed.take() {
+            return Err(error);
         }
         let range = run.range();
         let page = PAGE_BYTES as u64;

@@ -50,6 +50,8 @@ pub struct LogUsage {
     pub unsynced_bytes: u64,
     /// Bytes of frames appended since the log was opened, their headers included.
     pub bytes_appended: u64,
+    /// Bytes of the payloads in them, pads not counted.
+    pub payload_bytes: u64,
     /// Bytes of pages handed to the device by syncs since the log was opened.
     pub bytes_synced: u64,
     /// Syncs that succeeded.
@@ -168,7 +170,7 @@ impl Log {
     pub fn sync(&self) -> Result<Position, LogError> {
         let _one = self.syncing.lock();
         loop {
-            let (padded, runs, end) = {
+            let (padded, mut runs, end) = {
                 let mut state = self.state.lock();
                 if let Some(reason) = &state.read_only {
                     return Err(LogError::ReadOnly {
@@ -187,9 +189,9 @@ impl Log {
             if mutants::is(Mutant::EarlyAcknowledgement) {
                 self.durable.store(end.0, Ordering::Release);
             }
-            let mut synced = padded.and_then(|()| sync_runs(&runs));
+            let mut synced = padded.and_then(|()| sync_runs(&mut runs));
             if mutants::is(Mutant::RetriedSync) && synced.is_err() {
-                synced = sync_runs(&runs);
+                synced = sync_runs(&mut runs);
             }
             match synced {
                 Ok(bytes) => {
@@ -282,6 +284,7 @@ impl Log {
             segments_retired: state.retired,
             unsynced_bytes: state.runs.iter().map(|run| run.bytes.len() as u64).sum(),
             bytes_appended: state.bytes_appended,
+            payload_bytes: state.payload_bytes,
             bytes_synced: state.bytes_synced,
             syncs: state.syncs,
             sync_failures: state.failures,
@@ -291,19 +294,28 @@ impl Log {
 
     /// Starts the next segment, if one is ready. Its header is synced with its first group.
     pub(super) fn roll_over(&self, state: &mut State) -> Result<Option<Epoch>, AppendError> {
-        let Some(ready) = state.ready.pop_front() else {
-            return Ok(None);
-        };
-        let header = state.next_header(&ready, self.store, self.durable_to_note());
-        if let Err(error) = ready.segment.write(0, &header.encode()) {
-            if error.is_full() {
-                // Nothing is wrong with the segment: it waits for room.
-                state.ready.push_front(ready);
-            } else {
-                state.retired += 1;
+        let (ready, header) = loop {
+            let Some(ready) = state.ready.pop_front() else {
+                return Ok(None);
+            };
+            let header = state.next_header(&ready, self.store, self.durable_to_note());
+            match ready.segment.write(0, &header.encode()) {
+                Ok(()) => break (ready, header),
+                Err(error) if error.is_full() => {
+                    // Nothing is wrong with the segment: it waits for room.
+                    state.ready.push_front(ready);
+                    return Err(AppendError::Full);
+                }
+                Err(error) => {
+                    state.retired += 1;
+                    state.failures += 1;
+                    if state.failures >= self.options.sync_failures_max {
+                        self.turn_read_only(state, error.to_string());
+                        return Err(AppendError::ReadOnly);
+                    }
+                }
             }
-            return Err(AppendError::from_storage(error));
-        }
+        };
         if let Some(active) = state.active.take() {
             state.sealed.push(Sealed {
                 header: active.header,
@@ -317,6 +329,7 @@ impl Log {
             start: PAGE_BYTES as u64,
             sync_from: 0,
             bytes: buffer,
+            failed: None,
         });
         self.activate(state, header, ready.segment, PAGE_BYTES as u64);
         Ok(Some(header.epoch))

@@ -12,7 +12,7 @@ mod sqlite;
 pub use error::{MetaError, Result};
 pub use memory::MemoryMeta;
 pub use record::{Batch, ColumnRecord, DatabaseRecord, MeasurementRecord, SeriesRecord};
-pub use sqlite::{MetaOpened, PoolStats, SqliteMeta, SqliteOptions};
+pub use sqlite::{MetaOpened, PoolStats, SqliteMeta, SqliteOptions, check_index};
 
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId};
 

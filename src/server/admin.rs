@@ -1,5 +1,6 @@
 //! The admin port: plain lines for people on telnet and for scripts, closed by `OK` or `ERR code message`.
 
+mod backup;
 mod commands;
 mod report;
 

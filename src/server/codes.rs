@@ -9,9 +9,11 @@ pub fn code_of(error: &EngineError) -> Code {
     match error {
         EngineError::Denied { .. } => Code::NotAllowed,
         EngineError::Catalog(refused) if refused.is_limit() => Code::TooManyNames,
-        EngineError::TooEarly { .. } | EngineError::TooLate { .. } => Code::TimeOutOfRange,
+        EngineError::TooEarly { .. } => Code::TimeOutOfRange,
+        EngineError::TooLate { .. } => Code::TimeInFuture,
         EngineError::Expired { .. } => Code::Expired,
         EngineError::Busy => Code::Busy,
+        EngineError::Full { .. } => Code::Full,
         EngineError::TooLarge { .. } => Code::LineTooLong,
         EngineError::ReadOnly { .. } => Code::ReadOnly,
         _ => Code::Internal,

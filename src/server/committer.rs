@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, SpaceLevel};
 use crate::types::Position;
 
 /// When the log is synced without anybody asking.
@@ -122,6 +122,7 @@ fn run(
     checkpoint_due: &dyn Fn(),
 ) {
     let mut unsynced_since: Option<Instant> = None;
+    let mut space = SpaceLevel::default();
     loop {
         let stop = {
             let mut wanted = shared.wanted.lock();
@@ -151,10 +152,22 @@ fn run(
         if stop {
             return;
         }
-        if let Err(error) = engine.prepare_log() {
+        if let Err(error) = engine.prepare_log()
+            && !error.is_full()
+        {
             tracing::warn!(%error, "could not prepare the log's next segment");
         }
-        if engine.checkpoint_is_due() {
+        let level = engine.check_space();
+        if level != space {
+            tracing::warn!(
+                from = space.name(),
+                to = level.name(),
+                free_bytes = engine.space().free_bytes,
+                "room on the device"
+            );
+            space = level;
+        }
+        if engine.checkpoint_is_due() || engine.room_is_due() {
             checkpoint_due();
         }
     }

@@ -129,11 +129,20 @@ fn run(
         }
         let due =
             last_checkpoint.elapsed() >= options.checkpoint && engine.end() != checkpointed_end;
-        if asked || due {
+        let short = engine.room_is_due();
+        if asked || due || short {
             last_checkpoint = Instant::now();
             checkpointed_end = engine.end();
-            match engine.checkpoint_in_passing() {
+            let done = if short {
+                engine.make_room().map(|report| report.checkpoint)
+            } else {
+                engine.checkpoint_in_passing().map(Some)
+            };
+            match done {
                 Ok(report) => tracing::debug!(?report, "checkpoint"),
+                Err(error) if error.is_full() => {
+                    tracing::warn!(%error, "a checkpoint found no room");
+                }
                 Err(error) => tracing::error!(%error, "checkpoint failed"),
             }
             checkpoints.send_modify(|count| *count += 1);

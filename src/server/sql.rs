@@ -104,7 +104,7 @@ pub fn run(
     };
     let context = QueryContext {
         database,
-        now_ns: shared.engine.clock().wall_ns(),
+        now_ns: shared.engine.server_time().now,
         limits: QueryLimits::default(),
         cancel: &cancel,
     };

@@ -100,6 +100,17 @@ impl Directory {
         fs::rename(self.path(from), self.path(to)).map_err(failed("rename", from))
     }
 
+    pub(super) fn link(&self, name: &str, other: &Path) -> Result<bool> {
+        match fs::hard_link(self.path(name), other) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                Err(failed("link", name)(error))
+            }
+            // Another device, or a file system without links.
+            Err(_) => Ok(false),
+        }
+    }
+
     pub(super) fn sync_folder(&self, folder: &str) -> Result<()> {
         fs::File::open(self.path(folder))
             .and_then(|file| file.sync_all())

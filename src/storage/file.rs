@@ -74,6 +74,10 @@ impl Storage for FileStorage {
         self.directory.rename(from, to)
     }
 
+    fn link(&self, name: &str, other: &Path) -> Result<bool> {
+        self.directory.link(name, other)
+    }
+
     fn sync_folder(&self, folder: &str) -> Result<()> {
         self.directory.sync_folder(folder)
     }

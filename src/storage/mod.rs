@@ -13,6 +13,7 @@ pub mod simulated;
 
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 pub use choice::{BackendChoice, open};
@@ -94,6 +95,11 @@ pub trait Storage: Send + Sync {
     fn rename(&self, from: &str, to: &str) -> Result<()>;
     /// Makes the names in a folder durable.
     fn sync_folder(&self, folder: &str) -> Result<()>;
+    /// Gives a file another name outside of the data directory, on the same bytes. False where that cannot be
+    /// had: then it has to be copied.
+    fn link(&self, _name: &str, _other: &Path) -> Result<bool> {
+        Ok(false)
+    }
     /// Bytes free for this process on the device.
     fn free_bytes(&self) -> Result<u64>;
     /// The name of the back end, for `status`: `mmap`, `file`, `simulated`.

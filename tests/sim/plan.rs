@@ -80,6 +80,7 @@ impl Plan {
                 chunk_cache_bytes: 1 << 20,
                 rejected_rows_max: 100,
                 follow_data: None,
+                space: edgetimedb::engine::SpaceLimits::default(),
             },
             lives: 2 + random.below(5),
             operations: [8, 40, 120, 400][random.below(4) as usize],

@@ -9,6 +9,7 @@ use super::names::Names;
 use super::read_only::ReadOnly;
 use crate::blocks::{BlockError, ChunkEntry, ImageRecord, Visitor, walk};
 use crate::codec::chunk::Chunk;
+use crate::codec::{Cells, CodecError};
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId, StoreId};
 
 /// What the files hold.
@@ -31,6 +32,8 @@ pub(super) struct BlocksReport {
     /// Bytes of these chunks; `file_bytes` has the headers of their records, too.
     pub bytes: u64,
     pub bytes_per_point: f64,
+    /// Chunks that were read and decoded: all of them, or none without `--verify`.
+    pub chunks_decoded: u64,
     /// Series whose unsealed rows stand in an image, and these rows.
     pub images: u64,
     pub image_points: u64,
@@ -75,6 +78,7 @@ struct Found {
     store: Option<StoreId>,
     series: BTreeMap<SeriesId, Sums>,
     unnamed: HashSet<SeriesId>,
+    decoded: u64,
     images: u64,
     image_points: u64,
     problems: Vec<String>,
@@ -115,10 +119,25 @@ impl Visitor for Gatherer {
         sums.last_time = sums.last_time.max(meta.last_time);
     }
 
+    fn chunk_bytes(&mut self, entry: &ChunkEntry, bytes: &[u8]) {
+        let problem = match decode(bytes) {
+            Ok(rows) if rows == entry.meta.rows as usize => {
+                self.found.decoded += 1;
+                return;
+            }
+            Ok(rows) => format!("has {rows} rows, not {}", entry.meta.rows),
+            Err(error) => error.to_string(),
+        };
+        let (name, offset) = (entry.file.name(), entry.offset);
+        self.found
+            .problems
+            .push(format!("{name}: chunk at byte {offset}: {problem}"));
+    }
+
     fn image(&mut self, image: ImageRecord<'_>) {
         self.found.images += 1;
-        match Chunk::open(image.bytes) {
-            Ok(chunk) => self.found.image_points += chunk.rows() as u64,
+        match decode(image.bytes) {
+            Ok(rows) => self.found.image_points += rows as u64,
             Err(error) => {
                 let series = image.series;
                 self.found
@@ -164,6 +183,7 @@ impl BlocksReport {
             points,
             bytes,
             bytes_per_point: per_point(bytes, points),
+            chunks_decoded: found.decoded,
             images: found.images,
             image_points: found.image_points,
             unreferenced: walked.unreferenced,
@@ -248,6 +268,13 @@ impl BlocksReport {
         }
         Ok(())
     }
+}
+
+/// Decodes a chunk, every column of it; its rows.
+fn decode(bytes: &[u8]) -> Result<usize, CodecError> {
+    let mut cells = Cells::default();
+    Chunk::open(bytes)?.decode_cells(&mut cells)?;
+    Ok(cells.times.len())
 }
 
 fn per_point(bytes: u64, points: u64) -> f64 {

@@ -37,6 +37,7 @@ fn open(folder: &Path) -> Engine {
         chunk_rows: crate::limits::CHUNK_ROWS,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 1 << 20,
+        space: crate::engine::SpaceLimits::default(),
         rejected_rows_max: 100,
         follow_data: None,
     };
@@ -166,6 +167,42 @@ fn damage_is_found_by_verify() {
         damage[0].as_str().expect("text").contains("00000001.blk"),
         "{damage:?}"
     );
+}
+
+#[test]
+fn verify_reads_every_kind_of_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    store(folder.path());
+    // With an image of what was in the log alone.
+    let engine = open(folder.path());
+    engine.checkpoint_everything().expect("checkpoints");
+    drop(engine);
+    fs::write(folder.path().join("meta.sqlite"), "").expect("an empty index is one");
+    let verify = || inspect(folder.path(), [false, false, true]);
+    let (report, result) = verify();
+    result.expect("sound");
+    let blocks = &report["blocks"];
+    assert!(blocks["chunks_decoded"].as_u64() > Some(0), "{blocks:#}");
+    assert_eq!(blocks["chunks_decoded"], blocks["chunks"]);
+    assert_eq!(report["index"]["present"], true);
+    let mut kinds = Vec::new();
+    for (path, bytes) in content(folder.path()) {
+        let at = match path.rsplit(['.', '-', '/']).next() {
+            Some("cat" | "img" | "A" | "B") => 60,
+            Some("sqlite") => 0,
+            _ => continue,
+        };
+        let mut altered = bytes.clone();
+        altered.resize(bytes.len().max(4096), 0);
+        altered[at] ^= 1;
+        fs::write(&path, &altered).expect("written");
+        let (report, result) = verify();
+        assert!(result.is_err(), "{path}: {report:#}");
+        fs::write(&path, &bytes).expect("written");
+        kinds.push(path);
+    }
+    assert!(kinds.len() >= 5, "{kinds:?}");
+    verify().1.expect("sound again");
 }
 
 #[test]

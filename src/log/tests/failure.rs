@@ -142,3 +142,61 @@ fn a_full_log_exceeds_its_slots_to_move_and_gives_them_back() {
     }
     assert_eq!(storage.list(FOLDER).expect("lists").len(), 4);
 }
+
+#[test]
+fn a_store_that_fails_is_a_failed_sync_and_moves() {
+    let (memory, storage) = disk();
+    let (log, _, _) = open(&storage);
+    let mut expected = Handed::new();
+    add(&log, &mut expected, b"durable before");
+    log.sync().expect("syncs");
+    memory.fail_stores(1);
+    add(&log, &mut expected, b"what the device refused");
+    add(&log, &mut expected, b"behind it");
+    let epoch = log.epoch();
+    assert_eq!(log.sync().expect("moved and synced"), log.end());
+    assert!(log.epoch() > epoch);
+    assert_eq!(log.usage().sync_failures, 1);
+    // The header of the next segment goes to the one behind.
+    for number in 0..3 {
+        add(&log, &mut expected, &vec![number; 18_000]);
+    }
+    memory.fail_stores(1);
+    add(&log, &mut expected, &vec![3; 18_000]);
+    assert_eq!(log.usage().segments_retired, 1);
+    log.sync().expect("syncs");
+    let (_, recovery, handed) = open(&after_cut(&memory));
+    assert!(
+        recovery.corruption.is_empty() && recovery.torn_tail.is_none(),
+        "{recovery:?}"
+    );
+    assert!(handed == expected);
+}
+
+#[test]
+fn a_segment_cut_under_its_map_moves_what_was_not_durable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let storage: Arc<dyn Storage> =
+        Arc::new(crate::storage::MmapStorage::open(folder.path()).expect("opens"));
+    let (log, _, _) = open(&storage);
+    let mut expected = Handed::new();
+    add(&log, &mut expected, b"durable before");
+    log.sync().expect("syncs");
+    let cut = std::fs::OpenOptions::new()
+        .write(true)
+        .open(folder.path().join("log/0000.segment"))
+        .expect("the active segment");
+    cut.set_len(8192).expect("behind what is durable");
+    let epoch = log.epoch();
+    add(&log, &mut expected, &[1; 9_000]);
+    add(&log, &mut expected, b"behind the fault");
+    assert_eq!(log.sync().expect("moved and synced"), log.end());
+    assert!(log.epoch() > epoch);
+    assert_eq!(log.usage().sync_failures, 1);
+    add(&log, &mut expected, b"later");
+    log.sync().expect("syncs");
+    drop(log);
+    let (_, recovery, handed) = open(&storage);
+    assert!(recovery.corruption.is_empty(), "{recovery:?}");
+    assert!(handed == expected);
+}

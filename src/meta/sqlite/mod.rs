@@ -5,6 +5,7 @@
 
 mod alive;
 mod apply;
+mod check;
 mod migrations;
 mod pool;
 
@@ -25,6 +26,7 @@ use crate::types::{ColumnId, DatabaseId, FieldType, MeasurementId, Position, Ser
 use alive::Alive;
 use pool::{Figures, Manager};
 
+pub use check::check_index;
 pub use pool::PoolStats;
 
 /// Where the index is, and how large its pool.

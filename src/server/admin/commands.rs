@@ -8,6 +8,7 @@ use crate::engine::Access;
 use crate::server::sql::{self, Request};
 use crate::server::{DEFAULT_DATABASE, Shared};
 
+use super::backup::backup;
 use super::report;
 
 /// What happens to the connection after an answer.
@@ -100,6 +101,21 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "writes chunks and state to block files and frees the log",
     ),
     (
+        "backup",
+        "PATH",
+        "copies the store as it is now into a new folder, while writes go on",
+    ),
+    (
+        "verify",
+        "",
+        "reads everything on the device and says what is damaged",
+    ),
+    (
+        "gaps",
+        "[acknowledge [ID]]",
+        "what was lost; or takes note of it, up to ID or all",
+    ),
+    (
         "clients",
         "[kill ID]",
         "who is connected; or closes a connection",
@@ -139,6 +155,9 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "query" => query(shared, json, rest),
         "flush" => flush(shared, json),
         "checkpoint" => checkpoint(shared, json),
+        "verify" => verify(shared, json),
+        "backup" => backup(shared, json, rest),
+        "gaps" => losses(shared, json, &words),
         "clients" => clients(shared, json, &words),
         "log-level" => match shared.log_level.set(rest) {
             Ok(()) => Answer::ok(""),
@@ -191,7 +210,7 @@ fn help(command: &str) -> Answer {
     Answer::ok(text)
 }
 
-fn say(json: bool, text: impl Into<String>, value: Value) -> Answer {
+pub(super) fn say(json: bool, text: impl Into<String>, value: Value) -> Answer {
     if json {
         Answer::ok(value.to_string())
     } else {
@@ -390,6 +409,64 @@ fn checkpoint(shared: &Shared, json: bool) -> Answer {
                 "replay_from": report.replay_from.0,
                 "segments_freed": report.segments_freed,
             }),
+        ),
+        Err(error) => Answer::error("internal", &error.to_string()),
+    }
+}
+
+fn verify(shared: &Shared, json: bool) -> Answer {
+    let report = match shared.engine.verify() {
+        Ok(report) => report,
+        Err(error) => return Answer::error("internal", &error.to_string()),
+    };
+    let value = json!({
+        "chunks": report.chunks,
+        "chunk_rows": report.chunk_rows,
+        "images": report.images,
+        "frames": report.frames,
+        "damage": report.damage,
+    });
+    let mut answer = print(json, &value);
+    if !report.damage.is_empty() {
+        let count = report.damage.len();
+        let said = Answer::error("damaged", &format!("{count} places are damaged, as listed"));
+        answer.text.truncate(answer.text.len() - "OK\n".len());
+        answer.text.push_str(&said.text);
+    }
+    answer
+}
+
+fn losses(shared: &Shared, json: bool, words: &[&str]) -> Answer {
+    let up_to = match words {
+        [] => {
+            let losses = shared.engine.losses();
+            let lines = losses.iter().map(|loss| {
+                let rows = loss
+                    .rows
+                    .map_or(String::new(), |rows| format!(", {rows} rows"));
+                let times = loss.times.map_or(String::new(), |(first, last)| {
+                    format!(", times {first} to {last}")
+                });
+                let series = loss.series.join(" ");
+                format!(
+                    "{} {}: {}{rows}{times}; {series}\n",
+                    loss.id, loss.kind, loss.text
+                )
+            });
+            return say(json, lines.collect::<String>(), json!({ "gaps": losses }));
+        }
+        ["acknowledge"] => u64::MAX,
+        ["acknowledge", id] => match id.parse() {
+            Ok(id) => id,
+            Err(_) => return Answer::error("bad_value", &format!("{id:?} is no number of a gap")),
+        },
+        _ => return Answer::error("bad_command", "use: gaps, or gaps acknowledge [ID]"),
+    };
+    match shared.engine.acknowledge_losses(up_to) {
+        Ok(count) => say(
+            json,
+            format!("took note of {count}"),
+            json!({ "acknowledged": count }),
         ),
         Err(error) => Answer::error("internal", &error.to_string()),
     }

@@ -2,18 +2,14 @@
 
 use serde_json::{Value, json};
 
+use crate::engine::{Status, TimeDoubt};
 use crate::server::Shared;
 
 /// The server's state, what became of rows, positions, memory, gaps.
 pub fn status(shared: &Shared) -> Value {
     let status = shared.engine.status();
     let opened = shared.engine.opened();
-    let gaps: Vec<Value> = opened
-        .log
-        .corruption
-        .iter()
-        .map(|gap| json!({"from": gap.from.0, "to": gap.to.0}))
-        .collect();
+    let gaps = shared.engine.losses();
     let damage: Vec<String> = opened.damage.iter().map(ToString::to_string).collect();
     json!({
         "state": status.state,
@@ -44,6 +40,17 @@ pub fn status(shared: &Shared) -> Value {
             "cache_bytes": status.memory.cache_bytes,
             "log_unsynced_bytes": status.memory.log_unsynced_bytes,
         },
+        "time": {
+            "now_ns": status.time.now,
+            "retention_paused": status.time.doubt.is_some(),
+            "doubt": status.time.doubt.map(TimeDoubt::name),
+        },
+        "disk": {
+            "level": status.space.level.name(),
+            "free_bytes": status.space.free_bytes,
+            "low_bytes": status.space.limits.low_bytes,
+            "full_bytes": status.space.limits.full_bytes,
+        },
         "gaps": gaps,
         "damage": damage,
         "problems": opened.problems,
@@ -64,6 +71,7 @@ pub fn stats(shared: &Shared) -> Value {
     json!({
         "log": {
             "bytes_appended": log.bytes_appended,
+            "payload_bytes": log.payload_bytes,
             "bytes_synced": log.bytes_synced,
             "syncs": log.syncs,
             "sync_failures": log.sync_failures,
@@ -91,6 +99,52 @@ pub fn stats(shared: &Shared) -> Value {
             "bytes": cache.weight_bytes,
             "capacity_bytes": cache.capacity_bytes,
         },
+        "wear": wear(&status),
+        "disk": {
+            "free_bytes": status.space.free_bytes,
+            "checkpoints_failed": status.space.checkpoints_failed,
+            "times_full": status.space.times_full,
+            "rows_refused": status.space.rows_refused,
+        },
         "connections": shared.clients.list().len(),
     })
+}
+
+/// What writing has cost the device since the server started.
+fn wear(status: &Status) -> Value {
+    let (log, checkpoints) = (&status.log, &status.checkpoints);
+    let values = status.rows.values;
+    let device = device_bytes();
+    json!({
+        "values": values,
+        "bytes_logged_per_value": ratio(log.bytes_appended, values),
+        "bytes_stored_per_value": ratio(checkpoints.chunk_bytes, checkpoints.chunk_values),
+        // Frame headers, padding and definitions among it: 1 is the least.
+        "log_amplification": ratio(log.bytes_synced, log.payload_bytes),
+        "log_bytes_per_sync": ratio(log.bytes_synced, log.syncs),
+        // The process's own counter, so that checkpoints and prepared segments are in it.
+        "device_bytes": device,
+        "device_bytes_per_sync": device.and_then(|bytes| ratio(bytes, log.syncs)),
+        "checkpoints": checkpoints.checkpoints,
+        "chunks_written": checkpoints.chunks,
+        "chunk_bytes_written": checkpoints.chunk_bytes,
+        "chunks_recompressed": checkpoints.recompressed_chunks,
+        "recompressed_from_bytes": checkpoints.recompressed_from_bytes,
+        "recompressed_to_bytes": checkpoints.recompressed_to_bytes,
+        "images_written": checkpoints.images,
+        "image_bytes_written": checkpoints.image_bytes,
+    })
+}
+
+/// Bytes that this process made the devices write, where the system counts them (proc_pid_io(5)).
+fn device_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/io").ok()?;
+    let mut lines = text.lines();
+    let bytes = lines.find_map(|line| line.strip_prefix("write_bytes:"))?;
+    bytes.trim().parse().ok()
+}
+
+/// Rounded to thousandths; none of none is not a number.
+fn ratio(of: u64, to: u64) -> Option<f64> {
+    (to > 0).then(|| (of as f64 / to as f64 * 1_000.0).round() / 1_000.0)
 }

@@ -28,6 +28,8 @@ pub struct Faults {
 pub(super) struct Planned {
     /// Syncs of segments, the next ones.
     pub(super) syncs: u32,
+    /// Stores into segments, the next ones.
+    pub(super) stores: u32,
     /// Runs while a sync of a segment is on its way to the device; not within itself.
     pub(super) meanwhile: Option<Box<dyn FnMut() + Send>>,
     /// New files and segments find no room.

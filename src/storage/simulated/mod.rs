@@ -158,6 +158,11 @@ impl SimulatedStorage {
         self.disk.lock().planned.syncs = count;
     }
 
+    /// Stores into segments that will fail, the next ones.
+    pub fn fail_stores(&self, count: u32) {
+        self.disk.lock().planned.stores = count;
+    }
+
     /// What other threads do while the disk syncs a segment: before each such call and behind it.
     pub fn meanwhile(&self, run: impl FnMut() + Send + 'static) {
         self.disk.lock().planned.meanwhile = Some(Box::new(run));
@@ -497,12 +502,17 @@ impl Segment for Handle {
 
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         check_bounds(&self.name, offset, bytes.len(), self.size_bytes)?;
-        let (full, one_in) = {
-            let disk = self.disk.lock();
-            (disk.planned.stores_full, disk.faults.store)
+        let (full, fails, one_in) = {
+            let mut disk = self.disk.lock();
+            let fails = disk.planned.stores > 0;
+            disk.planned.stores = disk.planned.stores.saturating_sub(1);
+            (disk.planned.stores_full, fails, disk.faults.store)
         };
         if full {
             return Err(failed("write", &self.name, io::ErrorKind::StorageFull));
+        }
+        if fails {
+            return Err(failed("write", &self.name, io::ErrorKind::Other));
         }
         self.store(offset, bytes, one_in)
     }

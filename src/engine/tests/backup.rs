@@ -1,0 +1,95 @@
+//! A copy made while rows are written has exactly what came before its position.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::engine::BackupReport;
+
+/// A row that was written: the position behind it, its host and its time.
+type Noted = (u64, String, i64);
+
+fn write_on(engine: &Engine, stop: &AtomicBool, writer: i64) -> Vec<Noted> {
+    let mut noted = Vec::new();
+    let mut i = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let host = format!("w{writer}h{}", i % 5);
+        let time = NOW + i * SECOND;
+        match try_write(engine, &host, Some(time), i, &format!("{i}")) {
+            Ok(position) => {
+                noted.push((position, host, time));
+                i += 1;
+            }
+            Err(EngineError::Busy) => {
+                engine.checkpoint().expect("writes");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    noted
+}
+
+#[test]
+fn a_backup_under_load_is_the_store_up_to_its_position() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copies = tempfile::tempdir().expect("a folder");
+    let engine = open(&folder.path().join("data"), options());
+    let stop = AtomicBool::new(false);
+    let (noted, reports) = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..2)
+            .map(|writer| {
+                let (engine, stop) = (&engine, &stop);
+                scope.spawn(move || write_on(engine, stop, writer))
+            })
+            .collect();
+        let mut reports: Vec<BackupReport> = Vec::new();
+        for i in 0..3 {
+            let before = engine.end();
+            while engine.end().0 < before.0 + 100_000 {
+                std::thread::yield_now();
+            }
+            let root = copies.path().join(format!("{i}"));
+            let end = engine.end();
+            let report = engine.backup(&root).expect("copies");
+            assert!(report.position >= end, "{report:?}");
+            reports.push(report);
+        }
+        stop.store(true, Ordering::Relaxed);
+        let noted = writers
+            .into_iter()
+            .flat_map(|w| w.join().expect("no panic"));
+        (noted.collect::<Vec<Noted>>(), reports)
+    });
+    for (i, report) in reports.iter().enumerate() {
+        let copy = open(&copies.path().join(format!("{i}")), options());
+        assert!(!copy.opened().is_damaged(), "{:?}", copy.opened());
+        let mut expected: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+        for (position, host, time) in &noted {
+            if *position <= report.position.0 {
+                expected.entry(host).or_default().push(*time);
+            }
+        }
+        assert!(expected.len() >= 5, "both writers or one");
+        for (host, times) in expected {
+            let found: Vec<i64> = read_all(&copy, host).into_keys().collect();
+            assert_eq!(found, times, "backup {i}, {host}");
+        }
+        write_row(&copy, "new", Some(NOW), 1, "it goes on");
+        copy.checkpoint_everything().expect("writes");
+    }
+    // Nothing is written meanwhile, and the checkpoint has it all.
+    let idle = copies.path().join("idle");
+    engine.backup(&idle).expect("copies");
+    let report = engine.backup(&copies.path().join("again")).expect("copies");
+    assert_eq!(report.position, engine.durable());
+    let copy = open(&copies.path().join("again"), options());
+    assert!(!copy.opened().is_damaged(), "{:?}", copy.opened());
+    drop(copy);
+    // What copies share with the store is not touched by what becomes of them.
+    let rows = |engine: &Arc<Engine>| read_all(engine, "w0h0").len();
+    let all = rows(&engine);
+    drop(engine);
+    let engine = open(&folder.path().join("data"), options());
+    assert!(!engine.opened().is_damaged(), "{:?}", engine.opened());
+    assert_eq!(rows(&engine), all);
+    assert!(reports[2].linked > 0 || reports[2].bytes > 0);
+}

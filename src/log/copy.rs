@@ -1,0 +1,73 @@
+//! A copy of the log up to one position, while it is written.
+
+use crate::limits::PAGE_BYTES;
+use crate::storage::Storage;
+use crate::types::Position;
+
+use super::LogError;
+use super::segment::{FOLDER, SegmentHeader, slot_name};
+use super::writer::Log;
+
+/// What was copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogCopy {
+    /// Where the copy ends: all before was durable.
+    pub end: Position,
+    /// Segments.
+    pub segments: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Log {
+    /// Makes everything durable, and copies what a replay from a position needs. No segment may be recycled
+    /// meanwhile. The copies are as short as what they hold.
+    pub fn copy_to(
+        &self,
+        destination: &dyn Storage,
+        replay_from: Position,
+    ) -> Result<LogCopy, LogError> {
+        let end = self.sync()?;
+        let mut copy = LogCopy {
+            end,
+            ..LogCopy::default()
+        };
+        destination.create_folder(FOLDER)?;
+        for (header, until) in self.extents(replay_from, end) {
+            let name = slot_name(header.slot);
+            let (from, to) = (
+                self.storage.open_file(&name)?,
+                destination.create_file(&name)?,
+            );
+            let len = until.0 - header.base.0;
+            let mut buffer = vec![0; COPY_BYTES];
+            let mut offset = 0;
+            while offset < len {
+                let part = &mut buffer[..(len - offset).min(COPY_BYTES as u64) as usize];
+                from.read_at(offset, part)?;
+                to.write_at(offset, part)?;
+                offset += part.len() as u64;
+            }
+            to.sync()?;
+            copy.segments += 1;
+            copy.bytes += len;
+        }
+        destination.sync_folder(FOLDER)?;
+        Ok(copy)
+    }
+
+    /// The segments with frames between two positions, and up to where each has them.
+    fn extents(&self, from: Position, end: Position) -> Vec<(SegmentHeader, Position)> {
+        let state = self.state.lock();
+        let sealed = state.sealed.iter().map(|one| (one.header, one.end));
+        let active = state.active.iter().map(|one| (one.header, one.end()));
+        sealed
+            .chain(active)
+            // The one that ends where the replay begins as well: a store without a log has lost it.
+            .filter(|(header, until)| header.first() <= end && *until >= from)
+            .map(|(header, until)| (header, until.min(end)))
+            .collect()
+    }
+}
+
+const COPY_BYTES: usize = 64 * PAGE_BYTES;
