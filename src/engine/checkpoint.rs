@@ -156,14 +156,14 @@ impl Engine {
             let losses = self.losses.lock();
             (losses.records(false), losses.reached())
         };
+        if mutants::is(Mutant::RecycledBeforeManifest) {
+            self.log.recycle(collected.replay_from)?;
+        }
         let written = self.write_records(&records, &lost, &collected.images);
         if let Err(error) = written {
             // They are written anew by the next checkpoint: these only take room.
             self.blocks.discard_chunks(&entries);
             return Err(error);
-        }
-        if mutants::is(Mutant::RecycledBeforeManifest) {
-            self.log.recycle(collected.replay_from)?;
         }
         let committed = self.blocks.commit(CommitInfo {
             replay_from: collected.replay_from,

@@ -21,7 +21,7 @@ pub struct LogCopy {
 
 impl Log {
     /// Makes everything durable, and copies what a replay from a position needs. No segment may be recycled
-    /// meanwhile. The copies are as short as what they hold.
+    /// meanwhile. The copies take room for what they hold only, where files may have holes.
     pub fn copy_to(
         &self,
         destination: &dyn Storage,
@@ -47,6 +47,10 @@ impl Log {
                 from.read_at(offset, part)?;
                 to.write_at(offset, part)?;
                 offset += part.len() as u64;
+            }
+            if len < header.size_bytes {
+                // As long as it says, or it would pass for cut off; the rest is a hole where files may have any.
+                to.write_at(header.size_bytes - 1, &[0])?;
             }
             to.sync()?;
             copy.segments += 1;

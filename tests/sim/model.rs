@@ -262,6 +262,15 @@ impl Model {
             return Err(Failure::new(Kind::Wrong, text));
         };
         self.compare(shown, units, horizon)?;
+        // Rows that are hidden by their age tell nothing of their units, and may be seen when the clock goes back.
+        let pending = self.units[self.acknowledged..].iter();
+        let hidden: Vec<(SeriesName, i64)> = pending
+            .flat_map(|unit| unit.keys.iter().copied())
+            .filter(|(_, time)| *time < horizon)
+            .collect();
+        for (series, time) in hidden {
+            self.loosen(series, time + 1);
+        }
         self.keep(units);
         Ok(units)
     }
