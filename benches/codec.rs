@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 
 use edgetime_protocol::cell::{self, MANTISSA_MAX, MARK_RAW, POWERS_OF_TEN, SCALE_MAX};
 use edgetimedb::codec::chunk::{self, Chunk, Hints};
-use edgetimedb::codec::vector::Values;
-use edgetimedb::codec::{CellColumn, Cells, Effort, RowsView, block};
+use edgetimedb::codec::{CellColumn, Cells, Effort, RowsView, Statistics, block};
 use edgetimedb::limits::{BLOCK_ROWS, CHUNK_ROWS};
 use edgetimedb::series::{RowRef, Scratch, Series};
 use edgetimedb::types::{
@@ -267,29 +266,15 @@ fn time<T>(run: impl FnOnce() -> T) -> Duration {
     elapsed
 }
 
-/// Sum, least and greatest value, decoding included.
+/// Sum, least and greatest value, decoding included: not what the header knows.
 fn aggregate<B: AsRef<[u8]>>(chunk: &Chunk<B>) -> (f64, f64, f64) {
-    let column = chunk.decode_column(COLUMN).expect("just encoded");
-    match column.map(|column| column.values) {
-        Some(Values::Float(values)) => fold(&values),
+    let known = chunk
+        .aggregate_decoded(COLUMN, 0..chunk.rows())
+        .expect("just encoded");
+    match known {
+        Some((_, Statistics::Float { sum, min, max, .. })) => (sum, min, max),
         _ => unreachable!("a column of floats"),
     }
-}
-
-/// In lanes, so that no addition waits for the one before it.
-fn fold(values: &[f64]) -> (f64, f64, f64) {
-    let mut lanes = [(0.0, f64::INFINITY, f64::NEG_INFINITY); 8];
-    for values in values.chunks(8) {
-        for (lane, &value) in lanes.iter_mut().zip(values) {
-            lane.0 += value;
-            lane.1 = if value < lane.1 { value } else { lane.1 };
-            lane.2 = if value > lane.2 { value } else { lane.2 };
-        }
-    }
-    let [first, rest @ ..] = lanes;
-    rest.iter().fold(first, |all, lane| {
-        (all.0 + lane.0, all.1.min(lane.1), all.2.max(lane.2))
-    })
 }
 
 fn aggregate_tsz(bytes: Box<[u8]>) -> (f64, f64, f64) {

@@ -158,6 +158,11 @@ fn column_cells(field_type: FieldType, count: usize) -> BoxedStrategy<Vec<(u64, 
             walk(count, 50).prop_map(|values| values.into_iter().map(|v| (v as u64, 1)).collect()),
             prop::collection::vec((-5000i64..5000, 0u8..5), count)
                 .prop_map(|values| values.into_iter().map(|(v, s)| (v as u64, s)).collect()),
+            prop::collection::vec(
+                prop::sample::select(vec![0u64, 215, 40_960, 655_351]),
+                count
+            )
+            .prop_map(|values| values.into_iter().map(|v| (v, 1)).collect()),
             prop::collection::vec(float_cell(), count),
             prop::collection::vec(-1e3f64..1e3, count)
                 .prop_map(|v| v.into_iter().map(|v| (v.to_bits(), MARK_RAW)).collect()),
@@ -182,6 +187,11 @@ fn column_cells(field_type: FieldType, count: usize) -> BoxedStrategy<Vec<(u64, 
                 .prop_map(|v| v.into_iter().map(|v| (v, 0)).collect()),
             prop::collection::vec(prop::sample::select(vec![0u64, 500, 1000]), count)
                 .prop_map(|v| v.into_iter().map(|v| (v, 0)).collect()),
+            prop::collection::vec(
+                prop::sample::select(vec![0u64, 100, 4_096, 65_535, 1 << 40]),
+                count
+            )
+            .prop_map(|v| v.into_iter().map(|v| (v, 0)).collect()),
             (any::<u64>(), any::<u64>()).prop_map(move |(first, step)| (0..count as u64)
                 .map(|row| (first.wrapping_add(row.wrapping_mul(step)), 0))
                 .collect()),

@@ -193,6 +193,7 @@ fn chunks_of_every_version_hold_what_was_put_into_them() {
     for version in 1..=VERSION {
         let mut codecs = Vec::new();
         let mut types = Vec::new();
+        let mut has_dictionary = false;
         for table in &tables {
             for (effort, _) in EFFORTS {
                 let path = chunk_path(version, &table.name, effort);
@@ -202,6 +203,7 @@ fn chunks_of_every_version_hold_what_was_put_into_them() {
                 table.compare(&bytes, &place);
                 let chunk = Chunk::open(&bytes[..]).expect("just read");
                 codecs.extend(chunk.columns().map(|column| column.codec));
+                has_dictionary |= chunk.columns().any(|column| column.packing == "dictionary");
                 types.extend(chunk.columns().map(|column| column.field_type));
             }
         }
@@ -211,6 +213,7 @@ fn chunks_of_every_version_hold_what_was_put_into_them() {
             version < VERSION || missing.is_empty(),
             "no fixture of {missing:?}"
         );
+        assert!(has_dictionary, "no fixture of integers in a dictionary");
         assert!(
             FieldType::ALL
                 .iter()

@@ -13,7 +13,7 @@ use edgetime_protocol::cell;
 use super::series::{self, Series};
 use crate::codec::chunk::{self, Chunk, Hints};
 use crate::codec::vector::Values;
-use crate::codec::{CellColumn, Cells, CodecError, Effort};
+use crate::codec::{CellColumn, Cells, CodecError, Effort, Statistics};
 use crate::limits::CHUNK_ROWS;
 use crate::series::{RowRef, Scratch};
 use crate::types::{ColumnId, FieldId, FieldType, Layout, LayoutColumn, MeasurementId, Position};
@@ -230,9 +230,13 @@ impl<'a> Append<'a> {
 
 /// Sum, least and greatest value; of texts, of their lengths.
 fn aggregate(chunk: &Chunk<&[u8]>) -> Result<(f64, f64, f64), CodecError> {
+    // Not what the header knows: all values are decoded.
+    let known = chunk.aggregate_decoded(COLUMN, 0..chunk.rows())?;
+    if let Some((_, Statistics::Float { sum, min, max, .. })) = known {
+        return Ok((sum, min, max));
+    }
     let column = chunk.decode_column(COLUMN)?;
     Ok(match column.as_ref().map(|column| &column.values) {
-        Some(Values::Float(values)) => fold(values),
         Some(Values::String(texts)) => {
             let lens = texts
                 .offsets

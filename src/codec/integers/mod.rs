@@ -2,9 +2,10 @@
 //!
 //! Numbers are taken as offsets from the first one (which the caller keeps), divided by their greatest
 //! common divisor, then differenced up to twice; what is left is bit-packed with patches for the few that
-//! do not fit, or stored as runs. All arithmetic wraps, so that signed and unsigned numbers of any size
-//! come back exactly. The layout is in `FORMAT.md`.
+//! do not fit, given codes, or stored as runs; or they are indexes of a dictionary. All arithmetic wraps, so
+//! that signed and unsigned numbers of any size come back exactly. The layout is in `FORMAT.md`.
 
+mod dictionary;
 mod entropy;
 mod factor;
 mod lanes;
@@ -53,6 +54,18 @@ const HEAD_NARROW: u8 = 0b0100_0000;
 const KIND_PACKED: u8 = 0;
 const KIND_RUNS: u8 = 1;
 const KIND_ENTROPY: u8 = 2;
+const KIND_DICTIONARY: u8 = 3;
+
+/// Where a sequence stands, which limits what it may be made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    /// In nothing: it may be anything.
+    Outer,
+    /// The indexes of a dictionary: no dictionary.
+    Indexes,
+    /// In runs, or the entries of a dictionary: neither runs nor a dictionary.
+    Inner,
+}
 
 /// Appends `values` without the first, which the reader has to know. `range` is an upper bound of the
 /// distance between any two of them, `u64::MAX` where it is not known.
@@ -82,26 +95,27 @@ pub(crate) fn encode(
         1
     };
     habit.factor = factor;
-    encode_offsets(&offsets, range / factor, factor, effort, true, out);
+    encode_offsets(&offsets, range / factor, factor, effort, Depth::Outer, out);
 }
 
-/// Appends offsets from a first value, which is not among them.
+/// Appends offsets from a first value, which is not among them. Returns the toll of reading them.
 fn encode_offsets(
     offsets: &[u64],
     range: u64,
     factor: u64,
     effort: Effort,
-    runs: bool,
+    depth: Depth,
     out: &mut Vec<u8>,
-) {
+) -> usize {
     let choice = match effort {
-        Effort::Cheap => cheap(offsets, range, runs),
-        Effort::Full => full(offsets, range, runs),
+        Effort::Cheap => cheap(offsets, range, depth),
+        Effort::Full => full(offsets, range, depth),
     };
     let mut head = match &choice {
         Choice::Packed(plan, _) => plan.head(),
         Choice::Runs(_) => KIND_RUNS << HEAD_KIND_SHIFT,
         Choice::Entropy(model, _) => KIND_ENTROPY << HEAD_KIND_SHIFT | model.order,
+        Choice::Dictionary(_) => KIND_DICTIONARY << HEAD_KIND_SHIFT,
     };
     if factor != 1 {
         head |= HEAD_FACTOR;
@@ -118,11 +132,20 @@ fn encode_offsets(
         Choice::Packed(plan, seeds) => {
             seeds.put(lanes, out);
             plan.put(offsets, range, &seeds, out);
+            0
         }
-        Choice::Runs(body) => out.extend_from_slice(&body),
+        Choice::Runs(body) => {
+            out.extend_from_slice(&body);
+            0
+        }
         Choice::Entropy(model, seeds) => {
             seeds.put(lanes, out);
             model.put(lanes, out);
+            toll(offsets.len())
+        }
+        Choice::Dictionary(body) => {
+            out.extend_from_slice(&body);
+            toll(offsets.len())
         }
     }
 }
@@ -131,16 +154,18 @@ enum Choice {
     Packed(Plan, Seeds),
     Runs(Vec<u8>),
     Entropy(Box<Model>, Seeds),
+    Dictionary(Vec<u8>),
 }
 
 /// One order is guessed from a sample, runs from the number of changes.
-fn cheap(offsets: &[u64], range: u64, runs: bool) -> Choice {
+fn cheap(offsets: &[u64], range: u64, depth: Depth) -> Choice {
     let order = packed::likely_order(offsets);
     let flat = Plan::frame(offsets, range);
     let seeds = Seeds::of(offsets, order, Lanes::of(offsets.len()));
     let (plan, widths) = Plan::deltas(offsets, range, order, &seeds);
     let plan = if flat.bits <= plan.bits { flat } else { plan };
-    if runs && runs::estimate(widths.changes(), offsets.len(), range) < plan.bits {
+    let runs = runs::estimate(widths.changes(), offsets.len(), range);
+    if depth != Depth::Inner && runs < plan.bits {
         return Choice::Runs(runs::body(offsets, Effort::Cheap));
     }
     let seeds = if plan.order == order {
@@ -152,7 +177,7 @@ fn cheap(offsets: &[u64], range: u64, runs: bool) -> Choice {
 }
 
 /// Everything is made, the smallest stays.
-fn full(offsets: &[u64], range: u64, runs: bool) -> Choice {
+fn full(offsets: &[u64], range: u64, depth: Depth) -> Choice {
     let seeds = [0, 1, 2].map(|order| Seeds::of(offsets, order, Lanes::of(offsets.len())));
     let mut plan = Plan::frame(offsets, range);
     let mut changes = 0;
@@ -169,7 +194,7 @@ fn full(offsets: &[u64], range: u64, runs: bool) -> Choice {
     }
     let mut least = plan.bits / 8;
     let mut best = Choice::Packed(plan, seeds[usize::from(plan.order)]);
-    if runs && changes * 2 < offsets.len() {
+    if depth != Depth::Inner && changes * 2 < offsets.len() {
         let body = runs::body(offsets, Effort::Full);
         if body.len() < least {
             least = body.len();
@@ -186,17 +211,24 @@ fn full(offsets: &[u64], range: u64, runs: bool) -> Choice {
         let models = found.into_iter().chain(model(plan.order));
         found = models.min_by_key(|model| model.bytes);
     }
-    match found {
-        Some(model) if model.bytes + entropy_toll(offsets.len()) < least => {
-            let seeds = seeds[usize::from(model.order)];
-            Choice::Entropy(Box::new(model), seeds)
-        }
-        _ => best,
+    let toll = toll(offsets.len());
+    if let Some(model) = found
+        && model.bytes + toll < least
+    {
+        least = model.bytes + toll;
+        let seeds = seeds[usize::from(model.order)];
+        best = Choice::Entropy(Box::new(model), seeds);
     }
+    if depth == Depth::Outer
+        && let Some(body) = dictionary::body(offsets, range, changes, least.saturating_sub(toll))
+    {
+        best = Choice::Dictionary(body);
+    }
+    best
 }
 
-/// Bytes that codes have to save: one for about 30 ns that they are slower to read.
-const fn entropy_toll(numbers: usize) -> usize {
+/// Bytes that codes and dictionaries have to save: one for about 30 ns that they are slower to read.
+const fn toll(numbers: usize) -> usize {
     10 + numbers / 28
 }
 
@@ -205,6 +237,13 @@ const ENTROPY_COUNT: usize = 32;
 
 /// Distance between any two offsets below which differences of all orders fit 32 bits.
 const NARROW_RANGE: u64 = 1 << 29;
+
+/// The distance between the least and the greatest of some numbers and 0, all of them signed.
+fn spread(numbers: &[u64]) -> u64 {
+    let signed = || numbers.iter().map(|&number| number as i64).chain([0]);
+    let (least, most) = (signed().min(), signed().max());
+    most.unwrap_or(0).wrapping_sub(least.unwrap_or(0)) as u64
+}
 
 /// Reads `count` numbers, the first of which is `first`, to the end of `out`.
 pub(crate) fn decode(
@@ -235,7 +274,7 @@ pub(crate) fn decode_part(
     if opening.narrow {
         let mut offsets = Vec::with_capacity(wanted.len() + SLACK);
         offsets.resize(lead, 0);
-        opening.read_offsets(reader, count - 1, stored, true, &mut offsets)?;
+        opening.read_offsets(reader, count - 1, stored, Depth::Outer, &mut offsets)?;
         return Ok(Numbers::Narrow {
             first,
             factor: opening.factor,
@@ -244,7 +283,7 @@ pub(crate) fn decode_part(
     }
     let mut numbers = Vec::with_capacity(wanted.len() + SLACK);
     numbers.resize(lead, 0);
-    opening.read_offsets(reader, count - 1, stored, true, &mut numbers)?;
+    opening.read_offsets(reader, count - 1, stored, Depth::Outer, &mut numbers)?;
     for number in &mut numbers {
         *number = opening.factor.wrapping_mul(*number).wrapping_add(first);
     }
@@ -264,7 +303,7 @@ pub(crate) fn landmarks(
     }
     let opening = Opening::read(&mut reader)?;
     let order = opening.head & HEAD_ORDER;
-    if order > 0 && opening.kind() != KIND_RUNS {
+    if order > 0 && matches!(opening.kind(), KIND_PACKED | KIND_ENTROPY) {
         let lanes = Lanes::of(count - 1);
         let seeds = Seeds::read(&mut reader, order, lanes)?;
         for lane in 1..lanes.count() {
@@ -310,15 +349,15 @@ impl Opening {
         self.head >> HEAD_KIND_SHIFT & HEAD_KIND
     }
 
-    /// All of `count` offsets, which are no runs.
+    /// All of `count` offsets, which are neither runs nor a dictionary.
     fn read_all(&self, reader: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, CodecError> {
         let mut wide = Vec::new();
         if self.narrow {
             let mut narrow: Vec<u32> = Vec::new();
-            self.read_offsets(reader, count, 0..count, false, &mut narrow)?;
+            self.read_offsets(reader, count, 0..count, Depth::Inner, &mut narrow)?;
             wide.extend(narrow.into_iter().map(Word::extend));
         } else {
-            self.read_offsets(reader, count, 0..count, false, &mut wide)?;
+            self.read_offsets(reader, count, 0..count, Depth::Inner, &mut wide)?;
         }
         for number in &mut wide {
             *number = self.factor.wrapping_mul(*number);
@@ -332,16 +371,20 @@ impl Opening {
         reader: &mut Reader<'_>,
         count: usize,
         wanted: Range<usize>,
-        runs: bool,
+        depth: Depth,
         out: &mut Vec<W>,
     ) -> Result<(), CodecError> {
         let order = self.head & HEAD_ORDER;
         let kind = self.kind();
-        if kind == KIND_RUNS && runs {
-            return runs::read(reader, count, wanted, out);
-        }
-        if order > 2 || kind == KIND_RUNS || kind > KIND_ENTROPY {
-            return Err(reader.invalid("kind of integers"));
+        match (kind, depth) {
+            (KIND_RUNS, Depth::Outer | Depth::Indexes) => {
+                return runs::read(reader, count, wanted, out);
+            }
+            (KIND_DICTIONARY, Depth::Outer) => {
+                return dictionary::read(reader, count, wanted, out);
+            }
+            (KIND_PACKED | KIND_ENTROPY, _) if order <= 2 => {}
+            _ => return Err(reader.invalid("kind of integers")),
         }
         let lanes = Lanes::of(count);
         let seeds = Seeds::read(reader, order, lanes)?;
@@ -377,6 +420,7 @@ pub(crate) fn name(head: u8) -> &'static str {
         (KIND_ENTROPY, 0) => "entropy",
         (KIND_ENTROPY, 1) => "delta entropy",
         (KIND_ENTROPY, 2) => "delta2 entropy",
+        (KIND_DICTIONARY, _) => "dictionary",
         _ => "unknown",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Effort, Opening, encode_offsets};
+use super::{Depth, Effort, Opening, encode_offsets, spread};
 use crate::codec::bits::{Word, width_of};
 use crate::codec::bytes::{Reader, put_varint};
 use crate::codec::error::CodecError;
@@ -24,13 +24,9 @@ pub(super) fn body(offsets: &[u64], effort: Effort) -> Vec<u8> {
     }
     let mut out = Vec::new();
     put_varint(&mut out, numbers.len() as u64);
-    let range = |numbers: &[u64]| {
-        let signed = || numbers.iter().map(|&number| number as i64).chain([0]);
-        let (least, most) = (signed().min(), signed().max());
-        most.unwrap_or(0).wrapping_sub(least.unwrap_or(0)) as u64
-    };
-    encode_offsets(&numbers, range(&numbers), 1, effort, false, &mut out);
-    encode_offsets(&lens, range(&lens), 1, effort, false, &mut out);
+    for part in [&numbers, &lens] {
+        encode_offsets(part, spread(part), 1, effort, Depth::Inner, &mut out);
+    }
     out
 }
 

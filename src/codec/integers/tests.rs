@@ -60,6 +60,20 @@ proptest! {
     }
 
     #[test]
+    fn few_numbers_far_apart(
+        entries in prop::collection::vec((any::<i64>(), 0u32..64), 1..40),
+        picks in prop::collection::vec((any::<prop::sample::Index>(), 1usize..4), 0..300),
+    ) {
+        let entries: Vec<u64> = entries.iter().map(|&(value, shift)| (value >> shift) as u64).collect();
+        let values: Vec<u64> = picks
+            .iter()
+            .flat_map(|(pick, len)| std::iter::repeat_n(*pick.get(&entries), *len))
+            .collect();
+        round_trip(&values, u64::MAX);
+        round_trip(&values, range_of(&values));
+    }
+
+    #[test]
     fn any_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..100), count in 0usize..2000) {
         let mut out = Vec::new();
         let _ = decode(&mut Reader::new(&bytes), count, 5, &mut out);
@@ -79,4 +93,116 @@ fn a_straight_line_takes_a_few_bytes() {
         &mut out,
     );
     assert!(out.len() <= 16, "{out:?}");
+}
+
+/// Numbers out of `entries`, at random.
+fn picked(entries: &[u64], count: usize) -> Vec<u64> {
+    let mut state = 42u64;
+    let mut pick = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        entries[(state >> 33) as usize % entries.len()]
+    };
+    (0..count).map(|_| pick()).collect()
+}
+
+fn full(values: &[u64]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let range = range_of(values);
+    encode(values, range, &mut Habit::default(), Effort::Full, &mut out);
+    out
+}
+
+#[test]
+fn a_few_numbers_far_apart_take_the_bits_of_their_indexes() {
+    let values = picked(&[0, 100, 4_096, 65_535], 1_024);
+    let bytes = full(&values);
+    assert_eq!(name(bytes[0]), "dictionary");
+    assert!(bytes.len() * 8 * 10 <= 1_024 * 23, "{} bytes", bytes.len());
+    // Numbers without a narrow range, too.
+    let values = picked(&[3, 1 << 40, 1 << 62, 0u64.wrapping_sub(1 << 61)], 1_024);
+    let bytes = full(&values);
+    assert_eq!(name(bytes[0]), "dictionary");
+    assert!(bytes.len() * 8 * 10 <= 1_024 * 25, "{} bytes", bytes.len());
+    // Numbers next to each other have the same bits without.
+    assert_ne!(name(full(&picked(&[0, 1, 2, 3], 1_024))[0]), "dictionary");
+}
+
+#[test]
+fn rows_in_the_middle_of_a_dictionary() {
+    for entries in [
+        &[0, 100, 4_096, 65_535][..],
+        &[3, 1 << 40, 1 << 62, 0u64.wrapping_sub(1 << 61)],
+    ] {
+        let values = picked(entries, 1_000);
+        let bytes = full(&values);
+        assert_eq!(name(bytes[0]), "dictionary");
+        for wanted in [0..0, 0..1, 1..2, 0..1_000, 249..251, 300..700, 999..1_000] {
+            let mut reader = Reader::new(&bytes);
+            let part = decode_part(&mut reader, 1_000, values[0], wanted.clone());
+            let part = part.expect("just encoded").into_words();
+            assert_eq!(part, values[wanted]);
+            assert!(reader.rest().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_damaged_dictionary_is_an_error_or_other_numbers() {
+    let values = picked(&[0, 100, 4_096, 65_535, 1_000_000], 200);
+    let bytes = full(&values);
+    assert_eq!(name(bytes[0]), "dictionary");
+    for at in 0..bytes.len() {
+        for flip in 1..=255 {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= flip;
+            let mut out = Vec::new();
+            let read = decode(&mut Reader::new(&bytes), values.len(), values[0], &mut out);
+            assert!(read.is_err() || out.len() == values.len());
+        }
+    }
+}
+
+#[test]
+fn what_a_dictionary_must_not_hold() {
+    const HEAD: u8 = KIND_DICTIONARY << HEAD_KIND_SHIFT | HEAD_NARROW;
+    const RUNS: u8 = KIND_RUNS << HEAD_KIND_SHIFT | HEAD_NARROW;
+    // From 0 on: 5 and 9 in 4 bits each; 0, 1 and 1 in 2 bits each.
+    const ENTRIES: [u8; 4] = [HEAD_NARROW, 0, 4, 5 | 9 << 4];
+    const INDEXES: [u8; 4] = [HEAD_NARROW, 0, 2, 0b01_01_00];
+    let read = |parts: &[&[u8]]| {
+        let mut out = Vec::new();
+        decode(&mut Reader::new(&parts.concat()), 4, 70, &mut out).map(|()| out)
+    };
+    let good = read(&[&[HEAD, 2], &ENTRIES, &INDEXES]);
+    assert_eq!(good, Ok(vec![70, 75, 79, 79]));
+    let none = read(&[&[HEAD, 0], &INDEXES]);
+    let more_than_numbers = read(&[&[HEAD, 4], &ENTRIES, &INDEXES]);
+    let no_index = read(&[&[HEAD, 2], &ENTRIES, &[HEAD_NARROW, 0, 2, 0b01_10_00]]);
+    let indexes_in_a_dictionary = read(&[&[HEAD, 2], &ENTRIES, &[HEAD, 2], &INDEXES, &INDEXES]);
+    let one = [HEAD_NARROW, 0, 0];
+    let entries_in_a_dictionary = read(&[&[HEAD, 1], &[HEAD, 1], &one, &one, &INDEXES]);
+    let entries_in_runs = read(&[&[HEAD, 1], &[RUNS, 1], &one, &one, &INDEXES]);
+    let runs_in_a_dictionary = read(&[&[RUNS, 3], &[HEAD, 2], &ENTRIES, &INDEXES, &one]);
+    for (bad, what) in [
+        (none, "distinct numbers"),
+        (no_index, "index of a number"),
+        (indexes_in_a_dictionary, "kind of integers"),
+        (entries_in_a_dictionary, "kind of integers"),
+        (entries_in_runs, "kind of integers"),
+        (runs_in_a_dictionary, "kind of integers"),
+    ] {
+        assert!(
+            matches!(bad, Err(CodecError::Invalid { what: found, .. }) if found == what),
+            "{what}: {bad:?}"
+        );
+    }
+    assert!(matches!(
+        more_than_numbers,
+        Err(CodecError::Limit {
+            what: "distinct numbers",
+            ..
+        })
+    ));
 }
