@@ -127,6 +127,10 @@ impl Log {
         options.check()?;
         storage.create_folder(FOLDER)?;
         remove_unfinished(&*storage)?;
+        // A process that was killed leaves names that no sync has seen, and its segments will be used again.
+        if !mutants::is(Mutant::UnsyncedRestart) {
+            storage.sync_folder(FOLDER)?;
+        }
         let chain = Chain::read(&*storage, store, replay_from)?;
         let survey = chain.survey(&*storage, store, replay_from)?;
         let mut recovery = replay(&*storage, store, &chain, &survey, replay_from, visit)?;
