@@ -177,6 +177,7 @@ pub(super) fn replay(
         corruption: survey.gaps.clone(),
         ..Recovery::default()
     };
+    let mut handed_over = replay_from;
     for (extent, &end) in chain.extents.iter().zip(&survey.ends) {
         if extent.header.first() >= survey.end {
             break;
@@ -185,7 +186,9 @@ pub(super) fn replay(
         let bytes = read_segment(storage, &extent.header)?;
         let walked = walk(&extent.header, store, &bytes, limit, &mut |unit| {
             for frame in unit {
-                if frame_end(frame) > replay_from {
+                // Frames that moved after a failed sync may be there twice, where the new header is lost.
+                if frame_end(frame) > handed_over {
+                    handed_over = frame_end(frame);
                     recovery.hand_over(frame, extent, survey, visit)?;
                 }
             }
