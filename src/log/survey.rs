@@ -11,7 +11,7 @@ use crate::storage::{Storage, StorageError};
 use crate::types::{Epoch, Position, StoreId};
 
 use super::LogError;
-use super::frame::claim;
+use super::frame::{HEADER_BYTES, claim};
 use super::recovery::{Gap, GapReason, TornTail};
 use super::segment::{FOLDER, HeaderPage, SegmentHeader, slot_name, slot_of};
 use super::walk::{Hole, infer_header, walk};
@@ -217,13 +217,17 @@ impl Survey {
             let mut cut = from;
             if from < proven {
                 let to = hole.to.map_or(proven, |to| to.min(proven));
-                self.gaps.push(Gap {
-                    from,
-                    to,
-                    segment: slot_name(extent.header.slot),
-                    reason: *reason,
-                    quarantined: None,
-                });
+                // What is too short for a frame never held one: a group ends with up to so many bytes. A frame
+                // that begins before the replay does and is needed has more behind the row that is.
+                if to.0 - from.0 >= HEADER_BYTES as u64 {
+                    self.gaps.push(Gap {
+                        from,
+                        to,
+                        segment: slot_name(extent.header.slot),
+                        reason: *reason,
+                        quarantined: None,
+                    });
+                }
                 if hole.to == Some(to) {
                     continue;
                 }
