@@ -307,6 +307,8 @@ impl Log {
                     return Err(AppendError::Full);
                 }
                 Err(error) => {
+                    // It may be there all the same: no other segment may have its epoch.
+                    state.next.epoch = Epoch(header.epoch.0 + 1);
                     state.retired += 1;
                     state.failures += 1;
                     if state.failures >= self.options.sync_failures_max {

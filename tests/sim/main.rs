@@ -224,4 +224,4 @@ const SEEDS_SEARCHED: u64 = 2_000;
 const FLIPS: u64 = 1_000;
 const FLIPS_OF_ONE: u64 = 20;
 /// Power cuts in every run of the tests.
-const CUTS: u64 = 8_000;
+const CUTS: u64 = 20_000;
