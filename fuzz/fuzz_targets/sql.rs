@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use edgetimedb::codec::vector::{BytesVector, ColumnVector, Validity, Values};
 use edgetimedb::query::source::{
-    ColumnInfo, MeasurementInfo, ScanBatch, SeriesInfo, SeriesScan, Source, SourceError,
+    ColumnInfo, MeasurementInfo, ScanBatch, ScanPart, ScanRequest, SeriesInfo, SeriesScan, Source,
+    SourceError,
 };
 use edgetimedb::query::{QueryContext, QueryLimits, query};
-use edgetimedb::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange};
+use edgetimedb::types::{ColumnId, FieldType, MeasurementId, SeriesId};
 use libfuzzer_sys::fuzz_target;
 
 /// Measurement `m`, tag `host`, a field of every type named by its first letter, three rows.
@@ -57,17 +58,13 @@ impl Source for Small {
         Ok(Some(info).into_iter().filter(|info| accept(info)).collect())
     }
 
-    fn scan(
-        &self,
-        _: SeriesId,
-        range: TimeRange,
-        columns: &[ColumnId],
-    ) -> Result<Box<dyn SeriesScan>, SourceError> {
+    fn scan(&self, _: SeriesId, request: &ScanRequest) -> Result<Box<dyn SeriesScan>, SourceError> {
         let times = vec![i64::MIN, 0, i64::MAX];
-        if !times.iter().all(|&time| range.contains(time)) {
+        if !times.iter().all(|&time| request.range.contains(time)) {
             return Ok(Box::new(SmallScan(None)));
         }
-        let columns = columns
+        let columns = request
+            .columns
             .iter()
             .map(|id| vector(TYPES[usize::from(id.0)]))
             .collect();
@@ -76,8 +73,8 @@ impl Source for Small {
 }
 
 impl SeriesScan for SmallScan {
-    fn next(&mut self) -> Result<Option<ScanBatch>, SourceError> {
-        Ok(self.0.take())
+    fn next(&mut self) -> Result<Option<ScanPart>, SourceError> {
+        Ok(self.0.take().map(ScanPart::Rows))
     }
 }
 
