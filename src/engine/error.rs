@@ -95,7 +95,7 @@ impl EngineError {
         match self {
             Self::Full { .. } => true,
             Self::Storage(error)
-            | Self::Log(LogError::Storage(error))
+            | Self::Log(LogError::Storage(error) | LogError::NoRoom { source: error, .. })
             | Self::Blocks(BlockError::Storage(error)) => error.is_full(),
             _ => false,
         }

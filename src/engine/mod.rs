@@ -144,9 +144,19 @@ impl Engine {
         self.time.read(&*self.clock)
     }
 
-    /// Makes everything durable that was written before the call. One caller at a time.
+    /// Makes everything durable that was written before the call. One caller at a time. Where a sync fails and
+    /// its bytes find no room elsewhere, rows are refused until a later call finds some.
     pub fn sync(&self) -> Result<Position, EngineError> {
-        Ok(self.log.sync()?)
+        let synced = self.log.sync().map_err(EngineError::from);
+        if synced.as_ref().is_err_and(EngineError::is_full) {
+            self.check_space();
+        }
+        synced
+    }
+
+    /// Whether bytes that could not be synced wait for room: every [`Self::sync`] tries again.
+    pub fn awaits_room(&self) -> bool {
+        self.log.awaits_room()
     }
 
     /// Says in the log that it ends in order: damage to it is told from a torn tail then.

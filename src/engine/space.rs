@@ -1,8 +1,8 @@
 //! Room on the device: what is done when it runs low, and when writers are refused because there is none.
 //!
 //! Two bounds of free bytes. Below the first (`low`) the log is checkpointed and what is expired goes; below
-//! the second (`full`), or where a checkpoint found no room, rows are refused before they reach the log. What
-//! is in the log already stays there, is synced and read. Whoever syncs the log calls
+//! the second (`full`), or where a checkpoint or the bytes of a failed sync found no room, rows are refused before
+//! they reach the log. What is in the log already stays there, is synced and read. Whoever syncs the log calls
 //! [`Engine::check_space`] several times a second, so that writing resumes by itself.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -27,7 +27,7 @@ pub enum SpaceLevel {
     Enough,
     /// Less than [`SpaceLimits::low_bytes`], or the log could not grow.
     Low,
-    /// Less than [`SpaceLimits::full_bytes`], or a checkpoint found no room.
+    /// Less than [`SpaceLimits::full_bytes`], or a checkpoint or the bytes of a failed sync found no room.
     Full,
 }
 
@@ -161,7 +161,7 @@ impl Space {
         }
     }
 
-    fn look(&self, free_bytes: u64) -> SpaceLevel {
+    fn look(&self, free_bytes: u64, log_awaits_room: bool) -> SpaceLevel {
         self.free_bytes.store(free_bytes, Ordering::Relaxed);
         let before = self.level();
         let SpaceLimits {
@@ -174,7 +174,7 @@ impl Space {
             full_bytes
         };
         let no_room = self.no_room_at.load(Ordering::Relaxed) != ROOM;
-        let level = if no_room || free_bytes < resume_bytes {
+        let level = if no_room || log_awaits_room || free_bytes < resume_bytes {
             SpaceLevel::Full
         } else if free_bytes < low_bytes || self.log_short.load(Ordering::Relaxed) {
             SpaceLevel::Low
@@ -207,7 +207,7 @@ impl Engine {
     /// Looks how much room the device has. From now on rows are refused, or taken again, by what it finds.
     pub fn check_space(&self) -> SpaceLevel {
         match self.storage.free_bytes() {
-            Ok(free_bytes) => self.space.look(free_bytes),
+            Ok(free_bytes) => self.space.look(free_bytes, self.awaits_room()),
             Err(_) => self.space.level(),
         }
     }
@@ -216,7 +216,8 @@ impl Engine {
     /// has grown since nothing could be made, or it was long ago.
     pub fn room_is_due(&self) -> bool {
         let space = &self.space;
-        if space.level() == SpaceLevel::Enough {
+        // A checkpoint begins with a sync.
+        if space.level() == SpaceLevel::Enough || self.awaits_room() {
             return false;
         }
         let no_room_at = space.no_room_at.load(Ordering::Relaxed);

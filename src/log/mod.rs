@@ -132,6 +132,15 @@ pub enum LogError {
         /// What would be right.
         reason: &'static str,
     },
+    /// A sync failed, and the device has no room for another segment: nothing is lost, appends wait, and the
+    /// next sync tries it again.
+    #[error("{reason}; its bytes wait for room: {source}")]
+    NoRoom {
+        /// Why the sync failed.
+        reason: String,
+        /// Where there was no room.
+        source: StorageError,
+    },
     /// The device failed too often: nothing is written any more.
     #[error("the log is read-only after {failures} failed syncs: {reason}")]
     ReadOnly {
@@ -149,7 +158,7 @@ pub enum AppendError {
     /// Another segment has begun: build the frames anew, with their definitions, and append again.
     #[error("epoch {0} has begun")]
     EpochChanged(Epoch),
-    /// No segment is free, or the device is full: retry after a checkpoint.
+    /// No segment is free, or the device is full: retry after a checkpoint, or when there is room.
     #[error("the log is full")]
     Full,
     /// The unit does not fit into a segment, or a payload is larger than a frame may be.

@@ -2,30 +2,54 @@
 //!
 //! The kernel reports a failed write-back once and may drop the pages, so a second sync of them would
 //! succeed and mean nothing. The bytes are still on the heap. The old segment ends where the failed
-//! group began; the new one starts with a base that gives every moved byte the position it had.
+//! group began; the new one starts with a base that gives every moved byte the position it had. Where the
+//! device has no room for it, the bytes wait on the heap, nothing is appended, and every sync tries again.
 
 use std::sync::Arc;
 
 use crate::limits::PAGE_BYTES;
+use crate::mutants::{self, Mutant};
 use crate::storage::StorageError;
 use crate::types::{Epoch, Position};
 
 use super::LogError;
 use super::frame::FrameSeal;
 use super::segment::SegmentHeader;
-use super::state::{Ready, Run, Sealed, Slot, State};
+use super::state::{Ready, Run, Sealed, Slot, State, Stranded};
 use super::writer::Log;
 
+/// Why frames did not move.
+enum Obstacle {
+    /// The device has no room: they wait for it.
+    NoRoom(StorageError),
+    /// Nothing that waiting mends.
+    Other(String),
+}
+
 impl Log {
-    /// Moves `failed` and everything appended since. Fails when the log turned read-only.
+    /// Moves `failed` and everything appended since. Fails when the log turned read-only, and where there is no
+    /// room: then all of it waits in `State::stranded` for the next sync.
     pub(super) fn relocate(&self, failed: Vec<Run>, cause: &StorageError) -> Result<(), LogError> {
-        let segments = {
+        let cause = cause.to_string();
+        {
             let mut state = self.state.lock();
             state.failures += 1;
             if state.failures >= self.options.sync_failures_max {
-                return Err(self.turn_read_only(&mut state, cause.to_string()));
+                return Err(self.turn_read_only(&mut state, cause));
             }
-            let runs = failed.iter().chain(&state.runs);
+        }
+        self.rehouse(Stranded {
+            runs: failed,
+            cause,
+        })
+    }
+
+    /// Moves what a failed sync left, and everything appended since.
+    pub(super) fn rehouse(&self, stranded: Stranded) -> Result<(), LogError> {
+        let Stranded { runs, cause } = stranded;
+        let segments = {
+            let mut state = self.state.lock();
+            let runs = runs.iter().chain(&state.runs);
             let mut epochs: Vec<Epoch> = runs.map(|run| run.header.epoch).collect();
             epochs.dedup();
             // A full log may exceed its slots for this; they go when they are recycled.
@@ -43,35 +67,51 @@ impl Log {
             }
             epochs.len()
         };
-        let prepared = self.prepare_ready(segments);
+        let prepared = self.prepare_ready(segments).map_err(Obstacle::from);
         let mut state = self.state.lock();
         let later = std::mem::take(&mut state.runs);
-        let moved = prepared
-            .map_err(|error| error.to_string())
-            .and_then(|_| self.move_runs(&mut state, failed, later));
-        moved.map_err(|reason| self.turn_read_only(&mut state, format!("{cause}; then: {reason}")))
+        let mut runs = by_segment(runs.into_iter().chain(later));
+        match prepared.and_then(|_| self.write_copies(&mut state, &mut runs)) {
+            Ok(headers) => {
+                for (run, header) in runs.into_iter().zip(headers) {
+                    self.continue_in(&mut state, run, header);
+                }
+                Ok(())
+            }
+            Err(Obstacle::NoRoom(source)) => {
+                let reason = cause.clone();
+                state.stranded = Some(Stranded { runs, cause });
+                Err(LogError::NoRoom { reason, source })
+            }
+            Err(Obstacle::Other(reason)) => {
+                Err(self.turn_read_only(&mut state, format!("{cause}; then: {reason}")))
+            }
+        }
     }
 
-    fn move_runs(
+    /// Writes runs to the first segments that are ready, one each; until all of them are there, nothing else
+    /// changes.
+    fn write_copies(
         &self,
         state: &mut State,
-        failed: Vec<Run>,
-        later: Vec<Run>,
-    ) -> Result<(), String> {
+        runs: &mut [Run],
+    ) -> Result<Vec<SegmentHeader>, Obstacle> {
         let durable = self.durable_to_note();
+        let page = PAGE_BYTES as u64;
+        let mut headers = Vec::with_capacity(runs.len());
+        let mut epoch = state.next.epoch;
         let mut previous: Option<(Epoch, Position)> = None;
-        for old in by_segment(failed.into_iter().chain(later)) {
-            let Some(ready) = state.ready.pop_front() else {
-                return Err("no segment is free".to_owned());
+        for (index, old) in runs.iter_mut().enumerate() {
+            let Some(ready) = state.ready.get(index) else {
+                return Err(Obstacle::Other("no segment is free".to_owned()));
             };
-            let page = PAGE_BYTES as u64;
             if page + old.bytes.len() as u64 > ready.segment.size_bytes() {
-                return Err("the free segment is smaller".to_owned());
+                let reason = "the free segment is smaller".to_owned();
+                return Err(Obstacle::Other(reason));
             }
             // Nothing of the old segment is durable when its first group failed: then not even its
             // header may be there to link to.
-            let from_start = old.start == page;
-            let (previous_epoch, previous_end) = previous.unwrap_or(if from_start {
+            let (previous_epoch, previous_end) = previous.unwrap_or(if old.is_from_start() {
                 (old.header.previous_epoch, old.header.previous_end)
             } else {
                 (old.header.epoch, old.first())
@@ -79,58 +119,56 @@ impl Log {
             let header = SegmentHeader {
                 store: self.store,
                 slot: ready.slot,
-                epoch: state.next.epoch,
+                epoch,
                 base: Position(old.first().0 - page),
                 size_bytes: ready.segment.size_bytes(),
                 previous_epoch,
                 previous_end,
                 durable,
             };
-            let end = Position(old.first().0 + old.bytes.len() as u64);
-            previous = Some((header.epoch, end));
-            abandon(state, &old, from_start);
-            self.move_run(state, old, header, ready, durable)
-                .map_err(|error| error.to_string())?;
+            if !mutants::is(Mutant::FrozenEpoch) {
+                epoch = Epoch(header.epoch.0 + 1);
+                // It may be there even where a store fails: no other segment may have its epoch.
+                state.next.epoch = epoch;
+            }
+            FrameSeal::new(self.store, header.epoch).restamp(&mut old.bytes, durable);
+            ready.segment.write(0, &header.encode())?;
+            ready.segment.write(page, &old.bytes)?;
+            previous = Some((header.epoch, old.end()));
+            headers.push(header);
         }
-        Ok(())
+        Ok(headers)
     }
 
-    fn move_run(
-        &self,
-        state: &mut State,
-        old: Run,
-        header: SegmentHeader,
-        ready: Ready,
-        durable: Position,
-    ) -> Result<(), StorageError> {
-        let start = PAGE_BYTES as u64;
-        let mut bytes = old.bytes;
-        FrameSeal::new(self.store, header.epoch).restamp(&mut bytes, durable);
-        ready.segment.write(0, &header.encode())?;
-        ready.segment.write(start, &bytes)?;
-        // The segment moved before this one was complete.
+    /// Goes on in the next segment that is ready, which has a run's bytes behind a header of its own.
+    fn continue_in(&self, state: &mut State, old: Run, header: SegmentHeader) {
+        let Some(Ready { segment, .. }) = state.ready.pop_front() else {
+            return;
+        };
+        abandon(state, &old);
+        // The segment moved before this one is complete.
         if let Some(active) = state.active.take() {
             state.sealed.push(Sealed {
                 header: active.header,
                 end: active.end(),
             });
         }
-        let offset = start + bytes.len() as u64;
+        let start = PAGE_BYTES as u64;
+        let offset = start + old.bytes.len() as u64;
         state.runs.push(Run {
             header,
-            segment: Arc::clone(&ready.segment),
+            segment: Arc::clone(&segment),
             start,
             sync_from: 0,
-            bytes,
+            bytes: old.bytes,
             failed: None,
         });
-        self.activate(state, header, ready.segment, offset);
-        Ok(())
+        self.activate(state, header, segment, offset);
     }
 }
 
 /// Ends the old segment where its durable part ends; a slot with no durable part is set aside.
-fn abandon(state: &mut State, old: &Run, from_start: bool) {
+fn abandon(state: &mut State, old: &Run) {
     let epoch = old.header.epoch;
     if state
         .active
@@ -140,7 +178,7 @@ fn abandon(state: &mut State, old: &Run, from_start: bool) {
         state.active = None;
     }
     state.sealed.retain(|sealed| sealed.header.epoch != epoch);
-    if from_start {
+    if old.is_from_start() {
         state.retired += 1;
     } else {
         state.sealed.push(Sealed {
@@ -149,6 +187,7 @@ fn abandon(state: &mut State, old: &Run, from_start: bool) {
         });
     }
 }
+
 /// Joins runs of one segment, which follow each other without a gap.
 fn by_segment(runs: impl Iterator<Item = Run>) -> Vec<Run> {
     let mut joined: Vec<Run> = Vec::new();
@@ -161,6 +200,25 @@ fn by_segment(runs: impl Iterator<Item = Run>) -> Vec<Run> {
         }
     }
     joined
+}
+
+impl From<StorageError> for Obstacle {
+    fn from(error: StorageError) -> Self {
+        if error.is_full() {
+            Self::NoRoom(error)
+        } else {
+            Self::Other(error.to_string())
+        }
+    }
+}
+
+impl From<LogError> for Obstacle {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Storage(error) => error.into(),
+            other => Self::Other(other.to_string()),
+        }
+    }
 }
 
 /// Slots that have a name.

@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) retired: u32,
     /// What is not durable yet, in order of positions.
     pub(super) runs: Vec<Run>,
+    /// What a failed sync left and found no room elsewhere: nothing is appended behind it until it does.
+    pub(super) stranded: Option<Stranded>,
     /// Emptied buffers of runs.
     pub(super) spare: Vec<Vec<u8>>,
     /// What the next header links to.
@@ -91,6 +93,14 @@ pub(super) struct Run {
     pub(super) failed: Option<StorageError>,
 }
 
+/// Frames whose sync failed, and that no other segment had room for.
+pub(super) struct Stranded {
+    /// In order of positions, one a segment.
+    pub(super) runs: Vec<Run>,
+    /// Why the sync failed.
+    pub(super) cause: String,
+}
+
 impl Active {
     /// The position of the next byte.
     pub(super) fn end(&self) -> Position {
@@ -102,6 +112,16 @@ impl Run {
     /// The position of the first byte.
     pub(super) fn first(&self) -> Position {
         Position(self.header.base.0 + self.start)
+    }
+
+    /// The position behind the last byte.
+    pub(super) fn end(&self) -> Position {
+        Position(self.first().0 + self.bytes.len() as u64)
+    }
+
+    /// Whether it has the segment's first frame.
+    pub(super) const fn is_from_start(&self) -> bool {
+        self.start == PAGE_BYTES as u64
     }
 
     /// Bytes of the segment to sync.

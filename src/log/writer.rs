@@ -139,6 +139,9 @@ impl Log {
             if self.read_only.load(Ordering::Relaxed) {
                 return Err(AppendError::ReadOnly);
             }
+            if state.stranded.is_some() {
+                return Err(AppendError::Full);
+            }
             if self.epoch() != expected {
                 return Err(AppendError::EpochChanged(self.epoch()));
             }
@@ -165,8 +168,9 @@ impl Log {
     /// which everything is.
     ///
     /// Appends go on meanwhile, on other pages. A sync that failed is not tried again on its pages:
-    /// the frames move to another segment under the same positions, and the epoch changes. After
-    /// [`LogOptions::sync_failures_max`] failures the log turns read-only.
+    /// the frames move to another segment under the same positions, and the epoch changes. Where there is no
+    /// room for one, [`LogError::NoRoom`] says so, appends are refused as by a full log, and the next sync tries
+    /// it again. After [`LogOptions::sync_failures_max`] failures the log turns read-only.
     pub fn sync(&self) -> Result<Position, LogError> {
         let _one = self.syncing.lock();
         loop {
@@ -177,6 +181,11 @@ impl Log {
                         failures: state.failures,
                         reason: reason.clone(),
                     });
+                }
+                if let Some(stranded) = state.stranded.take() {
+                    drop(state);
+                    self.rehouse(stranded)?;
+                    continue;
                 }
                 if state.runs.is_empty() {
                     return Ok(self.durable());
@@ -270,19 +279,26 @@ impl Log {
         Ok(())
     }
 
+    /// Whether a sync failed and its bytes wait for room in another segment.
+    pub fn awaits_room(&self) -> bool {
+        self.state.lock().stranded.is_some()
+    }
+
     /// Figures for `status`.
     pub fn usage(&self) -> LogUsage {
         let state = self.state.lock();
         let sealed_bytes: u64 = state.sealed.iter().map(|one| one.header.size_bytes).sum();
         let active_bytes = state.active.as_ref().map_or(0, |active| active.offset);
         let slots = u64::from(self.options.segment_count_max.saturating_sub(state.retired));
+        let stranded = state.stranded.iter().flat_map(|stranded| &stranded.runs);
+        let unsynced = stranded.chain(&state.runs);
         LogUsage {
             used_bytes: sealed_bytes + active_bytes,
             capacity_bytes: slots * self.options.segment_size_bytes,
             segments: state.sealed.len() as u32 + u32::from(state.active.is_some()),
             segments_ready: state.ready.len() as u32,
             segments_retired: state.retired,
-            unsynced_bytes: state.runs.iter().map(|run| run.bytes.len() as u64).sum(),
+            unsynced_bytes: unsynced.map(|run| run.bytes.len() as u64).sum(),
             bytes_appended: state.bytes_appended,
             payload_bytes: state.payload_bytes,
             bytes_synced: state.bytes_synced,

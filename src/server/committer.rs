@@ -141,7 +141,7 @@ fn run(
                 unsynced_since = None;
                 // A checkpoint may have synced what somebody waits for.
                 publish(progress, engine.durable());
-            } else if asked || stop || due {
+            } else if asked || stop || due || engine.awaits_room() {
                 unsynced_since = None;
                 sync(engine, progress);
             } else if unsynced_since.is_none() {
@@ -185,6 +185,8 @@ fn wait(policy: SyncPolicy, unsynced_since: Option<Instant>) -> Duration {
 fn sync(engine: &Engine, progress: &watch::Sender<Progress>) {
     match engine.sync() {
         Ok(durable) => publish(progress, durable),
+        // Tried again until there is room; that there is none is said as the state of the device.
+        Err(error) if error.is_full() => tracing::debug!(%error, "the log could not be synced"),
         Err(error) => {
             tracing::error!(%error, "the log could not be synced");
             if engine.is_read_only() {

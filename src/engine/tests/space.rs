@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::*;
 use crate::engine::{SpaceLevel, SpaceLimits};
+use crate::storage::simulated::SimulatedStorage;
 use crate::storage::{File, Result, Segment, Storage, StorageError};
 
 /// A folder whose free bytes the test decides, and that takes no new files when it is told so.
@@ -184,6 +185,42 @@ fn a_checkpoint_without_room_refuses_rows_until_one_succeeds_and_leaves_nothing(
         engine.status().sealed_rows + engine.status().open_rows,
         2_001
     );
+}
+
+#[test]
+fn a_failed_sync_without_room_refuses_rows_until_there_is_some() {
+    let disk = Arc::new(SimulatedStorage::new(1));
+    let start = || {
+        let clock = Arc::new(ManualClock::at(NOW));
+        let meta = Arc::new(MemoryMeta::default());
+        let engine = Engine::open(disk.clone(), meta, clock, StoreId(7), options());
+        Arc::new(engine.expect("opens"))
+    };
+    let engine = start();
+    write_row(&engine, "a", Some(NOW), 1, "durable");
+    engine.sync().expect("syncs");
+    write_row(&engine, "a", Some(NOW + 1), 2, "waits");
+    disk.fail_syncs(1);
+    let full = Arc::clone(&disk);
+    disk.during_sync(move || full.fill_up(true, false));
+    assert!(engine.sync().expect_err("nowhere to go").is_full());
+    assert!(engine.awaits_room() && !engine.is_read_only());
+    assert_eq!(engine.status().state, "full");
+    assert!(!engine.room_is_due(), "a checkpoint would fail likewise");
+    let refused = try_write(&engine, "a", Some(NOW + 2), 3, "");
+    assert!(matches!(refused, Err(EngineError::Full { .. })));
+    assert_eq!(read_all(&engine, "a").len(), 2, "reads go on");
+    assert!(engine.sync().expect_err("still none").is_full());
+    disk.fill_up(false, false);
+    engine.sync().expect("moved and synced");
+    engine.check_space();
+    assert_eq!(engine.status().state, "ok");
+    write_row(&engine, "a", Some(NOW + 2), 3, "resumed");
+    engine.sync().expect("syncs");
+    drop(engine);
+    let engine = start();
+    assert!(!engine.opened().is_damaged(), "{:?}", engine.opened());
+    assert_eq!(read_all(&engine, "a").len(), 3);
 }
 
 #[test]

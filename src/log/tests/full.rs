@@ -84,35 +84,51 @@ fn a_log_opens_on_a_full_device_and_begins_when_there_is_room() {
 }
 
 #[test]
-fn frames_that_find_no_room_to_move_turn_the_log_read_only() {
-    for (files, stores) in [(true, false), (false, true)] {
+fn frames_that_find_no_room_to_move_wait_for_it() {
+    // One segment's frames, and those of two.
+    for (files, stores, large) in [(true, false, 0), (false, true, 0), (true, false, 4)] {
         let (memory, storage) = disk();
         let log = Arc::new(open(&storage).0);
-        let mut expected = Handed::new();
-        add(&log, &mut expected, b"durable");
-        let durable = log.sync().expect("syncs");
-        append(&log, &[rows(b"not durable")]);
+        let mut durable = Handed::new();
+        add(&log, &mut durable, b"durable");
+        let reached = log.sync().expect("syncs");
+        let mut expected = durable.clone();
+        add(&log, &mut expected, b"not durable");
+        for number in 0..large {
+            add(&log, &mut expected, &vec![number; 18_000]);
+        }
         memory.fail_syncs(1);
         let disk = Arc::clone(&memory);
         memory.during_sync(move || disk.fill_up(files, stores));
-        let error = log.sync().expect_err("nowhere to go");
-        let text = error.to_string();
-        assert!(matches!(error, LogError::ReadOnly { failures: 1, .. }));
-        assert!(
-            text.contains("sync log/") && text.contains("; then: "),
-            "{text}"
-        );
-        assert_eq!(
-            log.usage().read_only,
-            text.split_once(": ").map(|parts| parts.1.to_owned())
-        );
-        assert_eq!(log.durable(), durable);
-        let refused = log.append(log.epoch(), &[rows(b"more")]);
-        assert!(matches!(refused, Err(AppendError::ReadOnly)));
-        assert!(matches!(log.seal(), Err(LogError::ReadOnly { .. })));
+        for _ in 0..10 {
+            let error = log.sync().expect_err("nowhere to go");
+            assert!(
+                matches!(&error, LogError::NoRoom { reason, source }
+                    if source.is_full() && reason.contains("sync log/")),
+                "{error}"
+            );
+            let refused = log.append(log.epoch(), &[rows(b"more")]);
+            assert!(matches!(refused, Err(AppendError::Full)), "{refused:?}");
+        }
+        let usage = log.usage();
+        assert!(log.awaits_room() && usage.read_only.is_none() && usage.unsynced_bytes > 0);
+        assert_eq!((usage.sync_failures, log.durable()), (1, reached));
+        assert!(matches!(log.seal(), Err(LogError::NoRoom { .. })));
+        // The power goes before there is room: nothing that was durable is lost, nothing is reported.
         let (_, recovery, handed) = open(&after_cut(&memory));
         assert!(recovery.corruption.is_empty(), "{recovery:?}");
-        assert_eq!(handed, expected);
+        assert_eq!(handed, durable);
+        memory.fill_up(false, false);
+        assert_eq!(log.sync().expect("moved and synced"), log.end());
+        assert!(!log.awaits_room() && log.usage().unsynced_bytes == 0);
+        add(&log, &mut expected, b"behind");
+        log.sync().expect("syncs");
+        let (_, recovery, handed) = open(&after_cut(&memory));
+        assert!(
+            recovery.corruption.is_empty() && recovery.torn_tail.is_none(),
+            "{recovery:?}"
+        );
+        assert!(handed == expected);
     }
 }
 
