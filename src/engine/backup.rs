@@ -22,13 +22,18 @@ pub struct BackupReport {
 
 impl Engine {
     /// Copies the store into an empty folder, which opens as a store of its own. Writers go on; only
-    /// checkpoints wait, and not for the block files.
+    /// checkpoints wait, and not for the block files. A store that is full or read-only is copied as it is durable.
     pub fn backup(&self, root: &Path) -> Result<BackupReport, EngineError> {
         let to: &dyn Storage = &FileStorage::open(root)?;
         let mut persisted = self.persisted.lock();
         // Files of the manifest stay until this goes, whatever is committed behind it.
         let pin = self.blocks.pin();
-        self.within_room(|| self.checkpoint_locked(&mut persisted, RECOMPRESS_NS, true))?;
+        match self.within_room(|| self.checkpoint_locked(&mut persisted, RECOMPRESS_NS, true)) {
+            Ok(_) => {}
+            // The log reaches back to the checkpoint before.
+            Err(error) if error.is_full() || self.is_read_only() => {}
+            Err(error) => return Err(error),
+        }
         let Some(manifest) = self.blocks.committed() else {
             return Err(EngineError::Busy);
         };

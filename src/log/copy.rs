@@ -20,20 +20,29 @@ pub struct LogCopy {
 }
 
 impl Log {
-    /// Makes everything durable, and copies what a replay from a position needs. No segment may be recycled
-    /// meanwhile. The copies take room for what they hold only, where files may have holes.
+    /// Makes everything durable that can be, and copies what a replay from a position needs. No segment may be
+    /// recycled meanwhile. The copies take room for what they hold only, where files may have holes.
     pub fn copy_to(
         &self,
         destination: &dyn Storage,
         replay_from: Position,
     ) -> Result<LogCopy, LogError> {
-        let end = self.sync()?;
+        let end = match self.sync() {
+            // What is durable can be read all the same.
+            Err(LogError::ReadOnly { .. } | LogError::NoRoom { .. }) => self.durable(),
+            synced => synced?,
+        };
         let mut copy = LogCopy {
             end,
             ..LogCopy::default()
         };
         destination.create_folder(FOLDER)?;
-        for (header, until) in self.extents(replay_from, end) {
+        let extents = self.extents(replay_from, end);
+        if extents.is_empty() {
+            self.write_beginning(destination, end)?;
+            copy.segments += 1;
+        }
+        for (header, until) in extents {
             let name = slot_name(header.slot);
             let (from, to) = (
                 self.storage.open_file(&name)?,
@@ -58,6 +67,26 @@ impl Log {
         }
         destination.sync_folder(FOLDER)?;
         Ok(copy)
+    }
+
+    /// A segment that says where the log goes on, and holds nothing: without any, one would be missing.
+    fn write_beginning(&self, destination: &dyn Storage, end: Position) -> Result<(), LogError> {
+        let next = self.state.lock().next;
+        let header = SegmentHeader {
+            store: self.store,
+            slot: 0,
+            epoch: next.epoch,
+            base: next.base,
+            size_bytes: self.options.segment_size_bytes,
+            previous_epoch: next.previous_epoch,
+            previous_end: end,
+            durable: end,
+        };
+        let file = destination.create_file(&slot_name(header.slot))?;
+        file.write_at(0, &header.encode())?;
+        file.write_at(header.size_bytes - 1, &[0])?;
+        file.sync()?;
+        Ok(())
     }
 
     /// The segments with frames between two positions, and up to where each has them.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::engine::BackupReport;
+use crate::storage::simulated::SimulatedStorage;
 
 /// A row that was written: the position behind it, its host and its time.
 type Noted = (u64, String, i64);
@@ -96,4 +97,74 @@ fn a_backup_under_load_is_the_store_up_to_its_position() {
     assert!(!engine.opened().is_damaged(), "{:?}", engine.opened());
     assert_eq!(rows(&engine), all);
     assert!(reports[2].linked > 0 || reports[2].bytes > 0);
+}
+
+#[test]
+fn a_backup_of_a_log_without_a_free_segment_opens_without_a_loss() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copies = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let engine = open(&data, options());
+    let mut written = 0;
+    let text = "x".repeat(1_000);
+    while try_write(&engine, "a", Some(NOW + written), written, &text).is_ok() {
+        written += 1;
+    }
+    engine.sync().expect("syncs");
+    drop(engine);
+    // All segments hold something, so that none is begun.
+    let engine = open(&data, options());
+    assert!(matches!(
+        try_write(&engine, "a", Some(NOW + written), 0, ""),
+        Err(EngineError::Busy)
+    ));
+    let copy = copies.path().join("full");
+    engine.backup(&copy).expect("copies");
+    for _ in 0..2 {
+        let copy = open(&copy, options());
+        assert!(!copy.opened().is_damaged(), "{:?}", copy.opened());
+        assert_eq!(read_all(&copy, "a").len() as i64, written);
+        write_row(&copy, "b", None, 1, "it goes on");
+        copy.sync().expect("syncs");
+    }
+    let copy = open(&copy, options());
+    assert_eq!(read_all(&copy, "b").len(), 2);
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_backed_up_as_far_as_it_is_durable() {
+    for read_only in [true, false] {
+        let copies = tempfile::tempdir().expect("a folder");
+        let disk = Arc::new(SimulatedStorage::new(1));
+        let clock = Arc::new(ManualClock::at(NOW));
+        let meta = Arc::new(MemoryMeta::default());
+        let engine = Engine::open(disk.clone(), meta, clock, StoreId(7), options());
+        let engine = Arc::new(engine.expect("opens"));
+        for i in 0..1_500 {
+            write_row(&engine, "a", Some(NOW + i), i, "in a chunk and in the log");
+            if i % 700 == 0 {
+                engine.checkpoint_everything().expect("writes");
+            }
+        }
+        engine.sync().expect("syncs");
+        let durable = engine.durable();
+        write_row(&engine, "b", Some(NOW), 1, "not durable");
+        if read_only {
+            disk.fail_syncs(3);
+        } else {
+            disk.fail_syncs(1);
+            let full = Arc::clone(&disk);
+            disk.during_sync(move || full.fill_up(true, false));
+        }
+        engine.sync().expect_err("the device fails");
+        assert_eq!(engine.is_read_only(), read_only);
+        let copy = copies.path().join("copy");
+        let report = engine.backup(&copy).expect("copies");
+        assert_eq!(report.position, durable);
+        let copy = open(&copy, options());
+        assert!(!copy.opened().is_damaged(), "{:?}", copy.opened());
+        assert_eq!(read_all(&copy, "a"), read_all(&engine, "a"));
+        assert_eq!(read_all(&copy, "b").len(), 0);
+        write_row(&copy, "b", None, 1, "it goes on");
+    }
 }
