@@ -374,4 +374,42 @@ mod tests {
         next.write(0, b"fresh").expect("there");
         next.sync(0..size_bytes).expect("there");
     }
+
+    /// In a process of its own: it ends of it.
+    #[test]
+    fn a_fault_in_a_map_of_somebody_else_ends_the_process_as_ever() {
+        use std::os::unix::process::ExitStatusExt;
+        if let Some(root) = std::env::var_os(INSIDE) {
+            let root = Path::new(&root);
+            let storage = MmapStorage::open(root).expect("opens");
+            let ours = storage.create_segment("ours", PAGE_BYTES as u64);
+            let ours = ours.expect("made, with the handler");
+            ours.write(0, b"there").expect("there");
+            let file = fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(root.join("foreign"))
+                .expect("made");
+            file.set_len(2 * PAGE_BYTES as u64).expect("sized");
+            let map = MmapOptions::new().map_raw_read_only(&file).expect("mapped");
+            file.set_len(PAGE_BYTES as u64).expect("cut");
+            println!("{REACHED}");
+            // SAFETY: inside the map; that its page is gone is what the test is about.
+            let byte = unsafe { ptr::read_volatile(map.as_ptr().add(PAGE_BYTES)) };
+            panic!("read {byte} where there is nothing");
+        }
+        let folder = tempfile::tempdir().expect("a directory for the test");
+        let output = std::process::Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "--nocapture", "--test-threads=1"])
+            .arg("storage::mmap::tests::a_fault_in_a_map_of_somebody_else_ends_the_process_as_ever")
+            .env(INSIDE, folder.path())
+            .output()
+            .expect("runs");
+        assert_eq!(output.status.signal(), Some(libc::SIGBUS), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains(REACHED));
+    }
+
+    const INSIDE: &str = "EDGETIME_TEST_FOREIGN_FAULT";
+    const REACHED: &str = "about to read a page that is gone";
 }
