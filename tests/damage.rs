@@ -161,3 +161,182 @@ fn a_deleted_or_damaged_metadata_index_is_made_anew() {
         assert_eq!(series, 3);
     }
 }
+
+/// Rows `from..to`, each with the words.
+fn rows(from: u64, to: u64, words: &str) -> String {
+    let mut lines = String::new();
+    for i in from..to {
+        let time = START_NS + i;
+        writeln!(lines, "m,s=s{} v={}i,w=\"{words}\" {time}", i % 3, i * 7).expect("memory");
+    }
+    lines
+}
+
+/// In the last group of the log but one.
+const IN_THE_LOG: &str = "these words stand in the log alone";
+
+/// A store with chunks and an image in files, and with rows that only its log has.
+fn store_of_all_kinds(folder: &Path) -> Server {
+    let server = Server::start(folder, &["--no-self-monitor"]);
+    server.write(&rows(0, 5_000, "in a chunk or an image"));
+    assert!(server.stop());
+    let server = Server::start(folder, &["--no-self-monitor"]);
+    server.write(&rows(5_000, 5_001, IN_THE_LOG));
+    server.write(&rows(5_001, 5_002, "what proves that these were durable"));
+    server
+}
+
+/// One file of each kind, and a byte of it that counts.
+fn one_of_each_kind(folder: &Path) -> Vec<(String, u64)> {
+    let names = |of: &str| -> Vec<String> {
+        let found = std::fs::read_dir(folder.join(of)).expect("a folder");
+        let name = |entry: std::io::Result<std::fs::DirEntry>| {
+            let name = entry.expect("readable").file_name();
+            format!("{of}/{}", name.to_string_lossy())
+        };
+        found.map(name).collect()
+    };
+    let mut kinds = vec![("MANIFEST-A".to_owned(), 60), ("MANIFEST-B".to_owned(), 60)];
+    for (ending, at) in [(".cat", 60), (".img", 60), (".blk", 300)] {
+        let found = names("blocks").into_iter().filter(|n| n.ends_with(ending));
+        kinds.push((found.max().expect("one of each kind"), at));
+    }
+    for name in names("log") {
+        let bytes = std::fs::read(folder.join(&name)).expect("readable");
+        let words = IN_THE_LOG.as_bytes();
+        if let Some(at) = bytes.windows(words.len()).position(|part| part == words) {
+            kinds.push((name, at as u64));
+        }
+    }
+    assert_eq!(kinds.len(), KINDS, "{kinds:?}");
+    kinds
+}
+
+const KINDS: usize = 6;
+
+/// Flips a bit where it stands, as a device does: a server may have the file open, and mapped.
+fn flip(path: &Path, at: u64) {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    let file = file.expect("opens");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).expect("readable");
+    file.write_all_at(&[byte[0] ^ 1], at).expect("writable");
+}
+
+/// What `inspect --verify` says, and whether it exits with 0.
+fn inspect(folder: &Path) -> (String, bool) {
+    let folder = folder.to_str().expect("UTF-8");
+    let output = support::run(&["inspect", folder, "--verify"], b"");
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    let said = String::from_utf8(output.stdout).expect("text");
+    (said, output.status.success())
+}
+
+#[test]
+fn inspect_names_the_damaged_file_of_each_kind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    store_of_all_kinds(folder.path()).kill();
+    let (said, sound) = inspect(folder.path());
+    assert!(sound, "{said}");
+    for (name, at) in one_of_each_kind(folder.path()) {
+        let path = folder.path().join(&name);
+        flip(&path, at);
+        let (said, sound) = inspect(folder.path());
+        assert!(!sound && said.contains(&name), "{name}: {said}");
+        flip(&path, at);
+        let (said, sound) = inspect(folder.path());
+        assert!(sound, "{name}: {said}");
+    }
+}
+
+#[test]
+fn verify_of_a_running_server_names_the_damaged_file_of_each_kind() {
+    for kind in 0..KINDS {
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = store_of_all_kinds(folder.path());
+        let answer = server.admin("verify");
+        assert!(answer.ends_with("OK\n"), "{answer}");
+        let (name, at) = one_of_each_kind(folder.path()).swap_remove(kind);
+        let path = folder.path().join(&name);
+        flip(&path, at);
+        let answer = server.admin("verify");
+        let last = answer.lines().last().expect("lines");
+        assert!(last.starts_with("ERR damaged "), "{name}: {answer}");
+        assert!(answer.contains(&name), "{name}: {answer}");
+        flip(&path, at);
+        // What a read has met stands open until somebody takes note of it.
+        server.admin("gaps acknowledge");
+        let answer = server.admin("verify");
+        assert!(answer.ends_with("OK\n"), "{name}: {answer}");
+    }
+}
+
+#[test]
+fn what_was_lost_is_listed_and_reported_until_somebody_takes_note() {
+    let folder = tempfile::tempdir().expect("a folder");
+    store_of_all_kinds(folder.path()).kill();
+    let (segment, at) = one_of_each_kind(folder.path()).pop().expect("kinds");
+    flip(&folder.path().join(&segment), at);
+    let server = Server::start(folder.path(), &["--no-self-monitor"]);
+    // From now on the checkpoint alone remembers.
+    assert!(server.admin("checkpoint").ends_with("OK\n"));
+    let answer = server.admin("verify");
+    assert!(answer.contains("1 losses stand open"), "{answer}");
+    assert!(server.stop());
+    let (said, sound) = inspect(folder.path());
+    let named = said
+        .lines()
+        .find(|line| line.starts_with("lost before: 1 log: "));
+    let named = named.unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        !sound && named.contains(", 1 rows; default:m,s=s2"),
+        "{said}"
+    );
+    // The report beside the copy of the bytes.
+    let kept = std::fs::read_dir(folder.path().join("quarantine")).expect("a folder");
+    let kept = kept.map(|entry| entry.expect("readable").path());
+    let report = kept
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+        .max();
+    let report = std::fs::read(report.expect("a report")).expect("readable");
+    let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
+    assert!(report["from"].as_u64() < report["to"].as_u64(), "{report}");
+    let number = |path: &serde_json::Value| path.as_i64().expect("a number");
+    let (first, last) = (number(&report["times"][0]), number(&report["times"][1]));
+    let lost = (START_NS + 5_000) as i64;
+    assert!(first <= lost && lost <= last, "{report}");
+    assert_eq!(report["series"], serde_json::json!(["default:m,s=s2"]));
+    assert_eq!(
+        (number(&report["rows"]), number(&report["rows_salvaged"])),
+        (1, 1)
+    );
+    assert_eq!(report["file"], segment);
+    let server = Server::start(folder.path(), &["--no-self-monitor"]);
+    assert!(server.admin("gaps acknowledge").contains("took note of 1"));
+    assert!(server.admin("verify").ends_with("OK\n"));
+    assert!(server.stop());
+    let (said, sound) = inspect(folder.path());
+    assert!(sound && !said.contains("lost before"), "{said}");
+}
+
+#[test]
+fn a_segment_cut_under_a_running_server_is_a_failed_sync_and_no_loss() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["--no-self-monitor", "--set", "log.backend=mmap"];
+    let server = Server::start(folder.path(), &arguments);
+    server.write(&rows(0, 100, "before"));
+    let segments = std::fs::read_dir(folder.path().join("log")).expect("a folder");
+    let segments: Vec<PathBuf> = segments.map(|e| e.expect("readable").path()).collect();
+    let segment = active(&segments);
+    let keep = used_bytes(segment).next_multiple_of(4096);
+    let file = OpenOptions::new().write(true).open(segment).expect("opens");
+    file.set_len(keep).expect("cut behind what is durable");
+    server.write(&rows(100, 5_000, "behind, in more than a page"));
+    let stats = server.admin("stats log --json");
+    assert!(stats.contains("\"sync_failures\":1"), "{stats}");
+    server.kill();
+    let server = Server::start(folder.path(), &arguments);
+    assert_eq!(server.query("SELECT count(*) FROM m"), [["5000"]]);
+    let status = server.admin("status --json");
+    assert!(status.contains("\"state\":\"ok\""), "{status}");
+}

@@ -192,17 +192,22 @@ fn check(server: &Server, steps: u64, acknowledged: &[u64]) -> u64 {
     rows_of.values().sum()
 }
 
+/// Both back ends of the log in turn.
+fn backend(number: u64) -> &'static str {
+    if number % 2 == 0 {
+        "log.backend=mmap"
+    } else {
+        "log.backend=file"
+    }
+}
+
 #[test]
 fn a_kill_loses_nothing_that_was_acknowledged() {
     let steps = setting("EDGETIME_KILL_STEPS", 120);
     let rounds = setting("EDGETIME_KILL_ROUNDS", 20);
     for number in 0..rounds {
         let share = 0.05 + 0.55 * (number as f64 / rounds as f64);
-        let backend = if number % 2 == 0 {
-            "log.backend=mmap"
-        } else {
-            "log.backend=file"
-        };
+        let backend = backend(number);
         let (acknowledged, found) = round(steps, share, &["--set", backend]);
         println!(
             "round {number}: {acknowledged} rows acknowledged, {found} found, {} sent, {backend}",
@@ -221,8 +226,14 @@ fn a_kill_in_the_middle_of_checkpoints_loses_nothing() {
         "--set",
         "log.segment_size_bytes=131072",
     ];
-    for _ in 0..3 {
-        let (acknowledged, found) = round(setting("EDGETIME_KILL_STEPS", 60), 0.6, &log);
+    // Four with the default.
+    let rounds = setting("EDGETIME_KILL_ROUNDS", 20).div_ceil(5);
+    for number in 0..rounds {
+        let mut arguments = log.to_vec();
+        arguments.extend(["--set", backend(number)]);
+        let steps = setting("EDGETIME_KILL_STEPS", 60);
+        let (acknowledged, found) = round(steps, 0.6, &arguments);
+        println!("round {number}: {acknowledged} rows acknowledged, {found} found, a log of 1 MiB");
         assert!(found >= acknowledged);
     }
 }

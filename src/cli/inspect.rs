@@ -18,6 +18,7 @@ use self::index::IndexReport;
 use self::log::LogReport;
 use self::read_only::ReadOnly;
 use super::CommandError;
+use crate::engine::Loss;
 
 /// Flags of `edgetime inspect`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,8 @@ pub struct InspectArgs {
     /// Stored chunks by series: points, bytes, bytes a point.
     #[arg(long, group = "part")]
     pub blocks: bool,
-    /// Read every byte and compare every checksum; fails where anything is lost.
+    /// Read every byte and compare every checksum; fails where anything is damaged, or was lost and not
+    /// acknowledged.
     #[arg(long, group = "part")]
     pub verify: bool,
     /// Print JSON.
@@ -50,6 +52,9 @@ struct Report {
     /// With `--verify`: what the metadata index is, or why it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<IndexReport>,
+    /// With `--verify`: what a server found to be lost, and nobody has taken note of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    losses: Option<Vec<Loss>>,
 }
 
 /// Looks, and says what is there.
@@ -84,10 +89,12 @@ pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), CommandError> 
         None
     };
     report.log = log.filter(|_| args.log || all);
+    let losses = Some(blocks.losses());
     if args.blocks || all {
         report.blocks = Some(blocks.named(&names, args.blocks));
     }
     report.index = args.verify.then(|| IndexReport::read(directory));
+    report.losses = losses.filter(|_| args.verify);
     let printed = if args.json {
         serde_json::to_writer_pretty(&mut *out, &report)
             .map_err(Into::into)
@@ -96,17 +103,22 @@ pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), CommandError> 
         print(&report, out)
     };
     printed.map_err(CommandError::output)?;
-    let losses = report.log.as_ref().map_or(0, LogReport::losses)
+    let damaged = report.log.as_ref().map_or(0, LogReport::losses)
         + report
             .blocks
             .as_ref()
             .map_or(0, |blocks| blocks.damage.len());
-    let losses = losses + usize::from(report.index.as_ref().is_some_and(IndexReport::is_damaged));
-    if args.verify && losses > 0 {
+    let damaged = damaged + usize::from(report.index.as_ref().is_some_and(IndexReport::is_damaged));
+    let lost = report.losses.as_ref().map_or(0, Vec::len);
+    if args.verify && damaged + lost > 0 {
         out.flush().map_err(CommandError::output)?;
-        return Err(CommandError::Failed(format!(
-            "{name}: {losses} places are damaged, as listed"
-        )));
+        let text = match (damaged, lost) {
+            (0, lost) => {
+                format!("{name}: nothing is damaged now; {lost} losses stand open, as listed")
+            }
+            (damaged, _) => format!("{name}: {damaged} places are damaged, as listed"),
+        };
+        return Err(CommandError::Failed(text));
     }
     Ok(())
 }
@@ -120,6 +132,19 @@ fn print(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
     }
     if let Some(index) = &report.index {
         index.print(out)?;
+    }
+    for loss in report.losses.iter().flatten() {
+        let rows = loss
+            .rows
+            .map_or(String::new(), |rows| format!(", {rows} rows"));
+        writeln!(
+            out,
+            "lost before: {} {}: {}{rows}; {}",
+            loss.id,
+            loss.kind,
+            loss.text,
+            loss.series.join(" ")
+        )?;
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ impl Loss {
 
 /// All losses that are known.
 #[derive(Debug, Default)]
-pub(super) struct Losses {
+pub struct Losses {
     list: Vec<Loss>,
     /// The highest number that somebody has taken note of.
     acknowledged: u64,
@@ -72,8 +72,16 @@ const LOSSES_MAX: usize = 1_000;
 const SERIES_MAX: usize = 100;
 
 impl Losses {
-    /// Takes a state record; false where it does not follow the format.
-    pub(super) fn restore(&mut self, kind: u8, payload: &[u8]) -> bool {
+    /// Whether a state record of this kind is theirs.
+    pub const fn have_kind(kind: u8) -> bool {
+        matches!(kind, STATE_LOSS | STATE_ACKNOWLEDGED)
+    }
+
+    /// Takes a state record; false where it is not theirs or does not follow the format.
+    pub fn restore(&mut self, kind: u8, payload: &[u8]) -> bool {
+        if !Self::have_kind(kind) {
+            return false;
+        }
         if kind == STATE_ACKNOWLEDGED {
             let Ok(bytes) = payload.try_into() else {
                 return false;
@@ -124,7 +132,8 @@ impl Losses {
         self.kept = reached;
     }
 
-    fn open(&self) -> impl Iterator<Item = &Loss> {
+    /// Those that nobody has taken note of, oldest first.
+    pub fn open(&self) -> impl Iterator<Item = &Loss> {
         self.list.iter().filter(|loss| loss.id > self.acknowledged)
     }
 

@@ -37,7 +37,7 @@ pub use self::backup::BackupReport;
 pub use self::batch::Batch;
 pub use self::checkpoint::CheckpointReport;
 pub use self::error::EngineError;
-pub use self::losses::Loss;
+pub use self::losses::{Loss, Losses};
 pub use self::maintenance::TickReport;
 pub use self::read::{MeasurementView, SeriesReader, SeriesView};
 pub use self::recovery::OpenReport;
@@ -53,7 +53,6 @@ pub use self::write::{TimeBounds, Written};
 
 use self::checkpoint::Persisted;
 use self::index::Indexed;
-use self::losses::Losses;
 use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
 use self::space::Space;

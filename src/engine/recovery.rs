@@ -12,7 +12,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::clock::Clock;
 use crate::codec::{Cells, chunk::Chunk};
 use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
-use crate::engine::losses::{self, Edge, Losses, STATE_ACKNOWLEDGED, STATE_LOSS};
+use crate::engine::losses::{self, Edge, Losses};
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
 use crate::engine::space::Space;
@@ -208,9 +208,7 @@ impl Visitor for Restored {
     fn state(&mut self, kind: u8, payload: &[u8]) {
         if kind == STATE_DEFINITIONS {
             self.define(payload, "state file");
-        } else if !matches!(kind, STATE_LOSS | STATE_ACKNOWLEDGED)
-            || !self.losses.restore(kind, payload)
-        {
+        } else if !self.losses.restore(kind, payload) {
             self.report
                 .problem(format!("state record of unknown kind {kind}"));
         }

@@ -3,7 +3,7 @@
 use crate::blocks::{ChunkEntry, ImageRecord, Visitor, walk};
 use crate::codec::{Cells, CodecError, chunk::Chunk};
 use crate::engine::checkpoint::STATE_DEFINITIONS;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Loss};
 use crate::log::definitions;
 use crate::log::rows::RowsPayload;
 use crate::log::{FrameType, scan};
@@ -22,6 +22,15 @@ pub struct VerifyReport {
     pub frames: u64,
     /// Everything that is not as it was written, in words.
     pub damage: Vec<String>,
+    /// What was lost before and nobody has taken note of, and what became so now.
+    pub losses: Vec<Loss>,
+}
+
+impl VerifyReport {
+    /// Whether all is there and as it was written.
+    pub fn is_sound(&self) -> bool {
+        self.damage.is_empty() && self.losses.is_empty()
+    }
 }
 
 /// Gathers what a walk tells.
@@ -100,6 +109,7 @@ impl Engine {
         drop(pin);
         self.note_damage(&damage);
         report.damage.extend(damage.iter().map(ToString::to_string));
+        report.losses = self.losses();
         Ok(report)
     }
 

@@ -10,6 +10,7 @@ use super::read_only::ReadOnly;
 use crate::blocks::{BlockError, ChunkEntry, ImageRecord, Visitor, walk};
 use crate::codec::chunk::Chunk;
 use crate::codec::{Cells, CodecError};
+use crate::engine::{Loss, Losses};
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId, StoreId};
 
 /// What the files hold.
@@ -82,6 +83,7 @@ struct Found {
     images: u64,
     image_points: u64,
     problems: Vec<String>,
+    losses: Losses,
 }
 
 /// Gathers what a walk tells.
@@ -93,11 +95,13 @@ struct Gatherer {
 
 impl Visitor for Gatherer {
     fn state(&mut self, kind: u8, payload: &[u8]) {
-        if kind != STATE_DEFINITIONS {
-            return;
-        }
-        if let Err(error) = self.names.learn(payload) {
-            self.found.problems.push(format!("state file: {error}"));
+        if kind == STATE_DEFINITIONS {
+            if let Err(error) = self.names.learn(payload) {
+                self.found.problems.push(format!("state file: {error}"));
+            }
+        } else if Losses::have_kind(kind) && !self.found.losses.restore(kind, payload) {
+            let problem = format!("state file: a record of kind {kind} is not understood");
+            self.found.problems.push(problem);
         }
     }
 
@@ -197,6 +201,11 @@ impl BlocksReport {
     /// The store, where anything names it.
     pub(super) fn store_id(&self) -> Option<StoreId> {
         self.found.store
+    }
+
+    /// What a server found to be lost and nobody has taken note of, as the state file has it.
+    pub(super) fn losses(&self) -> Vec<Loss> {
+        self.found.losses.open().cloned().collect()
     }
 
     /// Whether the log may know names that the state file does not.

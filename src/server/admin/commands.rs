@@ -425,11 +425,15 @@ fn verify(shared: &Shared, json: bool) -> Answer {
         "images": report.images,
         "frames": report.frames,
         "damage": report.damage,
+        "losses": report.losses,
     });
     let mut answer = print(json, &value);
-    if !report.damage.is_empty() {
-        let count = report.damage.len();
-        let said = Answer::error("damaged", &format!("{count} places are damaged, as listed"));
+    if !report.is_sound() {
+        let said = match (report.damage.len(), report.losses.len()) {
+            (0, lost) => format!("nothing is damaged now; {lost} losses stand open, as listed"),
+            (damaged, _) => format!("{damaged} places are damaged, as listed"),
+        };
+        let said = Answer::error("damaged", &said);
         answer.text.truncate(answer.text.len() - "OK\n".len());
         answer.text.push_str(&said.text);
     }
