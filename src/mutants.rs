@@ -35,6 +35,8 @@ pub enum Mutant {
     DroppedChunk,
     /// The last image of a checkpoint is not written.
     DroppedImage,
+    /// A checkpoint does not write the deletions that its chunks need.
+    ForgottenDeletion,
     /// Pages of log and manifest that a killed process left are not synced before they count.
     UnsyncedRestart,
 }

@@ -26,6 +26,10 @@ impl Visitor for Heard {
         panic!("no chunk was written");
     }
 
+    fn deletion(&mut self, _: &[u8]) -> bool {
+        true
+    }
+
     fn image(&mut self, image: ImageRecord<'_>) {
         self.images.push((image.series.0, image.bytes.to_vec()));
     }
@@ -67,7 +71,7 @@ fuzz_target!(|input: &[u8]| {
     let image = |(series, bytes): (usize, &&'_ [u8])| (series as u32, bytes.to_vec());
     let images: Vec<(u32, Vec<u8>)> = images.iter().enumerate().map(image).collect();
     store
-        .write_images(images.iter().map(|(series, bytes)| ImageRecord {
+        .write_images(&[], images.iter().map(|(series, bytes)| ImageRecord {
             series: SeriesId(*series),
             first_position: Position(1),
             last_position: Position(u64::from(*series) + 1),

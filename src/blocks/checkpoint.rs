@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::chunk::{ChunkMeta, FOLDER, FileId};
 use super::error::{BlockError, Result};
-use super::image::ImageRecord;
+use super::image::{ImageRecord, KIND_DELETION, KIND_ROWS};
 use super::inventory::{Folder, ManifestFound, Manifests};
 use super::manifest::{CommitInfo, MANIFEST_NAMES, Manifest, ManifestFile, ManifestRecords};
 use super::pins::Pins;
@@ -218,16 +218,20 @@ impl Checkpoint {
 
     pub(super) fn write_images<'a>(
         &mut self,
+        deletions: &[Vec<u8>],
         images: impl IntoIterator<Item = ImageRecord<'a>>,
     ) -> Result<()> {
         let mut images = images.into_iter().peekable();
-        if images.peek().is_none() {
+        if images.peek().is_none() && deletions.is_empty() {
             self.image = None;
             return Ok(());
         }
         let written = self.write_records(RecordFile::Image, |writer| {
+            for deletion in deletions {
+                writer.record(KIND_DELETION, &[deletion])?;
+            }
             for image in images {
-                writer.record(0, &[&image.prefix(), image.bytes])?;
+                writer.record(KIND_ROWS, &[&image.prefix(), image.bytes])?;
             }
             Ok(())
         })?;

@@ -40,5 +40,9 @@ impl<'a> ImageRecord<'a> {
     }
 }
 
+/// The kind of a record that holds rows.
+pub(super) const KIND_ROWS: u8 = 0;
+/// The kind of a record that holds a deletion.
+pub(super) const KIND_DELETION: u8 = 1;
 /// Series, first and last position.
 const PREFIX_BYTES: usize = 4 + 8 + 8;

@@ -8,6 +8,7 @@
 //! Locks, in this order: `writer` (held over input and output, by the one who checkpoints), `table`,
 //! `open_files`, the cache's shards. Readers take the last two only, and never over a read.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -254,14 +255,15 @@ impl BlockStore {
         written
     }
 
-    /// Writes all images anew, to a file that replaces the old one at the next commit; without images there
-    /// is none from then on. A checkpoint that does not call this keeps the old images.
+    /// Writes all images anew, and the deletions that chunks need, to a file that replaces the old one at the
+    /// next commit; without any there is none from then on. A checkpoint that does not call this keeps the old.
     pub fn write_images<'a>(
         &self,
+        deletions: &[Vec<u8>],
         images: impl IntoIterator<Item = ImageRecord<'a>>,
     ) -> Result<()> {
         let mut writer = self.writer.lock();
-        let written = writer.write_images(images);
+        let written = writer.write_images(deletions, images);
         self.note_bytes(&writer);
         written
     }
@@ -332,6 +334,17 @@ impl BlockStore {
     /// commit; a file without a living chunk is removed then. Returns whether it was alive.
     pub fn release(&self, entry: &ChunkEntry) -> bool {
         self.table.lock().release(entry)
+    }
+
+    /// Takes [`Self::release`] back, where the commit that was to make it last has failed.
+    pub fn revive(&self, entry: &ChunkEntry) {
+        self.table.lock().revive(entry);
+    }
+
+    /// Files of which less than half is alive, and that can be read.
+    #[must_use]
+    pub fn sparse_files(&self) -> HashSet<FileId> {
+        self.table.lock().sparse().collect()
     }
 
     /// All block files, by id.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::chunk::{ChunkEntry, FileId};
+use super::chunk::{ChunkEntry, FileId, INDEX_ENTRY_BYTES};
 use super::load::LoadedFile;
 use super::manifest::ManifestFile;
 use super::writer::FinishedFile;
@@ -125,6 +125,17 @@ impl Table {
         true
     }
 
+    /// Marks a chunk as alive again.
+    pub(super) fn revive(&mut self, entry: &ChunkEntry) {
+        let Some(file) = self.files.get_mut(&entry.file) else {
+            return;
+        };
+        if clear(&mut file.dead, entry.ordinal) {
+            file.info.live_chunks += 1;
+            file.info.live_bytes += entry.record_bytes();
+        }
+    }
+
     /// What a manifest lists, and the files it no longer does because nothing in them is alive.
     pub(super) fn snapshot(&self) -> (Vec<ManifestFile>, Vec<FileId>) {
         let mut listed = Vec::with_capacity(self.files.len());
@@ -148,6 +159,18 @@ impl Table {
     /// Forgets a file; whether it was damaged.
     pub(super) fn remove(&mut self, id: FileId) -> Option<bool> {
         self.files.remove(&id).map(|file| file.info.damaged)
+    }
+
+    /// Files in which records take less than half of what they took.
+    pub(super) fn sparse(&self) -> impl Iterator<Item = FileId> {
+        let infos = self.files.values().map(|file| &file.info);
+        let sparse = infos.filter(|info| {
+            let index_bytes = u64::from(info.chunks) * INDEX_ENTRY_BYTES as u64;
+            let records_bytes = info.size_bytes.saturating_sub(index_bytes);
+            let is_partly_dead = 0 < info.live_chunks && info.live_chunks < info.chunks;
+            is_partly_dead && !info.damaged && info.live_bytes * 2 < records_bytes
+        });
+        sparse.map(|info| info.id)
     }
 
     pub(super) fn infos(&self) -> Vec<FileInfo> {
@@ -177,6 +200,16 @@ fn set(bits: &mut Vec<u64>, ordinal: u32) -> bool {
     let was_clear = bits[word] & mask == 0;
     bits[word] |= mask;
     was_clear
+}
+
+/// Clears a bit; whether it was set.
+fn clear(bits: &mut [u64], ordinal: u32) -> bool {
+    let mask = 1 << (ordinal % 64);
+    bits.get_mut(ordinal as usize / 64).is_some_and(|word| {
+        let was_set = *word & mask != 0;
+        *word &= !mask;
+        was_set
+    })
 }
 
 /// The numbers of the bits that are set, ascending.

@@ -9,6 +9,8 @@ pub enum Verb {
     Read,
     /// Write rows.
     Write,
+    /// Delete rows.
+    Delete,
     /// Change how the store works.
     Administer,
 }
@@ -26,7 +28,7 @@ impl Access {
     pub fn full() -> Self {
         Self {
             databases: None,
-            verbs: Box::new([Verb::Read, Verb::Write, Verb::Administer]),
+            verbs: Box::new([Verb::Read, Verb::Write, Verb::Delete, Verb::Administer]),
         }
     }
 
@@ -69,6 +71,7 @@ mod tests {
         let access = Access::restricted(&["plant"], &[Verb::Read]);
         assert!(access.check(Verb::Read, "plant").is_ok());
         assert!(access.check(Verb::Write, "plant").is_err());
+        assert!(access.check(Verb::Delete, "plant").is_err());
         assert!(access.check(Verb::Read, "other").is_err());
         assert!(Access::full().check(Verb::Administer, "other").is_ok());
     }

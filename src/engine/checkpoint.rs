@@ -5,6 +5,7 @@
 //! right: a chunk or image says up to which log position it holds its series, and the replay starts at the
 //! lowest position that any series still needs.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use crate::blocks::{ChunkEntry, ChunkMeta, CommitInfo, ImageRecord};
 use crate::catalog::Catalog;
 use crate::codec::chunk::{self, Chunk, Hints};
 use crate::codec::{Cells, CodecError, Effort};
+use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
 use crate::engine::{Engine, EngineError};
 use crate::log::definitions::{Definition, encode_series};
 use crate::mutants::{self, Mutant};
@@ -49,6 +51,9 @@ pub(super) const STATE_DEFINITIONS: u8 = 1;
 const SLICE_SERIES: usize = 64;
 /// The part of the time that checkpoints in passing may spend on recompression: one in this many.
 const RECOMPRESS_SHARE: u64 = 10;
+/// Bytes of stored chunks that a checkpoint in passing reads to write them anew, and that any other does.
+const PASSING_BYTES: u64 = 4 << 20;
+const COMPACTED_BYTES: u64 = 64 << 20;
 /// Bytes of definitions in one state record.
 const RECORD_BYTES: usize = 32 * 1024;
 
@@ -58,6 +63,13 @@ struct Flush {
     bytes: Bytes,
 }
 
+impl Flush {
+    /// Whether a chunk of the ring is this one.
+    fn is(&self, chunk: &Sealed<ChunkEntry>) -> bool {
+        chunk.is_unflushed() && chunk.precedence() == self.chunk.precedence()
+    }
+}
+
 struct Image {
     series: SeriesId,
     first_position: Position,
@@ -65,10 +77,21 @@ struct Image {
     bytes: Vec<u8>,
 }
 
+/// A chunk on its way to a block file.
+struct Ready {
+    flush: Flush,
+    /// Where it was in a block file before.
+    moved: Option<Stored>,
+    shown: Shown,
+}
+
 #[derive(Default)]
 struct Collected {
     flushes: Vec<Flush>,
     images: Vec<Image>,
+    compaction: Compaction,
+    /// Where the log ended when it began.
+    began: Position,
     replay_from: Position,
 }
 
@@ -123,7 +146,9 @@ impl Engine {
             .map(|manifest| manifest.info.replay_from);
         let half = Position(self.log.end().0.saturating_sub(keep));
         let pinning_below = half.max(recycled.unwrap_or_default());
-        let mut collected = self.collect(pinning_below)?;
+        let passing = recompress_ns_max != u64::MAX;
+        let mut collected = self.collect(pinning_below, self.compaction(passing))?;
+        let deletions = self.needed_deletions(&collected);
         if mutants::is(Mutant::DroppedChunk) {
             collected.flushes.pop();
         }
@@ -137,21 +162,10 @@ impl Engine {
         };
         // Nothing that is not durable in the log may be durable in a block file.
         self.log.sync()?;
-        let began = self.clock.monotonic_ns();
-        let recompressed = collected
-            .flushes
-            .iter()
-            .map(|flush| {
-                let spent = self.clock.monotonic_ns().saturating_sub(began);
-                if recompress_ns_max == u64::MAX || spent < recompress_ns_max {
-                    recompress(&flush.bytes)
-                } else {
-                    Ok(flush.bytes.clone())
-                }
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let metas = collected.flushes.iter().map(|flush| self.meta_of(flush));
-        let entries = self.blocks.write_chunks(metas.zip(recompressed.iter()))?;
+        let (ready, gone) = self.prepare_chunks(&mut collected, recompress_ns_max)?;
+        let metas = ready.iter().map(|ready| self.meta_of(ready));
+        let chunks = ready.iter().map(|ready| &ready.shown.bytes);
+        let entries = self.blocks.write_chunks(metas.zip(chunks))?;
         let (lost, lost_reached) = {
             let losses = self.losses.lock();
             (losses.records(false), losses.reached())
@@ -159,12 +173,19 @@ impl Engine {
         if mutants::is(Mutant::RecycledBeforeManifest) {
             self.log.recycle(collected.replay_from)?;
         }
-        let written = self.write_records(&records, &lost, &collected.images);
+        let written = self.write_records(&records, &lost, &deletions, &collected.images);
         if let Err(error) = written {
             // They are written anew by the next checkpoint: these only take room.
             self.blocks.discard_chunks(&entries);
             return Err(error);
         }
+        let given_up = || {
+            ready
+                .iter()
+                .filter_map(|ready| ready.moved.as_ref())
+                .chain(&gone)
+        };
+        self.release_stored(given_up());
         let committed = self.blocks.commit(CommitInfo {
             replay_from: collected.replay_from,
             durable: self.log.durable(),
@@ -179,16 +200,18 @@ impl Engine {
             for entry in &entries {
                 self.blocks.release(entry);
             }
+            self.revive_stored(given_up());
             return Err(error.into());
         }
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
-        for (flush, written) in collected.flushes.iter().zip(&recompressed) {
-            self.wear.chunk(&flush.bytes, written);
+        for ready in &ready {
+            self.wear.chunk(&ready.flush.bytes, &ready.shown.bytes);
         }
         for image in &collected.images {
             self.wear.image(&image.bytes);
         }
-        self.mark_stored(&collected.flushes, &entries, recompressed);
+        self.forget_stored(gone.iter());
+        self.mark_stored(&ready, &entries);
         self.mark_defined(reached.series, layouts);
         *persisted = reached;
         self.losses.lock().keep(lost_reached);
@@ -211,6 +234,7 @@ impl Engine {
         &self,
         records: &[Vec<u8>],
         lost: &[(u8, Vec<u8>)],
+        deletions: &[Vec<u8>],
         images: &[Image],
     ) -> Result<(), EngineError> {
         let lost = lost.iter().map(|(kind, record)| (*kind, record));
@@ -225,20 +249,101 @@ impl Engine {
         } else {
             self.blocks.append_state(records)?;
         }
-        self.blocks
-            .write_images(images.iter().map(|image| ImageRecord {
-                series: image.series,
-                first_position: image.first_position,
-                last_position: image.last_position,
-                bytes: &image.bytes,
-            }))?;
-        Ok(())
+        let images = images.iter().map(|image| ImageRecord {
+            series: image.series,
+            first_position: image.first_position,
+            last_position: image.last_position,
+            bytes: &image.bytes,
+        });
+        Ok(self.blocks.write_images(deletions, images)?)
+    }
+
+    /// What this checkpoint may compact. Where there is no room, nothing is moved.
+    fn compaction(&self, passing: bool) -> Compaction {
+        let bytes_max = match (self.space.is_short(), passing) {
+            (true, _) => 0,
+            (false, true) => PASSING_BYTES,
+            (false, false) => COMPACTED_BYTES,
+        };
+        Compaction::new(self.blocks.sparse_files(), bytes_max)
+    }
+
+    /// Records of the deletions that chunks need; the others are forgotten. One that no chunk needs any more
+    /// was still in the checkpoint before, so that it is there as long as a manifest lists such a chunk.
+    fn needed_deletions(&self, collected: &Collected) -> Vec<Vec<u8>> {
+        let mut deletions = self.deletions.lock();
+        let needed = &collected.compaction.needed;
+        deletions.retain(|at, _| *at >= collected.began || needed.contains(at));
+        if mutants::is(Mutant::ForgottenDeletion) {
+            return Vec::new();
+        }
+        let record =
+            |(at, payload): (&Position, &Vec<u8>)| [&at.0.to_le_bytes()[..], payload].concat();
+        deletions.iter().map(record).collect()
+    }
+
+    /// The bytes of all chunks that are written, and stored chunks of which nothing is left.
+    fn prepare_chunks(
+        &self,
+        collected: &mut Collected,
+        recompress_ns_max: u64,
+    ) -> Result<(Vec<Ready>, Vec<Stored>), EngineError> {
+        let began = self.clock.monotonic_ns();
+        let mut ready = Vec::with_capacity(collected.flushes.len());
+        let mut gone = std::mem::take(&mut collected.compaction.gone);
+        for flush in std::mem::take(&mut collected.flushes) {
+            let spent = self.clock.monotonic_ns().saturating_sub(began);
+            let in_time = recompress_ns_max == u64::MAX || spent < recompress_ns_max;
+            let Some(mut shown) = shown_of(&flush.chunk, &flush.bytes, Effort::Cheap)? else {
+                self.forget_flush(&flush);
+                continue;
+            };
+            if in_time {
+                shown.bytes = recompress(&shown.bytes)?;
+            }
+            ready.push(Ready {
+                flush,
+                moved: None,
+                shown,
+            });
+        }
+        for stored in std::mem::take(&mut collected.compaction.rewrites) {
+            // What cannot be read stays where it is: reading notes the damage.
+            let Ok(bytes) = self.blocks.read_chunk_uncached(&stored.entry) else {
+                continue;
+            };
+            let Ok(shown) = shown_of(&stored.chunk, &bytes, Effort::Full) else {
+                continue;
+            };
+            let Some(shown) = shown else {
+                gone.push(stored);
+                continue;
+            };
+            let flush = Flush {
+                series: stored.series,
+                chunk: stored.chunk.clone(),
+                bytes,
+            };
+            ready.push(Ready {
+                flush,
+                moved: Some(stored),
+                shown,
+            });
+        }
+        Ok((ready, gone))
     }
 
     /// Unflushed chunks of all series, and images of those that hold rows from before `pinning_below`.
-    fn collect(&self, pinning_below: Position) -> Result<Collected, EngineError> {
+    fn collect(
+        &self,
+        pinning_below: Position,
+        compaction: Compaction,
+    ) -> Result<Collected, EngineError> {
+        let end = self.log.end();
         let mut collected = Collected {
-            replay_from: self.log.end(),
+            began: end,
+            replay_from: end,
+            compaction,
             ..Collected::default()
         };
         for (index, shard) in self.shards.iter().enumerate() {
@@ -250,6 +355,7 @@ impl Engine {
                     let Some(series) = shard.get(slot) else { break };
                     let id = self.placement.id(index, slot);
                     for chunk in series.ring.iter() {
+                        collected.compaction.look(id, chunk);
                         if let Location::Memory(bytes) = &chunk.location {
                             collected.flushes.push(Flush {
                                 series: id,
@@ -275,7 +381,7 @@ impl Engine {
         Ok(collected)
     }
 
-    fn meta_of(&self, flush: &Flush) -> ChunkMeta {
+    fn meta_of(&self, Ready { flush, shown, .. }: &Ready) -> ChunkMeta {
         let catalog = self.catalog.read();
         let measurement = catalog
             .series(flush.series)
@@ -285,28 +391,42 @@ impl Engine {
             series: flush.series,
             database: owner.map_or(DatabaseId(0), |owner| owner.database),
             measurement: measurement.unwrap_or_default(),
-            rows: flush.chunk.rows,
-            first_time: flush.chunk.first_time,
-            last_time: flush.chunk.last_time,
+            rows: shown.rows,
+            first_time: shown.first_time,
+            last_time: shown.last_time,
             first_position: flush.chunk.first_position,
             last_position: flush.chunk.last_position,
         }
     }
 
+    /// A chunk in memory of which nothing is left, by deletions that are durable.
+    fn forget_flush(&self, flush: &Flush) {
+        let mut shard = self.shards[self.placement.shard(flush.series)].write();
+        let series = shard.series_mut(self.placement.slot(flush.series));
+        series.ring.replace(|chunk| flush.is(chunk), |_| None);
+    }
+
     /// Chunks that a manifest lists are read from their files from now on.
-    fn mark_stored(&self, flushes: &[Flush], entries: &[ChunkEntry], bytes: Vec<Bytes>) {
-        for ((flush, entry), bytes) in flushes.iter().zip(entries).zip(bytes) {
+    fn mark_stored(&self, ready: &[Ready], entries: &[ChunkEntry]) {
+        for (ready, entry) in ready.iter().zip(entries) {
+            let Ready {
+                flush,
+                moved,
+                shown,
+            } = ready;
+            let bytes = shown.bytes.clone();
             self.blocks.cache().insert(entry.file, entry.offset, bytes);
+            let is_old = |chunk: &Sealed<ChunkEntry>| match moved {
+                Some(stored) => stored.is(chunk),
+                None => flush.is(chunk),
+            };
             let mut shard = self.shards[self.placement.shard(flush.series)].write();
             let series = shard.series_mut(self.placement.slot(flush.series));
-            let found = series.ring.iter_mut().find(|chunk| {
-                chunk.is_unflushed() && chunk.precedence() == flush.chunk.precedence()
-            });
-            if let Some(chunk) = found {
-                chunk.len_bytes = entry.len_bytes;
-                chunk.location = Location::Stored(*entry);
-            } else {
-                // It expired meanwhile.
+            let found = series
+                .ring
+                .replace(is_old, |old| Some(stored_as(old, flush, shown, *entry)));
+            if !found {
+                // It expired meanwhile, or was deleted.
                 self.blocks.release(entry);
             }
         }
@@ -325,6 +445,34 @@ impl Engine {
                 *shard.layout_defined(id as u32) = u64::MAX;
             }
         }
+    }
+}
+
+/// A chunk of the ring as it was written. What hid rows then hides nothing of it any more; what came since does.
+fn stored_as(
+    old: &Sealed<ChunkEntry>,
+    flush: &Flush,
+    shown: &Shown,
+    entry: ChunkEntry,
+) -> Sealed<ChunkEntry> {
+    let is_same = match (&old.hidden, &flush.chunk.hidden) {
+        (Some(now), Some(then)) => Arc::ptr_eq(now, then),
+        _ => false,
+    };
+    let hidden = old.hidden.clone().filter(|_| !is_same);
+    if let Some(hidden) = &hidden
+        && let Some(rows) = hidden.rows()
+    {
+        hidden.set_rows(rows.saturating_sub(old.rows - shown.rows));
+    }
+    Sealed {
+        rows: shown.rows,
+        first_time: shown.first_time,
+        last_time: shown.last_time,
+        len_bytes: entry.len_bytes,
+        hidden,
+        location: Location::Stored(entry),
+        ..old.clone()
     }
 }
 

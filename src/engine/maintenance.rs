@@ -74,7 +74,9 @@ impl Engine {
                         .ring
                         .iter()
                         .any(|chunk| chunk.last_time < bounds.horizon);
-                    let many = rows_max > 0 && series.ring.rows() > rows_max;
+                    let ring = &series.ring;
+                    let rows = ring.rows().saturating_sub(ring.hidden_rows_max());
+                    let many = rows_max > 0 && rows > rows_max;
                     let stale = !series.is_sealed()
                         && series.newest().is_none_or(|newest| newest < seal_before);
                     old || many || stale
@@ -90,7 +92,8 @@ impl Engine {
                 }
                 let expired = series.ring.expire(bounds.horizon);
                 let evicted = if rows_max > 0 {
-                    series.ring.evict(rows_max)
+                    let hidden = series.ring.hidden_rows_max();
+                    series.ring.evict(rows_max + hidden)
                 } else {
                     Vec::new()
                 };
@@ -119,6 +122,7 @@ impl Engine {
                 self.blocks.release(entry);
             }
         }
-        chunks.iter().map(|chunk| u64::from(chunk.rows)).sum()
+        let shown = |chunk: &Sealed<ChunkEntry>| chunk.rows.saturating_sub(chunk.hidden_rows());
+        chunks.iter().map(|chunk| u64::from(shown(chunk))).sum()
     }
 }

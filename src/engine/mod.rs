@@ -8,6 +8,8 @@ mod access;
 mod backup;
 mod batch;
 mod checkpoint;
+mod compaction;
+mod delete;
 mod error;
 mod index;
 mod losses;
@@ -27,6 +29,7 @@ mod write;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,6 +39,7 @@ pub use self::access::{Access, Verb};
 pub use self::backup::BackupReport;
 pub use self::batch::Batch;
 pub use self::checkpoint::CheckpointReport;
+pub use self::delete::Deleted;
 pub use self::error::EngineError;
 pub use self::losses::{Loss, Losses};
 pub use self::maintenance::TickReport;
@@ -109,6 +113,8 @@ pub struct Engine {
     shards: Box<[RwLock<Shard>]>,
     log: Log,
     blocks: BlockStore,
+    /// By position, the deletions that chunks may still need, as the log has them. Taken behind a shard.
+    deletions: Mutex<BTreeMap<Position, Vec<u8>>>,
     meta: Arc<dyn MetaStore>,
     indexed: Mutex<Indexed>,
     /// How much of the catalog the state file has. Its lock also keeps checkpoints one at a time.

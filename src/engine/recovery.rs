@@ -3,6 +3,7 @@
 //! Damage is reported, never a reason not to start. A row of the log is applied unless a chunk or an
 //! image of its series already reaches beyond its position.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -19,10 +20,11 @@ use crate::engine::space::Space;
 use crate::engine::write::row_position;
 use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::log::definitions::{self, Definition};
+use crate::log::deletion::Deletion;
 use crate::log::rows::{RecordedLayout, RowsPayload};
 use crate::log::{self, FrameType, FrameView, Log, Recovery};
 use crate::meta::MetaStore;
-use crate::series::{Location, RowRef, Sealed};
+use crate::series::{Location, RowRef, Sealed, Tombstone};
 use crate::storage::Storage;
 use crate::types::{Layout, LayoutColumn, Position, SeriesId, StoreId, Timestamp};
 
@@ -93,6 +95,8 @@ struct Restored {
     report: OpenReport,
     /// How far block files and images have each series.
     reached: Vec<Position>,
+    /// Deletions of the image file and the log, as far as chunks need them.
+    deletions: BTreeMap<Position, Vec<u8>>,
     /// What the state file knows to be lost.
     losses: Losses,
     /// Where something of the log is missing.
@@ -119,6 +123,7 @@ impl Engine {
                 .collect(),
             report: OpenReport::default(),
             reached: Vec::new(),
+            deletions: BTreeMap::new(),
             losses: Losses::default(),
             edges: Vec::new(),
             gaps_before: 0,
@@ -148,6 +153,7 @@ impl Engine {
             restored.report.damage.extend(damage);
             restored.report.state_rewrite_needed = true;
         }
+        restored.hide_deleted();
         let persisted = if restored.report.state_rewrite_needed {
             Persisted::default()
         } else {
@@ -190,6 +196,7 @@ impl Engine {
             shards: restored.shards.into_iter().map(RwLock::new).collect(),
             log,
             blocks,
+            deletions: Mutex::new(restored.deletions),
             meta,
             indexed: Mutex::default(),
             persisted: Mutex::new(persisted),
@@ -244,8 +251,21 @@ impl Visitor for Restored {
             last_position: meta.last_position,
             rank,
             hidden_through: crate::types::Timestamp::MIN,
+            hidden: None,
             location: Location::Stored(*entry),
         });
+    }
+
+    fn deletion(&mut self, payload: &[u8]) -> bool {
+        let Some((at, payload)) = payload.split_first_chunk() else {
+            return false;
+        };
+        let known = Deletion::decode(payload).is_ok();
+        if known {
+            let at = Position(u64::from_le_bytes(*at));
+            self.deletions.insert(at, payload.to_vec());
+        }
+        known
     }
 
     fn image(&mut self, image: ImageRecord<'_>) {
@@ -311,6 +331,7 @@ impl Restored {
         }
         match frame.kind {
             FrameType::Definitions => self.define(frame.payload, "log"),
+            FrameType::Delete => self.delete(frame.position, frame.payload),
             FrameType::Rows => {
                 self.rows(frame.position, frame.payload);
                 if let Some(edge) = self.edges.last_mut() {
@@ -318,6 +339,38 @@ impl Restored {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Hides what deletions of the image file hit, once all chunks are there.
+    fn hide_deleted(&mut self) {
+        for (at, payload) in std::mem::take(&mut self.deletions) {
+            self.delete(at, &payload);
+        }
+    }
+
+    /// Hides what a deletion hits; keeps it where chunks need it.
+    fn delete(&mut self, position: Position, payload: &[u8]) {
+        let deletion = match Deletion::decode(payload) {
+            Ok(deletion) => deletion,
+            Err(error) => {
+                self.report
+                    .problem(format!("deletion at position {position}: {error}"));
+                return;
+            }
+        };
+        let range = deletion.range;
+        let mut hit = false;
+        for id in deletion.series {
+            let slot = self.placement.slot(id);
+            let shard = &mut self.shards[self.placement.shard(id)];
+            if slot < shard.len() {
+                let (series, scratch) = shard.series_and_scratch(slot);
+                hit |= series.delete(Tombstone { position, range }, scratch);
+            }
+        }
+        if hit {
+            self.deletions.insert(position, payload.to_vec());
         }
     }
 

@@ -32,6 +32,8 @@ pub struct RowCounts {
     pub expired: u64,
     /// Rows that were dropped because their series was full.
     pub evicted: u64,
+    /// Rows that statements deleted.
+    pub deleted: u64,
 }
 
 impl RowCounts {
@@ -53,6 +55,7 @@ impl RowCounts {
         self.values += other.values;
         self.expired += other.expired;
         self.evicted += other.evicted;
+        self.deleted += other.deleted;
     }
 }
 

@@ -71,7 +71,11 @@ impl Engine {
         for shard in &self.shards {
             for (_, series) in shard.read().iter() {
                 memory.series_bytes += (series.memory_bytes() + size_of_val(series)) as u64;
-                sealed_rows += series.ring.rows();
+                let hidden = series
+                    .ring
+                    .iter()
+                    .map(|chunk| u64::from(chunk.hidden_rows()));
+                sealed_rows += series.ring.rows().saturating_sub(hidden.sum());
                 open_rows += series.unsealed_rows() as u64;
                 let unflushed = series.ring.iter().filter(|chunk| chunk.is_unflushed());
                 memory.unflushed_bytes += unflushed

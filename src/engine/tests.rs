@@ -2,6 +2,7 @@
 
 mod backup;
 mod clock;
+mod deletions;
 mod losses;
 mod space;
 

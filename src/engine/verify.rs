@@ -5,6 +5,7 @@ use crate::codec::{Cells, CodecError, chunk::Chunk};
 use crate::engine::checkpoint::STATE_DEFINITIONS;
 use crate::engine::{Engine, EngineError, Loss};
 use crate::log::definitions;
+use crate::log::deletion::Deletion;
 use crate::log::rows::RowsPayload;
 use crate::log::{FrameType, scan};
 use crate::types::Position;
@@ -51,6 +52,11 @@ impl Visitor for Seen {
 
     fn chunk(&mut self, entry: &ChunkEntry) {
         self.entries.push(*entry);
+    }
+
+    fn deletion(&mut self, payload: &[u8]) -> bool {
+        let payload = payload.get(size_of::<Position>()..).unwrap_or_default();
+        Deletion::decode(payload).is_ok()
     }
 
     fn image(&mut self, image: ImageRecord<'_>) {
@@ -128,6 +134,7 @@ impl Engine {
             report.frames += 1;
             let understood = match frame.kind {
                 Some(FrameType::Definitions) => definitions::decode(frame.payload, |_| {}),
+                Some(FrameType::Delete) => Deletion::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Rows) => {
                     RowsPayload::open(frame.payload).and_then(|rows| rows.visit(|_| {}))
                 }

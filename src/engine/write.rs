@@ -340,7 +340,8 @@ impl Engine {
     }
 }
 
-fn refusal(error: AppendError) -> EngineError {
+/// Why the log took nothing.
+pub(super) fn refusal(error: AppendError) -> EngineError {
     match error {
         AppendError::Full => EngineError::Busy,
         AppendError::TooLarge {

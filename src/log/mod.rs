@@ -8,6 +8,7 @@
 
 mod copy;
 pub mod definitions;
+pub mod deletion;
 mod frame;
 mod quarantine;
 mod recovery;

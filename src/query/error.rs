@@ -141,6 +141,7 @@ impl QueryError {
             Self::Cancelled | Self::Output(_) => Code::Cancelled,
             Self::Source(SourceError::UnknownDatabase(_)) => Code::NoSuchDatabase,
             Self::Source(SourceError::Failed(_)) => Code::Internal,
+            Self::Source(SourceError::Refused { code, .. }) => *code,
         }
     }
 

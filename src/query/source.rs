@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use edgetime_protocol::error::Code;
+
 use crate::series::vector::ColumnVector;
 use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange, Timestamp};
 
@@ -234,6 +236,21 @@ pub trait Source: Send + Sync {
         series: SeriesId,
         request: &ScanRequest,
     ) -> Result<Box<dyn SeriesScan>, SourceError>;
+
+    /// Deletes the rows of some series in a range that are there now, for good when it returns; how many.
+    fn delete(
+        &self,
+        database: &str,
+        measurement: MeasurementId,
+        series: &[SeriesId],
+        range: TimeRange,
+    ) -> Result<u64, SourceError> {
+        let _ = (database, measurement, series, range);
+        Err(SourceError::Refused {
+            code: Code::Unsupported,
+            message: "nothing can be deleted here".to_owned(),
+        })
+    }
 }
 
 /// Why a source did not answer.
@@ -246,4 +263,12 @@ pub enum SourceError {
     /// Reading failed.
     #[error("reading failed: {0}")]
     Failed(String),
+    /// The store does not do it, or not now.
+    #[error("{message}")]
+    Refused {
+        /// The reason's code on the wire.
+        code: Code,
+        /// The reason in words.
+        message: String,
+    },
 }

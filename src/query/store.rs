@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use edgetime_protocol::error::Code;
+
 use super::expr::bucket_bounds;
 use super::source::{
     ChunkSummary, ColumnInfo, ColumnSummary, MeasurementInfo, ReadCounts, ScanBatch, ScanPart,
@@ -10,9 +12,9 @@ use super::source::{
 use super::value::Scalar;
 use crate::engine::{Access, Engine, EngineError, SeriesReader, Verb};
 use crate::series::{self, ChunkFacts, Demand, Part, Statistics, Summaries, Summary};
-use crate::types::{MeasurementId, SeriesId};
+use crate::types::{MeasurementId, SeriesId, TimeRange};
 
-/// A store and what the caller may read of it.
+/// A store and what the caller may do with it.
 #[derive(Debug)]
 pub struct Store {
     engine: Arc<Engine>,
@@ -91,6 +93,23 @@ impl Source for Store {
             reader,
             request: request.clone(),
         }))
+    }
+
+    fn delete(
+        &self,
+        database: &str,
+        measurement: MeasurementId,
+        series: &[SeriesId],
+        range: TimeRange,
+    ) -> Result<u64, SourceError> {
+        let deleted = self
+            .engine
+            .delete(&self.access, database, measurement, series, range)
+            .map_err(refused)?;
+        if self.engine.durable() < deleted.position {
+            self.engine.sync().map_err(refused)?;
+        }
+        Ok(deleted.rows)
     }
 }
 
@@ -205,4 +224,20 @@ fn column_summary(column: &series::ColumnSummary) -> ColumnSummary {
 #[allow(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn failed(error: EngineError) -> SourceError {
     SourceError::Failed(error.to_string())
+}
+
+/// A change that the engine does not take, with the code of the wire.
+#[allow(clippy::needless_pass_by_value, reason = "the shape of map_err")]
+fn refused(error: EngineError) -> SourceError {
+    let code = match &error {
+        EngineError::Denied { .. } => Code::NotAllowed,
+        EngineError::Busy => Code::Busy,
+        EngineError::Full { .. } => Code::Full,
+        EngineError::ReadOnly { .. } => Code::ReadOnly,
+        _ => Code::Internal,
+    };
+    SourceError::Refused {
+        code,
+        message: error.to_string(),
+    }
 }

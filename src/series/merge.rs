@@ -310,6 +310,30 @@ pub fn gather_heap(cells: &Cells, row: usize, bits: &mut [u64], heap: &mut Vec<u
     }
 }
 
+/// Keeps the rows whose times are wanted, and nothing else of the others.
+pub fn retain_rows(cells: &Cells, wanted: impl Fn(Timestamp) -> bool) -> Cells {
+    let kept: Vec<usize> = (0..cells.times.len())
+        .filter(|&row| wanted(cells.times[row]))
+        .collect();
+    let mut rest = Cells::new();
+    rest.times = kept.iter().map(|&row| cells.times[row]).collect();
+    for column in &cells.columns {
+        let mut copy = CellColumn::nulls(column.id, column.field_type, 0);
+        let is_bytes = matches!(column.field_type, FieldType::String | FieldType::Binary);
+        for &row in &kept {
+            let (bits, mark) = (column.bits[row], column.marks[row]);
+            let bits = if is_bytes && mark != MARK_NULL {
+                copy_bytes(bits, &column.heap, &mut copy.heap)
+            } else {
+                bits
+            };
+            copy.push(bits, mark);
+        }
+        rest.columns.push(copy);
+    }
+    rest
+}
+
 /// Rows `at..` of cells, which leave the first `at` behind.
 pub fn split_off(cells: &mut Cells, at: usize) -> Cells {
     let mut rest = Cells::new();

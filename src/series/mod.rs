@@ -3,6 +3,7 @@
 //! No lock, no clock, no device: the engine owns those. Rows become visible in the order in which they
 //! are applied; of two rows with the same time the later applied one wins, field by field.
 
+mod hidden;
 mod merge;
 mod open;
 mod read;
@@ -12,7 +13,8 @@ mod sealed;
 #[allow(clippy::module_inception)]
 mod series;
 
-pub use self::merge::gather_heap;
+pub use self::hidden::{Hidden, Tombstone};
+pub use self::merge::{gather_heap, retain_rows};
 pub use self::open::OpenChunk;
 pub use self::read::{
     ChunkFacts, ColumnSummary, Decoded, Demand, Needs, Part, ReadCounts, Snapshot, Summaries,

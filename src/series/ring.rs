@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::series::Sealed;
+use crate::series::{Sealed, Tombstone};
 use crate::types::{TimeRange, Timestamp};
 
 /// Sealed chunks, sorted by first time; chunks of late rows may overlap others.
@@ -59,6 +59,45 @@ impl<E: Clone> Ring<E> {
         self.take_while_old(|chunk| chunk.last_time < horizon)
     }
 
+    /// Hides what a deletion hits. Chunks that are in memory alone and show nothing any more go; whether the
+    /// others have rows of it.
+    pub fn delete(&mut self, tombstone: Tombstone) -> bool {
+        let mut hit = false;
+        let mut gone = false;
+        for chunk in &mut self.chunks {
+            if chunk.hide(tombstone) {
+                let is_gone = chunk.is_unflushed() && chunk.shown().is_empty();
+                gone |= is_gone;
+                hit |= !is_gone;
+            }
+        }
+        if gone {
+            self.take(|chunk| {
+                chunk.is_unflushed() && chunk.hidden.is_some() && chunk.shown().is_empty()
+            });
+        }
+        hit
+    }
+
+    /// Puts a chunk in the place of another, or nothing; false where that one is not there any more.
+    pub fn replace(
+        &mut self,
+        is_old: impl Fn(&Sealed<E>) -> bool,
+        new: impl FnOnce(&Sealed<E>) -> Option<Sealed<E>>,
+    ) -> bool {
+        let Some(at) = self.chunks.iter().position(is_old) else {
+            return false;
+        };
+        let Some(old) = self.chunks.remove(at) else {
+            return false;
+        };
+        self.rows -= u64::from(old.rows);
+        if let Some(new) = new(&old) {
+            self.insert(new);
+        }
+        true
+    }
+
     /// Takes out the chunks that end first, as long as `rows_max` rows are left. Chunks that overlap those no
     /// longer show what they have of the same times: a value that one of those had replaced must not come back.
     pub fn evict(&mut self, rows_max: u64) -> Vec<Sealed<E>> {
@@ -113,6 +152,15 @@ impl<E: Clone> Ring<E> {
         self.rows
     }
 
+    /// Rows that deletions hide, at most: all of a chunk's where nobody has counted.
+    pub fn hidden_rows_max(&self) -> u64 {
+        let hidden = self.chunks.iter().filter_map(|chunk| {
+            let hidden = chunk.hidden.as_ref()?;
+            Some(u64::from(hidden.rows().unwrap_or(chunk.rows)))
+        });
+        hidden.sum()
+    }
+
     /// Chunks.
     pub fn len(&self) -> usize {
         self.chunks.len()
@@ -126,6 +174,19 @@ impl<E: Clone> Ring<E> {
     /// Bytes of memory behind the ring itself, without the chunks' bytes.
     pub fn memory_bytes(&self) -> usize {
         self.chunks.capacity() * size_of::<Sealed<E>>()
+    }
+
+    /// Takes out chunks, wherever they are.
+    fn take(&mut self, is_gone: impl Fn(&Sealed<E>) -> bool) {
+        let rows = &mut self.rows;
+        self.chunks.retain(|chunk| {
+            let is_gone = is_gone(chunk);
+            *rows -= if is_gone { u64::from(chunk.rows) } else { 0 };
+            !is_gone
+        });
+        if self.chunks.is_empty() {
+            self.overlapping = false;
+        }
     }
 
     fn take_while_old(&mut self, old: impl Fn(&Sealed<E>) -> bool) -> Vec<Sealed<E>> {
@@ -164,6 +225,7 @@ mod tests {
             last_position: Position(position),
             rank: 0,
             hidden_through: i64::MIN,
+            hidden: None,
             location: Location::Stored(()),
         }
     }

@@ -1,7 +1,10 @@
 //! A sealed chunk as the ring knows it: what it covers and where its bytes are.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use crate::series::hidden::{Hidden, Tombstone};
 use crate::types::{Position, Timestamp};
 
 /// Where the bytes of a sealed chunk are.
@@ -32,6 +35,8 @@ pub struct Sealed<E> {
     pub rank: u8,
     /// Rows up to this time left with older chunks: what this one has of them is not shown.
     pub hidden_through: Timestamp,
+    /// Which rows deletions hide; `None`: none.
+    pub hidden: Option<Arc<Hidden>>,
     /// The bytes.
     pub location: Location<E>,
 }
@@ -49,6 +54,35 @@ impl<E> Sealed<E> {
         } else {
             self.hidden_through.saturating_add(1)
         }
+    }
+
+    /// Hides what a deletion hits; whether it can hit anything. Rows behind the deletion's position are safe:
+    /// a series seals what it has of the range first, so that no chunk has rows of both sides there.
+    pub fn hide(&mut self, tombstone: Tombstone) -> bool {
+        let bounds = (self.first_time, self.last_time);
+        if self.last_position >= tombstone.position || !tombstone.range.overlaps(bounds.0, bounds.1)
+        {
+            return false;
+        }
+        let hidden = Hidden::with(self.hidden.as_deref(), tombstone, bounds);
+        self.hidden = Some(Arc::new(hidden));
+        true
+    }
+
+    /// What it may show: first and last time of each stretch, ascending.
+    pub fn shown(&self) -> Vec<(Timestamp, Timestamp)> {
+        let (first, last) = (self.first_shown(), self.last_time);
+        match &self.hidden {
+            _ if first > last || self.hidden_through == Timestamp::MAX => Vec::new(),
+            None => vec![(first, last)],
+            Some(hidden) => hidden.shown(first, last),
+        }
+    }
+
+    /// Rows that deletions hide, as far as they were counted.
+    pub fn hidden_rows(&self) -> u32 {
+        let hidden = self.hidden.as_ref();
+        hidden.and_then(|hidden| hidden.rows()).unwrap_or(0)
     }
 
     /// Whether it is in memory only.

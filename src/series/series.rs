@@ -14,7 +14,7 @@ use crate::codec::{Cells, CodecError, Effort};
 use crate::limits::{BLOCK_ROWS, CHUNK_ROWS, LATE_ROWS, STAGING_ROWS};
 use crate::series::merge::{append_rows, merge, split_off};
 use crate::series::open::{self, OpenChunk};
-use crate::series::{Location, Ring, RowRef, Rows, Sealed};
+use crate::series::{Location, Ring, RowRef, Rows, Sealed, Tombstone};
 use crate::types::{ColumnId, FieldId, Layout, LayoutColumn, Position, Timestamp};
 use edgetime_protocol::cell::MARK_NULL;
 
@@ -244,6 +244,31 @@ impl<E: Clone> Series<E> {
         Ok(true)
     }
 
+    /// Whether rows of a range may be there that came before a position.
+    pub fn may_hold(&self, tombstone: Tombstone) -> bool {
+        let range = tombstone.range;
+        self.holds_unsealed(tombstone) || self.ring.overlapping(range).next().is_some()
+    }
+
+    /// Hides all rows of a range that came before a position; whether there are chunks that have some. What is
+    /// not sealed and may be hit is sealed first; chunks in memory that show nothing any more go.
+    pub fn delete(&mut self, tombstone: Tombstone, scratch: &mut Scratch) -> bool {
+        if self.holds_unsealed(tombstone) {
+            self.seal_rows(scratch)
+                .expect("blocks that were encoded here decode");
+        }
+        self.ring.delete(tombstone)
+    }
+
+    fn holds_unsealed(&self, Tombstone { position, range }: Tombstone) -> bool {
+        let touches = |times: &[Timestamp]| times.iter().any(|&time| range.contains(time));
+        let (open, staged) = (&self.open, self.rows.times());
+        self.first_unsealed().is_some_and(|first| first < position)
+            && (touches(staged)
+                || self.late.as_ref().is_some_and(|late| touches(late.times()))
+                || open.rows() > 0 && range.overlaps(open.first_time(), self.newest))
+    }
+
     /// A copy of all rows that are not sealed, in order.
     pub fn image(&self) -> Result<Option<UnsealedCells>, CodecError> {
         let Some(layout) = self.layout.as_ref().filter(|_| !self.is_sealed()) else {
@@ -399,6 +424,7 @@ impl<E: Clone> Series<E> {
             last_position: self.last_position,
             rank,
             hidden_through: Timestamp::MIN,
+            hidden: None,
             location: Location::Memory(Bytes::from(bytes)),
         });
     }

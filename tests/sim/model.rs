@@ -54,8 +54,8 @@ pub type Fields = BTreeMap<u8, Value>;
 /// Rows as a store shows them.
 pub type Shown = BTreeMap<(SeriesName, i64), Fields>;
 
-/// Every write of one cell: number of its unit and value, oldest first.
-type Writes = Vec<(usize, Value)>;
+/// Every write of one cell: number of its unit and value, oldest first; no value where the row was deleted.
+type Writes = Vec<(usize, Option<Value>)>;
 
 /// Rows that the log takes together.
 #[derive(Clone, Debug)]
@@ -126,10 +126,39 @@ impl Model {
                 cells
                     .entry(*field)
                     .or_default()
-                    .push((number, value.clone()));
+                    .push((number, Some(value.clone())));
             }
         }
         let keys = rows.iter().map(|row| (row.series, row.time)).collect();
+        self.units.push(Unit {
+            position,
+            begin,
+            keys,
+        });
+    }
+
+    /// Rows of some series in a range that were sent before.
+    pub fn hit(&self, series: &[SeriesName], range: (i64, i64)) -> Vec<(SeriesName, i64)> {
+        let within = |key: &&(SeriesName, i64)| (range.0..range.1).contains(&key.1);
+        let keys = self.cells.keys().filter(within);
+        keys.filter(|key| series.contains(&key.0))
+            .copied()
+            .collect()
+    }
+
+    /// Notes a unit that deletes rows.
+    pub fn delete(&mut self, keys: Vec<(SeriesName, i64)>, begin: u64, position: Option<u64>) {
+        let number = self.units.len();
+        for key in &keys {
+            for writes in self
+                .cells
+                .get_mut(key)
+                .into_iter()
+                .flat_map(BTreeMap::values_mut)
+            {
+                writes.push((number, None));
+            }
+        }
         self.units.push(Unit {
             position,
             begin,
@@ -185,9 +214,11 @@ impl Model {
         for series in self.series() {
             let bound = self.loose_bound(series);
             let sure = self.times(series).filter(|time| *time >= bound);
-            let gone: Vec<i64> = sure
-                .filter(|time| !shown.contains_key(&(series, *time)))
-                .collect();
+            let is_gone = |time: &i64| {
+                let key = (series, *time);
+                !shown.contains_key(&key) && !self.row(key, self.units.len()).is_empty()
+            };
+            let gone: Vec<i64> = sure.filter(is_gone).collect();
             evicted += gone.len() as u64;
             if let Some(newest) = gone.last() {
                 self.loosen(series, newest + 1);
@@ -226,7 +257,7 @@ impl Model {
         let cells = self.cells.get(&key);
         let values = cells.into_iter().flatten().filter_map(|(field, writes)| {
             let last = writes.iter().rev().find(|(unit, _)| *unit < units)?;
-            Some((*field, last.1.clone()))
+            Some((*field, last.1.clone()?))
         });
         values.collect()
     }
@@ -298,7 +329,7 @@ impl Model {
                 let sent = writes.is_some_and(|writes| {
                     writes
                         .iter()
-                        .any(|(unit, sent)| *unit < pending.end && sent == value)
+                        .any(|(unit, sent)| *unit < pending.end && sent.as_ref() == Some(value))
                 });
                 if !sent {
                     let text =
@@ -319,16 +350,19 @@ impl Model {
                     )
                 };
                 let sure = writes.iter().rposition(|(unit, _)| *unit < pending.start);
+                let allowed = &writes[sure.unwrap_or(0)..];
                 let Some(value) = found.and_then(|fields| fields.get(field)) else {
-                    if sure.is_some() {
+                    let deleted = allowed
+                        .iter()
+                        .any(|(unit, sent)| *unit < pending.end && sent.is_none());
+                    if sure.is_some() && !deleted {
                         return Err(Failure::new(Kind::Lost, place()));
                     }
                     continue;
                 };
-                let allowed = &writes[sure.unwrap_or(0)..];
                 if !allowed
                     .iter()
-                    .any(|(unit, sent)| *unit < pending.end && sent == value)
+                    .any(|(unit, sent)| *unit < pending.end && sent.as_ref() == Some(value))
                 {
                     let text = format!("{}; found {value:?}", place());
                     return Err(Failure::new(Kind::Wrong, text));
@@ -356,15 +390,16 @@ impl Model {
             for (field, writes) in cells {
                 let place = || format!("{series:?} at {time}, field {field}: writes {writes:?}");
                 let sure = writes.iter().rposition(|(unit, _)| !may_be_lost(*unit));
+                let allowed = &writes[sure.unwrap_or(0)..];
                 let Some(value) = found.and_then(|fields| fields.get(field)) else {
-                    missing += 1;
-                    if sure.is_some() {
+                    missing += usize::from(writes.last().is_some_and(|(_, sent)| sent.is_some()));
+                    let deleted = allowed.iter().any(|(_, sent)| sent.is_none());
+                    if sure.is_some() && !deleted {
                         return Err(Failure::new(Kind::Lost, place()));
                     }
                     continue;
                 };
-                let allowed = &writes[sure.unwrap_or(0)..];
-                if !allowed.iter().any(|(_, sent)| sent == value) {
+                if !allowed.iter().any(|(_, sent)| sent.as_ref() == Some(value)) {
                     let text = format!("{}; found {value:?}", place());
                     return Err(Failure::new(Kind::Wrong, text));
                 }

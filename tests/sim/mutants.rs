@@ -31,7 +31,7 @@ const fn damaged(mutant: Mutant, seed: u64) -> Planted {
 }
 
 /// All of them.
-pub const PLANTED: [Planted; 15] = [
+pub const PLANTED: [Planted; 16] = [
     planted(Mutant::SkippedSync, 32),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 6),
@@ -47,6 +47,7 @@ pub const PLANTED: [Planted; 15] = [
     planted(Mutant::DroppedChunk, 0),
     planted(Mutant::DroppedImage, 0),
     planted(Mutant::UnsyncedRestart, 28),
+    planted(Mutant::ForgottenDeletion, 0),
 ];
 
 impl Planted {

@@ -36,6 +36,8 @@ pub struct Plan {
     /// One life in so many ends with a killed process, or in order.
     pub kill_one_in: u32,
     pub stop_one_in: u32,
+    /// One write in so many is a deletion.
+    pub delete_one_in: u32,
     /// One start in so many loses power again.
     pub cut_again_one_in: u32,
     pub faults: Faults,
@@ -99,6 +101,8 @@ impl Plan {
             jump_one_in: if random.one_in(8) { 20 } else { 0 },
             kill_one_in: [0, 3, 8][random.below(3) as usize],
             stop_one_in: [0, 6][random.below(2) as usize],
+            // Chosen behind everything else.
+            delete_one_in: 0,
             cut_again_one_in: [0, 3][random.below(2) as usize],
             faults: Faults {
                 read: 0,

@@ -1,7 +1,6 @@
 //! One run: a store's lives between power cuts, decided by a seed, compared with the model after each.
 //!
-//! Everything happens on one thread, and all chance comes from the seed: a run repeats itself exactly. Where
-//! statements delete rows some day, they are one more step here and one more kind of write in the model.
+//! Everything happens on one thread, and all chance comes from the seed: a run repeats itself exactly.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use super::world::{self, JumpingClock};
 pub struct Done {
     pub cuts: u64,
     pub rows: u64,
+    pub deletions: u64,
     pub checkpoints: u64,
     pub chunks: u64,
     pub replayed: u64,
@@ -28,6 +28,7 @@ impl Done {
     pub fn add(&mut self, other: Self) {
         self.cuts += other.cuts;
         self.rows += other.rows;
+        self.deletions += other.deletions;
         self.checkpoints += other.checkpoints;
         self.chunks += other.chunks;
         self.replayed += other.replayed;
@@ -38,6 +39,8 @@ impl Done {
 pub struct Run {
     pub plan: Plan,
     pub random: Random,
+    /// Chance of deletions: its own, so that runs without them stay as they are.
+    deletions: Random,
     pub disk: SimulatedStorage,
     pub clock: Arc<JumpingClock>,
     pub model: Model,
@@ -75,9 +78,12 @@ pub fn run(seed: u64, told: bool) -> Result<Done, Failure> {
 impl Run {
     pub fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let plan = Plan::of(&mut random);
+        let mut plan = Plan::of(&mut random);
+        let mut deletions = Random::new(!seed).fork();
+        plan.delete_one_in = [0, 0, 6, 25][deletions.below(4) as usize];
         Self {
             plan,
+            deletions,
             disk: SimulatedStorage::new(random.next()),
             random,
             clock: Arc::new(JumpingClock::new()),
@@ -213,8 +219,69 @@ impl Run {
             }
         } else if dice < syncs + checkpoints + seals + reads {
             check::answers(self, engine)?;
+        } else if self.deletions.one_in(self.plan.delete_one_in) {
+            self.delete(engine)?;
         } else {
             self.write(engine)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes rows of a measurement around the newest, or all that it has.
+    fn delete(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
+        let random = &mut self.deletions;
+        let database = random.below(self.plan.databases) as u8;
+        let measurement = random.below(self.plan.measurements) as u8;
+        let tag = random.below(self.plan.tags + 1) as u8;
+        let is_asked = |name: &SeriesName| {
+            (name.database, name.measurement) == (database, measurement)
+                && (name.tag == tag || u64::from(tag) == self.plan.tags)
+        };
+        let newest = self.newest.iter().filter(|(name, _)| is_asked(name));
+        let newest = newest.map(|(_, time)| *time).max().unwrap_or(NOW);
+        let range = if random.one_in(8) {
+            (0, i64::MAX)
+        } else {
+            let from = newest - random.below(40) as i64 * SECOND / 2;
+            (from, from + 1 + random.below(20) as i64 * SECOND / 2)
+        };
+        let chosen = world::series_of(engine, (database, measurement), &is_asked)
+            .map_err(|error| Failure::new(Kind::Refused, error))?;
+        let Some((id, chosen)) = chosen else {
+            return Ok(());
+        };
+        let shards = self.plan.engine.shards;
+        let of_shard = |shard: usize| -> Vec<SeriesName> {
+            let there = chosen
+                .iter()
+                .filter(|(id, _)| id.0 as usize % shards == shard);
+            there.map(|(_, name)| *name).collect()
+        };
+        let hit: Vec<_> = (0..shards)
+            .map(|shard| self.model.hit(&of_shard(shard), range))
+            .collect();
+        let begin = engine.end().0;
+        let deleted = world::delete(engine, database, id, &chosen, range);
+        let is_off = self.disk.is_off();
+        self.tell(|| format!("delete {range:?} of {chosen:?} from {begin}: {deleted:?}"));
+        let position = match &deleted {
+            _ if is_off => None,
+            Ok(deleted) => Some(deleted.position.0),
+            Err(_) => Some(engine.end().0),
+        };
+        let shown = match &deleted {
+            Err(_) if !is_off => world::read(engine)?,
+            _ => BTreeMap::new(),
+        };
+        for keys in hit {
+            // Of what failed some parts may have been done: then nothing of them is shown.
+            if !keys.is_empty() && !keys.iter().any(|key| shown.contains_key(key)) {
+                self.done.deletions += 1;
+                self.model.delete(keys, begin, position);
+            }
+        }
+        if matches!(deleted, Err(EngineError::Busy)) && !is_off {
+            self.checkpoint(engine);
         }
         Ok(())
     }

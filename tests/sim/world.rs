@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use edgetime_protocol::cell;
 use edgetimedb::clock::Clock;
-use edgetimedb::engine::{Access, Batch, Engine, SeriesRef};
+use edgetimedb::engine::{Access, Batch, Deleted, Engine, EngineError, SeriesRef};
 use edgetimedb::meta::MemoryMeta;
 use edgetimedb::query::result::ResultCell;
 use edgetimedb::query::{QueryContext, QueryLimits, Store, query};
 use edgetimedb::series::vector::{ColumnVector, Values};
 use edgetimedb::storage::simulated::{Random, SimulatedStorage};
-use edgetimedb::types::{FieldType, StoreId, TimeRange};
+use edgetimedb::types::{FieldType, MeasurementId, SeriesId, StoreId, TimeRange};
 
 use super::model::{Failure, Fields, Kind, Row, SeriesName, Shown, Value};
 use super::plan::{DATABASES, FIELDS, MEASUREMENTS, NOW, Plan};
@@ -93,6 +93,51 @@ pub fn push(engine: &Engine, batch: &mut Batch, row: &Row, tag: u32) -> Result<S
     }
     batch.push(series, index, Some(row.time), (&bits, &marks, &heap), tag);
     Ok(series)
+}
+
+/// A measurement, and those of its series that are asked for.
+pub type Chosen = (MeasurementId, Vec<(SeriesId, SeriesName)>);
+
+/// The series of a measurement that are asked for, if it is there.
+pub fn series_of(
+    engine: &Engine,
+    (database, measurement): (u8, u8),
+    is_asked: &dyn Fn(&SeriesName) -> bool,
+) -> Result<Option<Chosen>, String> {
+    let names = (
+        DATABASES[usize::from(database)],
+        MEASUREMENTS[usize::from(measurement)],
+    );
+    let view = engine.measurement(&Access::full(), names.0, names.1);
+    let Some(view) = view.map_err(|error| error.to_string())? else {
+        return Ok(None);
+    };
+    let mut chosen = Vec::new();
+    for series in engine.select_series(view.id, &|_| true) {
+        let name = SeriesName {
+            database,
+            measurement,
+            tag: tag_of(&series.tags).map_err(|failure| failure.text)?,
+        };
+        if is_asked(&name) {
+            chosen.push((series.id, name));
+        }
+    }
+    Ok(Some((view.id, chosen)))
+}
+
+/// Deletes rows of some series from one time up to another.
+pub fn delete(
+    engine: &Engine,
+    database: u8,
+    measurement: MeasurementId,
+    series: &[(SeriesId, SeriesName)],
+    (start, end): (i64, i64),
+) -> Result<Deleted, EngineError> {
+    let ids: Vec<SeriesId> = series.iter().map(|(id, _)| *id).collect();
+    let database = DATABASES[usize::from(database)];
+    let range = TimeRange { start, end };
+    engine.delete(&Access::full(), database, measurement, &ids, range)
 }
 
 fn cell_of(value: &Value, heap: &mut Vec<u8>) -> (u64, u8) {

@@ -22,6 +22,7 @@ const STORE: StoreId = StoreId(0x5742_1133_9a0c_77ee);
 struct Heard {
     state: Vec<(u8, Vec<u8>)>,
     chunks: Vec<ChunkEntry>,
+    deletions: Vec<Vec<u8>>,
     images: BTreeMap<SeriesId, (Position, Position, Vec<u8>)>,
 }
 
@@ -32,6 +33,11 @@ impl Visitor for Heard {
 
     fn chunk(&mut self, entry: &ChunkEntry) {
         self.chunks.push(*entry);
+    }
+
+    fn deletion(&mut self, payload: &[u8]) -> bool {
+        self.deletions.push(payload.to_vec());
+        true
     }
 
     fn image(&mut self, image: ImageRecord<'_>) {
@@ -83,12 +89,13 @@ fn image(number: u32) -> (SeriesId, Vec<u8>) {
 
 fn write_images(store: &BlockStore, numbers: &[u32]) -> super::Result<()> {
     let images: Vec<_> = numbers.iter().map(|number| image(*number)).collect();
-    store.write_images(images.iter().map(|(series, bytes)| ImageRecord {
+    let records = images.iter().map(|(series, bytes)| ImageRecord {
         series: *series,
         first_position: Position(1),
         last_position: Position(2),
         bytes,
-    }))
+    });
+    store.write_images(&[], records)
 }
 
 fn info(replay_from: u64) -> CommitInfo {

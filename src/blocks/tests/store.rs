@@ -108,7 +108,7 @@ fn state_is_rewritten_and_images_replaced() {
     }
     assert!(store.usage().state_bytes > 19 * 4096);
     store.rewrite_state([(1, b"all")]).expect("works");
-    store.write_images([]).expect("works");
+    store.write_images(&[], []).expect("works");
     store.commit(info(50)).expect("works");
     store.append_state([(2, b"more")]).expect("works");
     store.commit(info(51)).expect("works");

@@ -11,6 +11,7 @@ use crate::blocks::{BlockError, ChunkEntry, ImageRecord, Visitor, walk};
 use crate::codec::chunk::Chunk;
 use crate::codec::{Cells, CodecError};
 use crate::engine::{Loss, Losses};
+use crate::log::deletion::Deletion;
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId, StoreId};
 
 /// What the files hold.
@@ -38,6 +39,8 @@ pub(super) struct BlocksReport {
     /// Series whose unsealed rows stand in an image, and these rows.
     pub images: u64,
     pub image_points: u64,
+    /// Deletions that chunks still need.
+    pub deletions: u64,
     /// Left by a checkpoint that was interrupted.
     pub unreferenced: Vec<String>,
     pub damage: Vec<String>,
@@ -82,6 +85,7 @@ struct Found {
     decoded: u64,
     images: u64,
     image_points: u64,
+    deletions: u64,
     problems: Vec<String>,
     losses: Losses,
 }
@@ -94,6 +98,13 @@ struct Gatherer {
 }
 
 impl Visitor for Gatherer {
+    fn deletion(&mut self, payload: &[u8]) -> bool {
+        let payload = payload.get(size_of::<Position>()..).unwrap_or_default();
+        let known = Deletion::decode(payload).is_ok();
+        self.found.deletions += u64::from(known);
+        known
+    }
+
     fn state(&mut self, kind: u8, payload: &[u8]) {
         if kind == STATE_DEFINITIONS {
             if let Err(error) = self.names.learn(payload) {
@@ -189,6 +200,7 @@ impl BlocksReport {
             bytes_per_point: per_point(bytes, points),
             chunks_decoded: found.decoded,
             images: found.images,
+            deletions: found.deletions,
             image_points: found.image_points,
             unreferenced: walked.unreferenced,
             damage: damage.chain(found.problems.drain(..)).collect(),
@@ -249,13 +261,14 @@ impl BlocksReport {
         )?;
         writeln!(
             out,
-            "  {} chunks, {} points, {} bytes, {:.4} bytes a point; {} images, {} points",
+            "  {} chunks, {} points, {} bytes, {:.4} bytes a point; {} images, {} points; {} deletions",
             self.chunks,
             self.points,
             self.bytes,
             self.bytes_per_point,
             self.images,
-            self.image_points
+            self.image_points,
+            self.deletions
         )?;
         for name in &self.unreferenced {
             writeln!(out, "  unreferenced: {name}")?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::names::Names;
 use super::read_only::ReadOnly;
+use crate::log::deletion::Deletion;
 use crate::log::rows::RowsPayload;
 use crate::log::{FrameType, LogError, scan};
 use crate::types::{Position, StoreId};
@@ -76,6 +77,7 @@ impl LogReport {
             count.payload_bytes += frame.payload.len() as u64;
             let understood = match frame.kind {
                 Some(FrameType::Definitions) => names.learn(frame.payload),
+                Some(FrameType::Delete) => Deletion::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Rows) => RowsPayload::open(frame.payload).map(|rows| {
                     report.rows += rows.rows as u64;
                 }),

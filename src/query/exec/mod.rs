@@ -4,6 +4,7 @@
 //! caller is asked once a batch whether it still wants the answer.
 
 pub(crate) mod aggregate;
+mod delete;
 mod float_sum;
 mod group;
 mod merge;
@@ -80,6 +81,7 @@ pub fn execute(
             execute_select(source, select, context, &mut |_| Ok(()), &mut stats)?;
             stats.rows = show::explain(source, select, Some(&stats), sink)?;
         }
+        PlanKind::Delete(delete) => stats.rows = delete::delete(source, delete, sink)?,
         PlanKind::Show(show) => stats.rows = show::show(source, show, context, sink)?,
     }
     Ok(stats)

@@ -10,6 +10,7 @@ use crate::query::source::{
 };
 use crate::query::value::Scalar;
 use crate::series::vector::{ColumnVector, Validity, Values};
+use crate::types::MeasurementId;
 
 use super::ExecutionStats;
 
@@ -21,12 +22,25 @@ pub(super) fn choose_series(
     if plan.scan.range.is_empty() {
         return Ok(Vec::new());
     }
+    let chosen = (&*plan.database, plan.measurement);
+    let mut series = accepted_series(source, chosen, plan.series_filter.as_ref(), &plan.inputs)?;
+    series.sort_by(|a, b| a.tags.cmp(&b.tags));
+    Ok(series)
+}
+
+/// The series of a measurement whose tags a filter accepts.
+pub(super) fn accepted_series(
+    source: &dyn Source,
+    (database, measurement): (&str, MeasurementId),
+    filter: Option<&Typed>,
+    inputs: &[Input],
+) -> Result<Vec<SeriesInfo>, QueryError> {
     let failure = std::cell::RefCell::new(None);
     let accept = |info: &SeriesInfo| {
-        let Some(filter) = &plan.series_filter else {
+        let Some(filter) = filter else {
             return true;
         };
-        match accepts(filter, plan, info) {
+        match accepts(filter, inputs, info) {
             Ok(accepted) => accepted,
             Err(error) => {
                 failure.borrow_mut().get_or_insert(error);
@@ -34,16 +48,15 @@ pub(super) fn choose_series(
             }
         }
     };
-    let mut series = source.series(&plan.database, plan.measurement, &accept)?;
-    if let Some(error) = failure.into_inner() {
-        return Err(error);
+    let series = source.series(database, measurement, &accept)?;
+    match failure.into_inner() {
+        Some(error) => Err(error),
+        None => Ok(series),
     }
-    series.sort_by(|a, b| a.tags.cmp(&b.tags));
-    Ok(series)
 }
 
-fn accepts(filter: &Typed, plan: &SelectPlan, info: &SeriesInfo) -> Result<bool, QueryError> {
-    let tags = tags_of(plan, info);
+fn accepts(filter: &Typed, inputs: &[Input], info: &SeriesInfo) -> Result<bool, QueryError> {
+    let tags = tags_of(inputs, info);
     let frame = Frame {
         rows: 1,
         slots: tags.iter().map(Slot::Constant).collect(),
@@ -53,8 +66,8 @@ fn accepts(filter: &Typed, plan: &SelectPlan, info: &SeriesInfo) -> Result<bool,
 }
 
 /// A value for each input that is a tag of this series, null for all others.
-fn tags_of(plan: &SelectPlan, info: &SeriesInfo) -> Vec<Scalar> {
-    plan.inputs
+fn tags_of(inputs: &[Input], info: &SeriesInfo) -> Vec<Scalar> {
+    inputs
         .iter()
         .map(|input| match input {
             Input::Tag(key) => info
@@ -99,7 +112,7 @@ impl SeriesRows {
             scan: source.scan(info.id, &plan.scan)?,
             counts: ReadCounts::default(),
             index,
-            tags: tags_of(plan, info),
+            tags: tags_of(&plan.inputs, info),
         })
     }
 

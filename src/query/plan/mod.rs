@@ -1,6 +1,7 @@
 //! From a tree to a plan: names resolved, types checked, time and tags pushed down.
 
 mod bind;
+mod delete;
 mod functions;
 mod names;
 mod operators;
@@ -18,7 +19,7 @@ use super::expr::Typed;
 use super::result::ResultColumn;
 use super::source::{Buckets, ScanRequest, Source};
 use super::sql::ast::{Explained, ShowKind, Statement};
-use crate::types::MeasurementId;
+use crate::types::{MeasurementId, TimeRange};
 
 /// What will be done, ready to be executed any number of times while the schema stays as it is.
 #[derive(Clone, Debug)]
@@ -57,6 +58,7 @@ pub fn plan(
             })
         }
         Statement::Show(show) => show::plan_show(source, show, context),
+        Statement::Delete(delete) => delete::plan_delete(source, delete, context),
     }
 }
 
@@ -65,6 +67,19 @@ pub(crate) enum PlanKind {
     Select(Box<SelectPlan>),
     Explain(Box<SelectPlan>, Explained),
     Show(ShowPlan),
+    Delete(DeletePlan),
+}
+
+/// Which rows go: those of a range of time of the series that the tags choose.
+#[derive(Clone, Debug)]
+pub(crate) struct DeletePlan {
+    pub(crate) database: Arc<str>,
+    pub(crate) measurement: MeasurementId,
+    pub(crate) range: TimeRange,
+    /// What the slots of the filter are: tags.
+    pub(crate) inputs: Vec<Input>,
+    /// Evaluated once a series.
+    pub(crate) series_filter: Option<Typed>,
 }
 
 /// What `SHOW` lists, of which database.

@@ -1,6 +1,6 @@
 //! `WHERE`: what bounds time, what chooses series, and what is left for every row.
 
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, SqlPosition};
 use crate::query::expr::{Node, Typed};
 use crate::query::sql::ast::{BinaryOperator, Expr, ExprKind};
 use crate::query::value::{Scalar, Type};
@@ -20,6 +20,8 @@ pub(super) struct Predicate {
     /// The same in words, for `EXPLAIN`.
     pub(super) series_text: Vec<String>,
     pub(super) rows_text: Vec<String>,
+    /// Where the first of the rows' filters stands.
+    pub(super) rows_at: Option<SqlPosition>,
 }
 
 /// Splits a condition at its outermost `AND`s.
@@ -33,6 +35,7 @@ pub(super) fn split(
         rows: Vec::new(),
         series_text: Vec::new(),
         rows_text: Vec::new(),
+        rows_at: None,
     };
     if let Some(filter) = filter {
         add(&mut predicate, binder, filter)?;
@@ -68,6 +71,7 @@ fn add(predicate: &mut Predicate, binder: &mut Binder<'_>, expr: &Expr) -> Resul
     } else {
         predicate.rows.push(bound);
         predicate.rows_text.push(expr.to_string());
+        predicate.rows_at.get_or_insert(expr.at);
     }
     Ok(())
 }

@@ -14,6 +14,8 @@ pub enum Statement {
     Explain(Box<Select>, Explained),
     /// `SHOW ..`
     Show(Show),
+    /// `DELETE FROM .. WHERE ..`
+    Delete(Delete),
 }
 
 /// What `EXPLAIN` tells.
@@ -64,6 +66,15 @@ pub struct Show {
     pub kind: ShowKind,
     /// Of which measurement; all of them without one.
     pub from: Option<Name>,
+}
+
+/// `DELETE FROM measurement WHERE ..`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delete {
+    /// The measurement.
+    pub from: Name,
+    /// `WHERE`
+    pub filter: Expr,
 }
 
 /// `SELECT ..`

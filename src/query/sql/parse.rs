@@ -6,7 +6,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-use super::ast::{Explained, Item, Name, Order, Select, Show, ShowKind, Statement};
+use super::ast::{Delete, Explained, Item, Name, Order, Select, Show, ShowKind, Statement};
 use super::convert::Converter;
 use super::position::TextMap;
 use crate::limits::{SQL_BYTES, SQL_DEPTH, SQL_TOKENS};
@@ -86,13 +86,14 @@ impl Statements<'_> {
                 self.parser.next_token();
                 Statement::Show(self.show()?)
             }
-            verb @ ("delete" | "drop") => {
-                return Err(QueryError::unsupported(
-                    self.place(&first),
-                    format!("{} is", verb.to_uppercase()),
-                ));
+            "delete" => {
+                self.parser.next_token();
+                Statement::Delete(self.delete()?)
             }
-            _ => return Err(self.expected("SELECT, SHOW or EXPLAIN", &first)),
+            "drop" => {
+                return Err(QueryError::unsupported(self.place(&first), "DROP is"));
+            }
+            _ => return Err(self.expected("SELECT, SHOW, EXPLAIN or DELETE", &first)),
         };
         while self.parser.consume_token(&Token::SemiColon) {}
         let behind = self.parser.peek_token();
@@ -118,18 +119,42 @@ impl Statements<'_> {
         };
         let takes_from = !matches!(kind, ShowKind::Databases | ShowKind::Measurements);
         let from = if takes_from && self.parser.parse_keyword(Keyword::FROM) {
-            let token = self.parser.next_token();
-            let Token::Word(name) = &token.token else {
-                return Err(self.expected("a measurement", &token));
-            };
-            Some(Name {
-                text: name.value.clone(),
-                at: self.place(&token),
-            })
+            Some(self.measurement()?)
         } else {
             None
         };
         Ok(Show { kind, from })
+    }
+
+    fn delete(&mut self) -> Result<Delete, QueryError> {
+        let token = self.parser.next_token();
+        if word(&token) != "from" {
+            return Err(self.expected("FROM", &token));
+        }
+        let from = self.measurement()?;
+        let token = self.parser.next_token();
+        if word(&token) != "where" {
+            return Err(self.expected("WHERE", &token));
+        }
+        let start = self.parser.peek_token();
+        let at = self.place(&start);
+        let filter = self
+            .parser
+            .parse_expr()
+            .map_err(|error| self.syntax(error))?;
+        let filter = Converter::new(&self.map, at).expr(filter)?;
+        Ok(Delete { from, filter })
+    }
+
+    fn measurement(&mut self) -> Result<Name, QueryError> {
+        let token = self.parser.next_token();
+        let Token::Word(name) = &token.token else {
+            return Err(self.expected("a measurement", &token));
+        };
+        Ok(Name {
+            text: name.value.clone(),
+            at: self.place(&token),
+        })
     }
 
     fn select(&mut self) -> Result<Select, QueryError> {

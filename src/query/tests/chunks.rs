@@ -102,6 +102,35 @@ fn statistics_answer_for_chunks_and_for_parts_of_them() {
 }
 
 #[test]
+fn statistics_do_not_answer_for_what_is_deleted() {
+    let mut both = sealed();
+    both.delete(None, START + 1_500 * SECOND..START + 3_500 * SECOND);
+    both.delete(Some(0), START + 5_000 * SECOND..START + 5_001 * SECOND);
+    let all = "count(*), count(x), sum(x), min(x), max(x), first(k), last(k), sum(k), max(time)";
+    // A chunk is gone, two have lost an end, one is in two parts.
+    assert_eq!(
+        counts(&both, &format!("SELECT {all} FROM m")),
+        (10, 0, 0, 0)
+    );
+    assert_eq!(counts(&both, "SELECT count(*) FROM m"), (10, 0, 0, 0));
+    assert_eq!(
+        counts(&both, "SELECT * FROM m WHERE k > 9999"),
+        (0, 9, 1, 1_024)
+    );
+    for text in [
+        "SELECT last(k) FROM m WHERE k < 3000",
+        "SELECT * FROM m ORDER BY time DESC LIMIT 7500",
+        "SELECT avg(x), min(k) FROM m GROUP BY time_bucket('400 s', time)",
+    ] {
+        stats(&both, text);
+    }
+    for _ in 0..2 {
+        both.engine.checkpoint().expect("checkpoints");
+        assert_eq!(counts(&both, &format!("SELECT {all} FROM m")), (9, 0, 0, 0));
+    }
+}
+
+#[test]
 fn chunks_that_cannot_match_are_left_out() {
     let both = sealed();
     for (filter, expected) in [

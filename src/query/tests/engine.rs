@@ -2,6 +2,7 @@
 //! sealed, open, late and overlapping pieces, statistics, chunks left out, limits.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use edgetime_protocol::cell;
@@ -44,6 +45,8 @@ struct Burst {
     /// What the values are like.
     kind: u8,
     seal: bool,
+    /// What is deleted behind it: of one series or both, from one time up to another.
+    delete: Option<(Option<usize>, i64, i64)>,
 }
 
 fn burst() -> impl Strategy<Value = Burst> {
@@ -56,9 +59,13 @@ fn burst() -> impl Strategy<Value = Burst> {
         any::<u64>(),
         0u8..5,
         any::<bool>(),
+        prop::option::weighted(
+            0.4,
+            (prop::option::of(0usize..2), 0i64..45_000, 1i64..20_000),
+        ),
     )
         .prop_map(
-            |(series, from, step, jitter, rows, seed, kind, seal)| Burst {
+            |(series, from, step, jitter, rows, seed, kind, seal, delete)| Burst {
                 series,
                 from,
                 step,
@@ -67,6 +74,7 @@ fn burst() -> impl Strategy<Value = Burst> {
                 seed,
                 kind,
                 seal,
+                delete,
             },
         )
 }
@@ -180,6 +188,26 @@ impl Both {
         if burst.seal {
             self.engine.seal_all().expect("seals");
         }
+        if let Some((series, from, len)) = burst.delete {
+            self.delete(series, START + from..START + from + len);
+        }
+    }
+
+    /// Deletes by a statement, whose answer is the number of rows.
+    pub(super) fn delete(&mut self, series: Option<usize>, times: Range<i64>) {
+        let mut gone = 0;
+        for (host, rows) in self.rows.iter_mut().enumerate() {
+            if series.is_none_or(|series| series == host) {
+                let before = rows.len();
+                rows.retain(|time, _| !times.contains(time));
+                gone += (before - rows.len()) as i64;
+            }
+        }
+        let of_series = series.map_or(String::new(), |host| format!(" AND host = '{host}'"));
+        let Range { start, end } = times;
+        let text = format!("DELETE FROM m WHERE time >= {start} AND time < {end}{of_series}");
+        let (answer, _) = ask(&self.store(), &text).expect("deletes");
+        assert_eq!(rows(&answer), [[ResultCell::Integer(gone)]], "{text}");
     }
 
     /// Rows of a series: a time, and a value a column, null where it is not written.

@@ -14,7 +14,7 @@ fn syntax_errors_point_at_the_token() {
     let found = parse("SELEC cpu FROM m").expect_err("no verb");
     assert_eq!(
         found.to_string(),
-        "line 1, column 1: expected SELECT, SHOW or EXPLAIN, found `SELEC`"
+        "line 1, column 1: expected SELECT, SHOW, EXPLAIN or DELETE, found `SELEC`"
     );
     assert!(parse("SELECT cpu FROM m; garbage").is_err());
     assert!(parse("SELECT 'open FROM m").is_err());
@@ -44,10 +44,6 @@ fn unknown_names_say_what_is_near() {
 fn what_comes_later_is_named() {
     let memory = small();
     for (text, part) in [
-        (
-            "DELETE FROM m WHERE time < 5",
-            "DELETE is not supported yet",
-        ),
         ("DROP MEASUREMENT m", "DROP is not supported yet"),
         ("EXPLAIN ANALYZE SHOW TAGS", "expected SELECT"),
         ("SELECT frobnicate(cpu) FROM m", "there are count, sum"),
@@ -63,6 +59,53 @@ fn what_comes_later_is_named() {
         let found = error(&memory, text);
         assert!(found.contains(part), "{text}: {found}");
     }
+}
+
+#[test]
+fn deletions_are_by_time_and_tags_alone() {
+    let memory = small();
+    let unsupported = "in DELETE, a condition other than on tags alone or time against a literal is \
+                       not supported yet; join such conditions by AND";
+    for (text, part) in [
+        ("DELETE m", "line 1, column 8: expected FROM, found `m`"),
+        (
+            "DELETE FROM m",
+            "line 1, column 14: expected WHERE, found the end",
+        ),
+        (
+            "DELETE FROM m WHERE",
+            "expected an expression, found the end",
+        ),
+        (
+            "DELETE FROM n WHERE time < 5",
+            "line 1, column 13: unknown measurement `n`; near: `m`",
+        ),
+        (
+            "DELETE FROM m WHERE hots = 'a'",
+            "line 1, column 21: unknown tag or field `hots`; near: `host`",
+        ),
+        (
+            "DELETE FROM m WHERE time < 5 LIMIT 1",
+            "expected the end of the statement, found `LIMIT`",
+        ),
+        ("EXPLAIN DELETE FROM m WHERE time < 5", "expected SELECT"),
+    ] {
+        let found = error(&memory, text);
+        assert!(found.contains(part), "{text}: {found}");
+    }
+    for (condition, column) in [
+        ("cpu > 1", 21),
+        ("time < 5 AND cpu > 1", 34),
+        ("time < 5 OR time > 9", 21),
+        ("host = 'a' OR time < 5", 21),
+        ("time <> 5", 21),
+    ] {
+        let found = error(&memory, &format!("DELETE FROM m WHERE {condition}"));
+        assert_eq!(found, format!("line 1, column {column}: {unsupported}"));
+    }
+    // Understood, and nothing that a source of rows in memory does.
+    let found = error(&memory, "DELETE FROM m WHERE host = 'a' AND time >= 5");
+    assert_eq!(found, "nothing can be deleted here");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::overlap::closed;
 use super::piece::Placed;
 use super::{ChunkFacts, ColumnSummary, Needs, Part, Reading, Summaries, Summary};
 use crate::codec::chunk::Chunk;
@@ -23,10 +24,7 @@ pub(super) fn read<E, X: From<CodecError>>(
     within: TimeRange,
     reading: &mut Reading<'_, E, X>,
 ) -> Result<(), X> {
-    let within = TimeRange {
-        start: within.start.max(placed.first_time),
-        ..within
-    };
+    let within = within.intersect(closed(placed.first_time, placed.last_time));
     let whole = !placed.clipped && within.covers(placed.first_time, placed.last_time);
     let demand = reading.demand;
     if let Some(summaries) = &demand.summaries

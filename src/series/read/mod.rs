@@ -60,11 +60,12 @@ impl<E: Clone> Series<E> {
         let mut pieces: Vec<Placed<E>> = self
             .ring
             .overlapping(range)
-            .filter(|chunk| chunk.hidden_through < chunk.last_time)
-            .map(|chunk| Placed {
-                first_time: chunk.first_shown(),
-                last_time: chunk.last_time,
-                clipped: chunk.first_shown() > chunk.first_time,
+            .flat_map(|chunk| chunk.shown().into_iter().map(move |shown| (chunk, shown)))
+            .filter(|(_, (first, last))| range.overlaps(*first, *last))
+            .map(|(chunk, (first_time, last_time))| Placed {
+                first_time,
+                last_time,
+                clipped: (first_time, last_time) != (chunk.first_time, chunk.last_time),
                 rows: chunk.rows as usize,
                 precedence: chunk.precedence(),
                 joined: false,

@@ -178,6 +178,7 @@ impl<E> Member<E> {
         reading: &mut Reading<'_, E, X>,
     ) -> Result<Range<usize>, X> {
         let from = from.max(self.placed.first_time);
+        let to = to.min(self.placed.last_time);
         let times = if let Some((times, _)) = &self.columns {
             times
         } else if let Some(times) = &self.times {
@@ -197,8 +198,8 @@ impl<E> Member<E> {
             &self.decoded(&all, reading)?.0
         };
         let start = times.partition_point(|&time| time < from);
-        let inside = times[start..].partition_point(|&time| time <= to);
-        Ok(start..start + inside)
+        let end = times.partition_point(|&time| time <= to).max(start);
+        Ok(start..end)
     }
 
     /// All its rows, with columns and lanes.
@@ -305,7 +306,7 @@ fn sizes<E>(pieces: &[Member<E>], starts: &[Timestamp], last: Timestamp) -> Vec<
 }
 
 /// The range of all times from one to another, both included.
-const fn closed(from: Timestamp, to: Timestamp) -> TimeRange {
+pub(super) const fn closed(from: Timestamp, to: Timestamp) -> TimeRange {
     TimeRange {
         start: from,
         end: to.saturating_add(1),

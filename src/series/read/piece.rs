@@ -30,9 +30,9 @@ pub(super) enum Piece<E> {
 pub(super) struct Placed<E> {
     /// No row that is shown is earlier.
     pub(super) first_time: Timestamp,
-    /// No row is later.
+    /// No row that is shown is later.
     pub(super) last_time: Timestamp,
-    /// Whether it has rows before that, which are not shown.
+    /// Whether it may have rows before or behind that, which are not shown.
     pub(super) clipped: bool,
     /// Rows; late ones may share a time.
     pub(super) rows: usize,

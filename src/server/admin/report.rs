@@ -26,6 +26,7 @@ pub fn status(shared: &Shared) -> Value {
             "rejected": status.rejected_rows,
             "expired": status.rows.expired,
             "evicted": status.rows.evicted,
+            "deleted": status.rows.deleted,
         },
         "rows": { "sealed": status.sealed_rows, "open": status.open_rows },
         "log": {

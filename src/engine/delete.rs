@@ -1,0 +1,201 @@
+//! Deletions: logged, then hidden from every reader at once; checkpoints take the rows out of the files.
+//!
+//! The series are chosen before; the log has their numbers and the range of time. A frame is appended and
+//! applied under the lock of one shard, as rows are, so that its position decides what it hits.
+
+use bytes::Bytes;
+
+use crate::blocks::ChunkEntry;
+use crate::codec::chunk::Chunk;
+use crate::engine::shard::Shard;
+use crate::engine::write::refusal;
+use crate::engine::{Access, Engine, EngineError, Verb};
+use crate::log::deletion::Deletion;
+use crate::log::{AppendError, FrameParts, FrameType};
+use crate::series::{Demand, Location, Part, Sealed, Snapshot, Summaries, Tombstone};
+use crate::types::{DatabaseId, MeasurementId, Position, SeriesId, TimeRange};
+
+/// What a deletion did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// It is durable when the log is durable up to here.
+    pub position: Position,
+    /// Rows that were shown before and no longer are, as far as their chunks can be read.
+    pub rows: u64,
+}
+
+/// Series whose rows go with one frame, under one hold of their shard's lock.
+const SLICE_SERIES: usize = 256;
+
+/// What is looked at again behind the lock.
+#[derive(Default)]
+struct Hit {
+    /// What the range showed before.
+    before: Vec<Snapshot<ChunkEntry>>,
+    /// The chunks that have rows of it.
+    chunks: Vec<Sealed<ChunkEntry>>,
+}
+
+impl Engine {
+    /// Deletes the rows of some series of a measurement in a range of time that were accepted before. Gone for
+    /// every reader when it returns, and for good when the log is durable up to the position. After an error
+    /// some of the series may have lost theirs; it can be tried again.
+    pub fn delete(
+        &self,
+        access: &Access,
+        database: &str,
+        measurement: MeasurementId,
+        series: &[SeriesId],
+        range: TimeRange,
+    ) -> Result<Deleted, EngineError> {
+        access.check(Verb::Delete, database)?;
+        if self.space.is_full() {
+            return Err(self.space.refused(0));
+        }
+        // An answer that finds nothing left must outlast what an earlier deletion has done.
+        let mut deleted = Deleted {
+            position: self.log.end(),
+            rows: 0,
+        };
+        if range.is_empty() {
+            return Ok(deleted);
+        }
+        let database = {
+            let catalog = self.catalog.read();
+            let found = catalog.measurement_by_id(measurement);
+            found.map_or(DatabaseId(0), |found| found.database)
+        };
+        let mut of_shards = vec![Vec::new(); self.shards.len()];
+        for &id in series {
+            of_shards[self.placement.shard(id)].push(id);
+        }
+        for (index, mut ids) in of_shards.into_iter().enumerate() {
+            ids.sort_unstable();
+            ids.dedup();
+            for slice in ids.chunks(SLICE_SERIES) {
+                let part = Deletion {
+                    database,
+                    measurement,
+                    range,
+                    series: slice.to_vec(),
+                };
+                self.delete_slice(index, part, &mut deleted)?;
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes of some series of one shard.
+    fn delete_slice(
+        &self,
+        index: usize,
+        mut deletion: Deletion,
+        deleted: &mut Deleted,
+    ) -> Result<(), EngineError> {
+        let pin = self.blocks.pin();
+        let range = deletion.range;
+        let hit = loop {
+            let mut guard = self.shards[index].write();
+            let shard = &mut *guard;
+            let epoch = self.log.epoch();
+            let ahead = Tombstone {
+                position: Position(u64::MAX),
+                range,
+            };
+            deletion.series.retain(|&id| {
+                let found = shard.get(self.placement.slot(id));
+                found.is_some_and(|series| series.may_hold(ahead))
+            });
+            if deletion.series.is_empty() {
+                return Ok(());
+            }
+            let payload = deletion.encode();
+            match self
+                .log
+                .append(epoch, &[FrameParts::new(FrameType::Delete, &payload)])
+            {
+                Ok(appended) => {
+                    deleted.position = deleted.position.max(appended.end);
+                    let position = appended.last_frame;
+                    let hit = self.hide(shard, &deletion.series, Tombstone { position, range });
+                    if !hit.chunks.is_empty() {
+                        // Under the shard's lock: whoever sees the chunks finds what hides them.
+                        self.deletions.lock().insert(position, payload);
+                    }
+                    break hit;
+                }
+                Err(AppendError::EpochChanged(_)) => {}
+                Err(error) => return Err(refusal(error)),
+            }
+        };
+        let rows = self.count(hit);
+        drop(pin);
+        self.shards[index].write().counts.deleted += rows;
+        deleted.rows += rows;
+        Ok(())
+    }
+
+    fn hide(&self, shard: &mut Shard, series: &[SeriesId], tombstone: Tombstone) -> Hit {
+        let mut hit = Hit::default();
+        for &id in series {
+            let (series, scratch) = shard.series_and_scratch(self.placement.slot(id));
+            hit.before.push(series.snapshot(tombstone.range));
+            if series.delete(tombstone, scratch) {
+                let hidden = series.ring.overlapping(tombstone.range);
+                let hidden = hidden.filter(|chunk| chunk.hidden.is_some());
+                hit.chunks.extend(hidden.cloned());
+            }
+        }
+        hit
+    }
+
+    /// Rows that were shown, outside of every lock; and how many each chunk hides now.
+    fn count(&self, hit: Hit) -> u64 {
+        for chunk in &hit.chunks {
+            if let (Some(hidden), Some(rows)) = (&chunk.hidden, self.hidden_rows(chunk)) {
+                hidden.set_rows(rows);
+            }
+        }
+        let mut rows = 0;
+        let demand = Demand {
+            summaries: Some(Summaries {
+                needs: &[],
+                bucket_end: &|_| None,
+            }),
+            ..Demand::default()
+        };
+        let mut fetch = |entry: &ChunkEntry| -> Result<Bytes, EngineError> {
+            Ok(self.blocks.read_chunk(entry)?)
+        };
+        for mut snapshot in hit.before {
+            while let Ok(Some(part)) = snapshot.next(&[], &[], &demand, &mut fetch) {
+                rows += match part {
+                    Part::Rows((times, _)) => times.len() as u64,
+                    Part::Summary(summary) => summary.rows,
+                };
+            }
+        }
+        rows
+    }
+
+    fn hidden_rows(&self, chunk: &Sealed<ChunkEntry>) -> Option<u32> {
+        let shown = chunk.shown();
+        if shown.is_empty() {
+            return Some(chunk.rows);
+        }
+        let opened = match &chunk.location {
+            Location::Memory(bytes) => Chunk::reopen(bytes.clone()),
+            Location::Stored(entry) => Chunk::open(self.blocks.read_chunk(entry).ok()?),
+        };
+        let opened = opened.ok()?;
+        let mut rows = chunk.rows;
+        for (first, last) in shown {
+            let range = TimeRange {
+                start: first,
+                end: last.saturating_add(1),
+            };
+            rows = rows.saturating_sub(opened.rows_within(range).ok()?.len() as u32);
+        }
+        Some(rows)
+    }
+}

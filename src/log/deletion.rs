@@ -1,0 +1,129 @@
+//! Payload of a deletion frame: which rows of which series are gone. Also a record of image files.
+//!
+//! The series are those that a predicate chose when the statement ran, by number, so that a replay needs
+//! neither the predicate nor the names. Layout in `FORMAT.md`.
+
+use crate::limits::FRAME_BYTES;
+use crate::log::PayloadError;
+use crate::log::varint::{put, take, unzigzag, zigzag};
+use crate::types::{DatabaseId, MeasurementId, SeriesId, TimeRange};
+
+/// Rows of some series in a range of time, as far as they stand before the frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// The database.
+    pub database: DatabaseId,
+    /// The measurement.
+    pub measurement: MeasurementId,
+    /// The times.
+    pub range: TimeRange,
+    /// The series, ascending.
+    pub series: Vec<SeriesId>,
+}
+
+impl Deletion {
+    /// The payload.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![KIND_ROWS];
+        put(&mut out, u64::from(self.database.0));
+        put(&mut out, u64::from(self.measurement.0));
+        put(&mut out, zigzag(self.range.start));
+        put(&mut out, zigzag(self.range.end));
+        put(&mut out, self.series.len() as u64);
+        let mut before = 0;
+        for series in &self.series {
+            put(&mut out, u64::from(series.0 - before));
+            before = series.0;
+        }
+        out
+    }
+
+    /// Reads a payload, all of it.
+    pub fn decode(payload: &[u8]) -> Result<Self, PayloadError> {
+        let mut rest = payload;
+        let decoded = Self::take(&mut rest).filter(|_| rest.is_empty());
+        decoded.ok_or(PayloadError {
+            offset: payload.len() - rest.len(),
+            what: "deletion",
+        })
+    }
+
+    fn take(rest: &mut &[u8]) -> Option<Self> {
+        let (&kind, after) = rest.split_first()?;
+        *rest = after;
+        if kind != KIND_ROWS {
+            return None;
+        }
+        let database = DatabaseId(u32::try_from(take(rest)?).ok()?);
+        let measurement = MeasurementId(u32::try_from(take(rest)?).ok()?);
+        let range = TimeRange {
+            start: unzigzag(take(rest)?),
+            end: unzigzag(take(rest)?),
+        };
+        // Every number takes a byte.
+        let count = usize::try_from(take(rest)?).ok();
+        let count = count.filter(|&count| count <= rest.len().min(FRAME_BYTES))?;
+        let mut series = Vec::with_capacity(count);
+        let mut before = 0u32;
+        for _ in 0..count {
+            let step = u32::try_from(take(rest)?).ok()?;
+            if step == 0 && !series.is_empty() {
+                return None;
+            }
+            before = before.checked_add(step)?;
+            series.push(SeriesId(before));
+        }
+        (!range.is_empty()).then_some(Self {
+            database,
+            measurement,
+            range,
+            series,
+        })
+    }
+}
+
+/// Rows of a range of time.
+const KIND_ROWS: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Deletion {
+        Deletion {
+            database: DatabaseId(1),
+            measurement: MeasurementId(300),
+            range: TimeRange {
+                start: -5,
+                end: i64::MAX,
+            },
+            series: [0, 1, 7, 70_000, u32::MAX].map(SeriesId).to_vec(),
+        }
+    }
+
+    #[test]
+    fn deletions_round_trip_and_cut_ones_are_errors() {
+        let payload = sample().encode();
+        assert_eq!(Deletion::decode(&payload), Ok(sample()));
+        for len in 0..payload.len() {
+            assert!(Deletion::decode(&payload[..len]).is_err(), "{len} bytes");
+        }
+        let longer = [&payload[..], &[0]].concat();
+        assert!(Deletion::decode(&longer).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let mut twice = sample();
+        twice.series = vec![SeriesId(4), SeriesId(4)];
+        assert!(Deletion::decode(&twice.encode()).is_err());
+        let mut nowhere = sample();
+        nowhere.range = TimeRange { start: 9, end: 9 };
+        assert!(Deletion::decode(&nowhere.encode()).is_err());
+        // A count that the bytes cannot hold.
+        let mut claims = sample().encode();
+        claims.truncate(claims.len() - 11);
+        put(&mut claims, u64::MAX);
+        assert!(Deletion::decode(&claims).is_err());
+    }
+}

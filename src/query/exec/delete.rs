@@ -1,0 +1,26 @@
+//! `DELETE`: the series are chosen by their tags, the source does the rest.
+
+use crate::query::error::QueryError;
+use crate::query::plan::DeletePlan;
+use crate::query::result::{ResultBatch, ResultValues};
+use crate::query::source::Source;
+
+use super::Sink;
+use super::rows::accepted_series;
+
+/// Deletes, and answers how many rows; how many rows the answer has.
+pub(super) fn delete(
+    source: &dyn Source,
+    plan: &DeletePlan,
+    sink: &mut Sink<'_>,
+) -> Result<u64, QueryError> {
+    let chosen = (&*plan.database, plan.measurement);
+    let series = accepted_series(source, chosen, plan.series_filter.as_ref(), &plan.inputs)?;
+    let ids: Vec<_> = series.iter().map(|info| info.id).collect();
+    let deleted = source.delete(&plan.database, plan.measurement, &ids, plan.range)?;
+    let deleted = i64::try_from(deleted).unwrap_or(i64::MAX);
+    sink(ResultBatch {
+        columns: vec![ResultValues::Integer(vec![deleted]).into()],
+    })?;
+    Ok(1)
+}
