@@ -4,6 +4,7 @@
 //! caller is asked once a batch whether it still wants the answer.
 
 pub(crate) mod aggregate;
+mod choose;
 mod float_sum;
 mod group;
 mod merge;
@@ -95,7 +96,7 @@ fn execute_select(
     let kinds = plan.outputs.iter().map(|output| output.kind).collect();
     let mut output = Output::new(kinds, plan.limit, plan.offset, sink);
     if !output.is_done() {
-        let series = rows::choose_series(source, plan)?;
+        let series = choose::choose_series(source, plan)?;
         stats.series = series.len() as u64;
         if plan.grouping.is_some() {
             group::run(source, plan, &series, context, &mut output, stats)?;

@@ -2,8 +2,8 @@
 
 use crate::query::context::QueryContext;
 use crate::query::error::QueryError;
+use crate::query::expr::evaluate;
 use crate::query::expr::vector::{Frame, Operand, Slot, gather, selected};
-use crate::query::expr::{Typed, evaluate};
 use crate::query::plan::{Input, SelectPlan};
 use crate::query::source::{
     ChunkSummary, ReadCounts, ScanBatch, ScanPart, SeriesInfo, SeriesScan, Source, SourceError,
@@ -13,47 +13,8 @@ use crate::series::vector::{ColumnVector, Validity, Values};
 
 use super::ExecutionStats;
 
-/// The series that the tags choose, in the order of their tags.
-pub(super) fn choose_series(
-    source: &dyn Source,
-    plan: &SelectPlan,
-) -> Result<Vec<SeriesInfo>, QueryError> {
-    if plan.scan.range.is_empty() {
-        return Ok(Vec::new());
-    }
-    let failure = std::cell::RefCell::new(None);
-    let accept = |info: &SeriesInfo| {
-        let Some(filter) = &plan.series_filter else {
-            return true;
-        };
-        match accepts(filter, plan, info) {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                failure.borrow_mut().get_or_insert(error);
-                false
-            }
-        }
-    };
-    let mut series = source.series(&plan.database, plan.measurement, &accept)?;
-    if let Some(error) = failure.into_inner() {
-        return Err(error);
-    }
-    series.sort_by(|a, b| a.tags.cmp(&b.tags));
-    Ok(series)
-}
-
-fn accepts(filter: &Typed, plan: &SelectPlan, info: &SeriesInfo) -> Result<bool, QueryError> {
-    let tags = tags_of(plan, info);
-    let frame = Frame {
-        rows: 1,
-        slots: tags.iter().map(Slot::Constant).collect(),
-    };
-    let value = evaluate(filter, &frame)?;
-    Ok(value.scalar(0) == Scalar::Boolean(true))
-}
-
 /// A value for each input that is a tag of this series, null for all others.
-fn tags_of(plan: &SelectPlan, info: &SeriesInfo) -> Vec<Scalar> {
+pub(super) fn tags_of(plan: &SelectPlan, info: &SeriesInfo) -> Vec<Scalar> {
     plan.inputs
         .iter()
         .map(|input| match input {
