@@ -36,6 +36,7 @@ fn engine(folder: &std::path::Path) -> Engine {
             series_max: SERIES as usize,
             columns_max: 100,
         },
+        hash_seed: 1,
         time_future_max_ns: i64::MAX,
         time_min_ns: 0,
         raw_age_max_ns: 0,

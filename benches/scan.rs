@@ -31,6 +31,7 @@ fn engine(folder: &std::path::Path) -> Arc<Engine> {
             series_max: 100,
             columns_max: 100,
         },
+        hash_seed: 1,
         time_future_max_ns: i64::MAX,
         time_min_ns: 0,
         raw_age_max_ns: 0,

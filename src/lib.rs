@@ -15,6 +15,7 @@ pub mod meta;
 mod mutants;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+mod paged;
 pub mod query;
 pub mod series;
 pub mod server;

@@ -139,29 +139,6 @@ fn right_rows_with_one_more(server: &Server) -> u64 {
     rows[0][0].parse().expect("a number")
 }
 
-#[test]
-fn a_deleted_or_damaged_metadata_index_is_made_anew() {
-    let folder = tempfile::tempdir().expect("a folder");
-    store(folder.path());
-    for damage in [None, Some(b"this is no database".as_slice())] {
-        for name in ["meta.sqlite", "meta.sqlite-wal", "meta.sqlite-shm"] {
-            // The companions need not be there.
-            let _ = std::fs::remove_file(folder.path().join(name));
-        }
-        if let Some(bytes) = damage {
-            std::fs::write(folder.path().join("meta.sqlite"), bytes).expect("writable");
-        }
-        let server = Server::start(folder.path(), &["--no-self-monitor"]);
-        assert_eq!(right_rows(&server), ROWS);
-        assert!(server.stop());
-        let index = rusqlite::Connection::open(folder.path().join("meta.sqlite")).expect("opens");
-        let series: i64 = index
-            .query_row("SELECT count(*) FROM series", [], |row| row.get(0))
-            .expect("a table");
-        assert_eq!(series, 3);
-    }
-}
-
 /// Rows `from..to`, each with the words.
 fn rows(from: u64, to: u64, words: &str) -> String {
     let mut lines = String::new();

@@ -1,9 +1,12 @@
 //! A measurement: its columns (type lanes of fields), tag names and series.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::catalog::CatalogError;
+use roaring::RoaringBitmap;
+
+use crate::catalog::keyed::{HashSeed, NameMap};
+use crate::catalog::postings::{Postings, TagFilter};
+use crate::catalog::{CatalogError, Tag};
 use crate::types::{
     ColumnId, DatabaseId, FieldId, FieldType, LayoutColumn, MeasurementId, SeriesId,
 };
@@ -31,24 +34,54 @@ pub struct Measurement {
     /// Its name.
     pub name: Arc<str>,
     columns: Vec<Column>,
-    fields: HashMap<Arc<str>, FieldId>,
-    /// Names of all tags that any series has.
-    pub tag_names: BTreeSet<Arc<str>>,
-    /// Its series, oldest first.
-    pub series: Vec<SeriesId>,
+    fields: NameMap<FieldId>,
+    postings: Postings,
 }
 
 impl Measurement {
-    pub(super) fn new(id: MeasurementId, database: DatabaseId, name: Arc<str>) -> Self {
+    pub(super) fn new(
+        id: MeasurementId,
+        database: DatabaseId,
+        name: Arc<str>,
+        seed: HashSeed,
+    ) -> Self {
         Self {
             id,
             database,
             name,
             columns: Vec::new(),
-            fields: HashMap::new(),
-            tag_names: BTreeSet::new(),
-            series: Vec::new(),
+            fields: NameMap::with_hasher(seed),
+            postings: Postings::new(seed),
         }
+    }
+
+    /// Number of its series.
+    pub fn series_count(&self) -> usize {
+        self.postings.len()
+    }
+
+    /// Its series, oldest first.
+    pub fn series(&self) -> impl Iterator<Item = SeriesId> + '_ {
+        self.postings.all()
+    }
+
+    /// The series whose tags meet a condition, oldest first: a set, found without a look at each series.
+    pub fn select(&self, filter: &TagFilter<'_>) -> RoaringBitmap {
+        self.postings.select(filter)
+    }
+
+    /// Names of all tags that any series has, sorted.
+    pub fn tag_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.postings.names()
+    }
+
+    /// Distinct values of a tag, oldest first, from a number on.
+    pub fn tag_values(&self, tag: &str, from: usize) -> impl Iterator<Item = &Arc<str>> {
+        self.postings.values(tag, from)
+    }
+
+    pub(super) fn add_series(&mut self, id: SeriesId, tags: &[Tag]) {
+        self.postings.insert(id, tags);
     }
 
     /// All columns, in the order in which they were first written.

@@ -1,15 +1,19 @@
 //! What there is: databases, measurements, columns and their lanes, series and their tags.
 //!
 //! The truth of the running server; block files, the log and SQLite follow it. No lock of its own: the
-//! engine holds it under one. Identifiers are given out once and never reused, so a definition that comes
+//! engine holds it under one, so nothing here takes long: what grows, grows in parts. Identifiers are given out once and never reused, so a definition that comes
 //! back from the log or a checkpoint names its own.
 
 mod error;
+mod keyed;
 mod measurement;
+mod postings;
 mod series;
 mod store;
 
 pub use self::error::CatalogError;
+pub use self::keyed::HashSeed;
 pub use self::measurement::{Column, Measurement};
+pub use self::postings::{TagFilter, TagTest};
 pub use self::series::{SeriesKey, Tag};
 pub use self::store::{Catalog, CatalogLimits, Database, SeriesEntry};

@@ -1,10 +1,9 @@
 //! The key of a series: its tags, sorted by name.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use rustc_hash::FxHasher;
-
+use crate::catalog::keyed::HashSeed;
 use crate::types::MeasurementId;
 
 /// A tag: name and value.
@@ -21,8 +20,14 @@ pub struct SeriesKey<'a> {
 
 impl SeriesKey<'_> {
     /// The hash under which the catalog keeps the series.
-    pub fn hash(&self) -> u64 {
-        hash(self.measurement, self.tags.iter().copied())
+    pub(super) fn hash(&self, seed: HashSeed) -> u64 {
+        let mut hasher = seed.build_hasher();
+        self.measurement.hash(&mut hasher);
+        for (name, value) in self.tags {
+            name.hash(&mut hasher);
+            value.hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// Whether these are the tags of a series.
@@ -34,19 +39,4 @@ impl SeriesKey<'_> {
                 .zip(tags)
                 .all(|(a, b)| a.0 == &*b.0 && a.1 == &*b.1)
     }
-}
-
-/// The hash of stored tags; equal to [`SeriesKey::hash`] of the same.
-pub fn hash_tags(measurement: MeasurementId, tags: &[Tag]) -> u64 {
-    hash(measurement, tags.iter().map(|(k, v)| (&**k, &**v)))
-}
-
-fn hash<'a>(measurement: MeasurementId, tags: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
-    let mut hasher = FxHasher::default();
-    measurement.hash(&mut hasher);
-    for (name, value) in tags {
-        name.hash(&mut hasher);
-        value.hash(&mut hasher);
-    }
-    hasher.finish()
 }

@@ -1,12 +1,13 @@
 //! All names of a store, and the numbers they stand for.
 
-use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
+use hashbrown::HashMap;
 
-use crate::catalog::series::hash_tags;
+use crate::catalog::keyed::{HashSeed, KeyTable, NameMap};
 use crate::catalog::{CatalogError, Column, Measurement, SeriesKey, Tag};
+use crate::paged::Paged;
 use crate::types::{
     ColumnId, DatabaseId, FieldType, Layout, LayoutColumn, MeasurementId, SeriesId,
 };
@@ -29,7 +30,7 @@ pub struct Database {
     pub id: DatabaseId,
     /// Its name.
     pub name: Arc<str>,
-    measurements: HashMap<Arc<str>, MeasurementId>,
+    measurements: NameMap<MeasurementId>,
 }
 
 /// A series.
@@ -47,31 +48,35 @@ pub struct SeriesEntry {
 #[derive(Debug)]
 pub struct Catalog {
     limits: CatalogLimits,
+    seed: HashSeed,
     generation: u64,
     databases: Vec<Option<Database>>,
-    database_names: HashMap<Arc<str>, DatabaseId>,
+    database_names: NameMap<DatabaseId>,
     measurements: Vec<Option<Measurement>>,
-    series: Vec<Option<SeriesEntry>>,
-    by_key: HashTable<SeriesId>,
+    series: Paged<Option<SeriesEntry>>,
+    by_key: KeyTable<SeriesId>,
     series_count: usize,
-    strings: HashSet<Arc<str>>,
-    layouts: HashMap<(MeasurementId, Box<[ColumnId]>), Arc<Layout>>,
+    strings: KeyTable<Arc<str>>,
+    layouts: HashMap<LayoutKey, Arc<Layout>, HashSeed>,
 }
 
+type LayoutKey = (MeasurementId, Box<[ColumnId]>);
+
 impl Catalog {
-    /// An empty catalog.
-    pub fn new(limits: CatalogLimits) -> Self {
+    /// An empty catalog. The seed keys the hashes of names; it should be one that no client can know.
+    pub fn new(limits: CatalogLimits, seed: HashSeed) -> Self {
         Self {
             limits,
+            seed,
             generation: 1,
             databases: Vec::new(),
-            database_names: HashMap::new(),
+            database_names: NameMap::with_hasher(seed),
             measurements: Vec::new(),
-            series: Vec::new(),
-            by_key: HashTable::new(),
+            series: Paged::default(),
+            by_key: KeyTable::default(),
             series_count: 0,
-            strings: HashSet::new(),
-            layouts: HashMap::new(),
+            strings: KeyTable::default(),
+            layouts: HashMap::with_hasher(seed),
         }
     }
 
@@ -124,8 +129,7 @@ impl Catalog {
 
     /// The series from a number on.
     pub fn series_from(&self, first: u32) -> impl Iterator<Item = &SeriesEntry> {
-        let from = (first as usize).min(self.series.len());
-        self.series[from..].iter().flatten()
+        self.series.iter_from(first as usize).flatten()
     }
 
     /// Number of layouts given out so far: they count from 0.
@@ -146,7 +150,7 @@ impl Catalog {
     /// The series of a key.
     pub fn find_series(&self, key: &SeriesKey<'_>) -> Option<SeriesId> {
         self.by_key
-            .find(key.hash(), |&id| {
+            .find(key.hash(self.seed), |&id| {
                 self.series(id)
                     .is_some_and(|s| s.measurement == key.measurement && key.matches(&s.tags))
             })
@@ -212,12 +216,24 @@ impl Catalog {
             return Err(CatalogError::TooManySeries {
                 limit,
                 measurement: measurement.name.to_string(),
-                held: measurement.series.len(),
+                held: measurement.series_count(),
             });
         }
         let id = SeriesId(self.series.len() as u32);
         self.define_series(id, key.measurement, key.tags)?;
         Ok(id)
+    }
+
+    /// The layout of rows of these fields, each of them once, where all of it is known.
+    pub fn find_layout(
+        &self,
+        measurement: MeasurementId,
+        fields: &[(&str, FieldType)],
+    ) -> Option<Arc<Layout>> {
+        let owner = self.measurement_by_id(measurement)?;
+        let columns = fields.iter().map(|(name, kind)| owner.column(name, *kind));
+        let ids: Box<[ColumnId]> = columns.map(|c| c.map(|c| c.id)).collect::<Option<_>>()?;
+        self.layouts.get(&(measurement, ids)).cloned()
     }
 
     /// The layout of these columns, the same one every time.
@@ -243,7 +259,7 @@ impl Catalog {
             Database {
                 id,
                 name: Arc::clone(&name),
-                measurements: HashMap::new(),
+                measurements: NameMap::with_hasher(self.seed),
             },
         );
         self.database_names.insert(name, id);
@@ -274,7 +290,7 @@ impl Catalog {
         put(
             &mut self.measurements,
             id.0,
-            Measurement::new(id, database, name),
+            Measurement::new(id, database, name, self.seed),
         );
         self.generation += 1;
         Ok(())
@@ -341,29 +357,15 @@ impl Catalog {
             .iter()
             .map(|(name, value)| (self.intern(name), self.intern(value)))
             .collect();
-        let owner = self.measurement_mut(measurement)?;
-        for (name, _) in interned.iter() {
-            if !owner.tag_names.contains(name) {
-                owner.tag_names.insert(Arc::clone(name));
-            }
-        }
-        owner.series.push(id);
-        put(
-            &mut self.series,
-            id.0,
-            SeriesEntry {
-                id,
-                measurement,
-                tags: interned,
-            },
-        );
-        let series = &self.series;
-        self.by_key.insert_unique(key.hash(), id, |&id| {
-            series
-                .get(id.0 as usize)
-                .and_then(Option::as_ref)
-                .map_or(0, |s| hash_tags(s.measurement, &s.tags))
+        self.measurement_mut(measurement)?.add_series(id, &interned);
+        let index = id.0 as usize;
+        self.series.grow_to(index + 1, || None);
+        self.series[index] = Some(SeriesEntry {
+            id,
+            measurement,
+            tags: interned,
         });
+        self.by_key.insert(key.hash(self.seed), id);
         self.series_count += 1;
         self.generation += 1;
         Ok(())
@@ -381,11 +383,12 @@ impl Catalog {
 
     /// One copy of a string, however many series have it as a tag.
     fn intern(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.strings.get(text) {
+        let hash = self.seed.hash_one(text);
+        if let Some(known) = self.strings.find(hash, |known| **known == *text) {
             return Arc::clone(known);
         }
         let new: Arc<str> = Arc::from(text);
-        self.strings.insert(Arc::clone(&new));
+        self.strings.insert(hash, Arc::clone(&new));
         new
     }
 }
@@ -423,11 +426,12 @@ mod tests {
     use super::*;
 
     fn catalog() -> Catalog {
-        Catalog::new(CatalogLimits {
+        let limits = CatalogLimits {
             databases_max: 2,
             series_max: 2,
             columns_max: 3,
-        })
+        };
+        Catalog::new(limits, HashSeed(1))
     }
 
     #[test]

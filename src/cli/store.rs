@@ -34,18 +34,24 @@ pub fn open(config: &Config) -> Result<Arc<Engine>, CommandError> {
     };
     let folder = &config.general.data_dir;
     let storage = storage::open(folder, choice).map_err(failed)?;
-    let (meta, opened) = SqliteMeta::open(SqliteOptions {
+    let index = SqliteOptions {
         pool_size_min: config.meta.pool_size_min,
         pool_size_max: config.meta.pool_size_max,
         acquire_timeout: Duration::from_millis(config.meta.acquire_timeout_ms),
         idle_timeout: Duration::from_secs(config.meta.idle_timeout_s),
         lifetime_max: Duration::from_secs(config.meta.lifetime_max_s),
+        busy_timeout: Duration::from_millis(config.meta.busy_timeout_ms),
+        slow_statement: Duration::from_millis(config.meta.slow_statement_ms),
         ..SqliteOptions::in_folder(folder)
-    })
-    .map_err(failed)?;
+    };
+    // Its times are waited for by callers, whatever the data's own time is.
+    let (meta, opened) = SqliteMeta::open(index, Arc::new(SystemClock::new())).map_err(failed)?;
     if let Some((moved, reason)) = &opened.quarantined {
         let to = moved.display();
         tracing::warn!(%to, reason, "the metadata index was damaged: set aside, built anew");
+    }
+    if let Some(reason) = &opened.locked {
+        tracing::warn!(reason, "the metadata index is locked; it is tried again");
     }
     let follow =
         (config.general.clock == ClockKind::FollowData).then(|| Arc::new(ManualClock::at(0)));
@@ -53,7 +59,7 @@ pub fn open(config: &Config) -> Result<Arc<Engine>, CommandError> {
         Some(follow) => Arc::clone(follow) as _,
         None => Arc::new(SystemClock::new()),
     };
-    let fresh = fresh_store_id();
+    let fresh = StoreId(random());
     let engine = Engine::open(
         storage,
         Arc::new(meta),
@@ -86,6 +92,7 @@ fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOpti
             series_max: config.limits.series_max as usize,
             columns_max: crate::limits::COLUMNS,
         },
+        hash_seed: random(),
         time_future_max_ns: ahead,
         time_min_ns: config
             .engine
@@ -127,12 +134,12 @@ fn report(engine: &Engine) {
     }
 }
 
-/// A number that no other store has, from the randomness that the standard library seeds hashing with.
-fn fresh_store_id() -> StoreId {
+/// A number that nobody can guess, from the randomness that the standard library seeds hashing with.
+fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());
-    StoreId(hasher.finish())
+    hasher.finish()
 }
 
 fn failed(error: impl std::fmt::Display) -> CommandError {

@@ -184,6 +184,10 @@ section! {
         idle_timeout_s: u64 = 60, min 1;
         /// Seconds a connection may live.
         lifetime_max_s: u64 = 3600, min 1;
+        /// Milliseconds to wait for a lock that another program has on the file.
+        busy_timeout_ms: u64 = 5000, min 1;
+        /// Milliseconds beyond which a statement is logged as slow; 0 for none.
+        slow_statement_ms: u64 = 100;
     }
 }
 

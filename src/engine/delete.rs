@@ -128,7 +128,7 @@ impl Engine {
                 Err(error) => return Err(refusal(error)),
             }
         };
-        let rows = self.count(hit);
+        let rows = self.count_hit(hit);
         drop(pin);
         self.shards[index].write().counts.deleted += rows;
         deleted.rows += rows;
@@ -150,7 +150,7 @@ impl Engine {
     }
 
     /// Rows that were shown, outside of every lock; and how many each chunk hides now.
-    fn count(&self, hit: Hit) -> u64 {
+    fn count_hit(&self, hit: Hit) -> u64 {
         for chunk in &hit.chunks {
             if let (Some(hidden), Some(rows)) = (&chunk.hidden, self.hidden_rows(chunk)) {
                 hidden.set_rows(rows);

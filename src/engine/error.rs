@@ -5,7 +5,6 @@ use crate::catalog::CatalogError;
 use crate::codec::CodecError;
 use crate::engine::Verb;
 use crate::log::LogError;
-use crate::meta::MetaError;
 use crate::storage::StorageError;
 use crate::types::Timestamp;
 
@@ -83,9 +82,6 @@ pub enum EngineError {
     /// Stored bytes do not decode.
     #[error("chunk: {0}")]
     Codec(#[from] CodecError),
-    /// The metadata index failed.
-    #[error("metadata: {0}")]
-    Meta(#[from] MetaError),
 }
 
 impl EngineError {

@@ -1,46 +1,181 @@
-//! The metadata index follows the catalog: SQLite is told what is new, behind the durable position.
+//! The metadata index follows the catalog: it is told what is new, in batches, behind the durable position.
 //!
-//! At start everything is told again, which changes nothing where it is known: so a damaged or deleted
-//! index is whole after the first tick.
+//! After a start everything is told again, which writes nothing where it is known; then the records are
+//! counted. An index that was removed, replaced by another copy, or damaged is found by the position that it
+//! has, and is told everything anew. No failure of the index ever reaches a writer or a reader.
 
 use crate::catalog::Catalog;
-use crate::engine::{Engine, EngineError};
-use crate::meta::{Batch, ColumnRecord, DatabaseRecord, MeasurementRecord, SeriesRecord};
-use crate::types::Timestamp;
+use crate::engine::Engine;
+use crate::meta::{
+    Batch, ColumnRecord, Counts, DatabaseRecord, MeasurementRecord, MetaError, PoolFigures,
+    SeriesRecord,
+};
+use crate::types::{Position, Timestamp};
 
 /// How much of the catalog the index has.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Indexed {
     generation: u64,
     databases: usize,
     measurements: usize,
     columns: Vec<usize>,
     series: u32,
+    /// Records told since it was told from the beginning.
+    told: Counts,
+    /// The position that was told last: the index has another one only if it was replaced.
+    applied: Option<Position>,
+    /// Whether it was counted after everything had been told.
+    is_counted: bool,
+    /// Why it does not follow now.
+    trouble: Option<String>,
+}
+
+/// How the index does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IndexUse {
+    /// What it has reaches up to this position.
+    pub applied: Option<Position>,
+    /// Whether it has everything that the catalog has.
+    pub is_whole: bool,
+    /// Why it does not follow now.
+    pub trouble: Option<String>,
+    /// Its connections.
+    pub pool: Option<PoolFigures>,
 }
 
 /// Series told in one transaction.
 const SERIES_MAX: usize = 20_000;
+/// Transactions of one tick, so that a million new series do not keep checkpoints waiting.
+const BATCHES_PER_TICK: usize = 5;
 
 impl Engine {
-    /// Brings the index up to the catalog. Called by [`Self::tick`].
-    pub fn index(&self) -> Result<(), EngineError> {
+    /// Brings the index up to the catalog; whether that could be done.
+    pub fn index(&self) -> bool {
+        self.index_batches(usize::MAX)
+    }
+
+    /// As [`Self::index`], as far as one tick goes.
+    pub(super) fn index_some(&self) {
+        self.index_batches(BATCHES_PER_TICK);
+    }
+
+    /// How the index does.
+    pub fn index_use(&self) -> IndexUse {
+        let indexed = self.indexed.lock();
+        IndexUse {
+            applied: indexed.applied,
+            is_whole: indexed.trouble.is_none()
+                && indexed.generation == self.catalog.read().generation(),
+            trouble: indexed.trouble.clone(),
+            pool: self.meta.pool(),
+        }
+    }
+
+    fn index_batches(&self, batches_max: usize) -> bool {
         let mut indexed = self.indexed.lock();
-        loop {
+        let mut result = self.follow(&mut indexed, batches_max);
+        let again = match &result {
+            Err(MetaError::Damaged { reason }) => {
+                tracing::warn!(
+                    reason,
+                    "the metadata index is damaged: set aside, built anew"
+                );
+                self.meta.rebuild().map(|_| true)
+            }
+            Err(MetaError::Contradiction { reason }) => {
+                tracing::warn!(
+                    reason,
+                    "the metadata index is not of this store: built anew"
+                );
+                self.meta.clear().map(|()| true)
+            }
+            _ => Ok(false),
+        };
+        match again {
+            Ok(true) => {
+                indexed.begin_anew();
+                result = self.follow(&mut indexed, batches_max);
+            }
+            Ok(false) => {}
+            Err(error) => result = Err(error),
+        }
+        indexed.note(result)
+    }
+
+    fn follow(&self, indexed: &mut Indexed, batches_max: usize) -> Result<(), MetaError> {
+        let found = self.meta.applied()?;
+        if indexed.generation > 0 || indexed.applied.is_some() {
+            if found != indexed.applied {
+                tracing::warn!("the metadata index was replaced: told everything anew");
+                indexed.begin_anew();
+            }
+        } else if found.is_some_and(|found| found > self.log.end()) {
+            tracing::warn!("the metadata index is ahead of the log: built anew");
+            self.meta.clear()?;
+        }
+        for _ in 0..batches_max {
             let durable = self.log.durable();
             let now = self.server_time().now;
-            let (batch, reached, more) = {
+            let (batch, mut reached, more) = {
                 let catalog = self.catalog.read();
                 if catalog.generation() == indexed.generation {
-                    return Ok(());
+                    break;
                 }
-                news(&catalog, &indexed, now)
+                news(&catalog, indexed, now)
             };
-            if !batch.is_empty() {
+            // The first batch is told even if it is empty, so that the index has a position.
+            if !batch.is_empty() || reached.applied.is_none() {
                 self.meta.apply(&batch, durable)?;
+                reached.applied = Some(durable);
+                reached.told.add(&batch);
             }
             *indexed = reached;
             if !more {
-                return Ok(());
+                break;
+            }
+        }
+        self.compare_counts(indexed)
+    }
+
+    /// Compares what was told with what is there, once everything has been told.
+    fn compare_counts(&self, indexed: &mut Indexed) -> Result<(), MetaError> {
+        if indexed.is_counted || indexed.generation == 0 {
+            return Ok(());
+        }
+        if self.meta.counts()? == indexed.told {
+            indexed.is_counted = true;
+            return Ok(());
+        }
+        Err(MetaError::Contradiction {
+            reason: "it has records that nobody told it".to_owned(),
+        })
+    }
+}
+
+impl Indexed {
+    /// Forgets what was told.
+    fn begin_anew(&mut self) {
+        *self = Self {
+            trouble: self.trouble.take(),
+            ..Self::default()
+        };
+    }
+
+    /// Says what keeps the index from following, once, and once that it follows again.
+    fn note(&mut self, result: Result<(), MetaError>) -> bool {
+        match result {
+            Ok(()) => {
+                if self.trouble.take().is_some() {
+                    tracing::info!("the metadata index follows again");
+                }
+                true
+            }
+            Err(error) => {
+                if self.trouble.is_none() {
+                    tracing::warn!(%error, "the metadata index does not follow; it is tried again");
+                }
+                self.trouble = Some(error.to_string());
+                false
             }
         }
     }
@@ -48,13 +183,7 @@ impl Engine {
 
 fn news(catalog: &Catalog, since: &Indexed, now: Timestamp) -> (Batch, Indexed, bool) {
     let mut batch = Batch::default();
-    let mut reached = Indexed {
-        generation: since.generation,
-        databases: since.databases,
-        measurements: since.measurements,
-        columns: since.columns.clone(),
-        series: since.series,
-    };
+    let mut reached = since.clone();
     for database in catalog.databases() {
         if database.id.0 as usize >= since.databases {
             reached.databases = database.id.0 as usize + 1;

@@ -41,6 +41,7 @@ pub use self::batch::Batch;
 pub use self::checkpoint::CheckpointReport;
 pub use self::delete::Deleted;
 pub use self::error::EngineError;
+pub use self::index::IndexUse;
 pub use self::losses::{Loss, Losses};
 pub use self::maintenance::TickReport;
 pub use self::read::{MeasurementView, SeriesReader, SeriesView};
@@ -78,6 +79,8 @@ pub struct EngineOptions {
     pub log: LogOptions,
     /// Bounds of the catalog.
     pub catalog: CatalogLimits,
+    /// The key of the catalog's hashes: nothing that a client could know.
+    pub hash_seed: u64,
     /// Rows further ahead of the clock are refused, nanoseconds.
     pub time_future_max_ns: i64,
     /// Rows earlier than this are refused, nanoseconds.

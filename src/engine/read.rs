@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::blocks::{ChunkEntry, Pin};
-use crate::catalog::{Column, Tag};
+use crate::catalog::{Column, Measurement, SeriesEntry, Tag, TagFilter};
 use crate::engine::{Access, Engine, EngineError, Verb};
 use crate::series::{Decoded, Demand, Part, ReadCounts, Snapshot};
 use crate::types::{
@@ -38,6 +38,15 @@ pub struct SeriesView {
     pub id: SeriesId,
     /// Its tags, sorted by name.
     pub tags: Arc<[Tag]>,
+}
+
+impl SeriesView {
+    fn of(entry: &SeriesEntry) -> Self {
+        Self {
+            id: entry.id,
+            tags: Arc::clone(&entry.tags),
+        }
+    }
 }
 
 /// The rows of a series in a range, batch by batch.
@@ -131,9 +140,9 @@ impl Engine {
                 id: found.id,
                 database: found.database,
                 name: Arc::clone(&found.name),
-                tag_names: found.tag_names.iter().cloned().collect(),
+                tag_names: found.tag_names().cloned().collect(),
                 columns: found.columns().to_vec(),
-                series_count: found.series.len(),
+                series_count: found.series_count(),
             }))
     }
 
@@ -144,17 +153,48 @@ impl Engine {
         accept: &dyn Fn(&[Tag]) -> bool,
     ) -> Vec<SeriesView> {
         let catalog = self.catalog.read();
-        let ids = catalog
-            .measurement_by_id(measurement)
-            .map_or(&[][..], |found| &found.series);
-        ids.iter()
-            .filter_map(|&id| catalog.series(id))
+        let found = catalog.measurement_by_id(measurement);
+        let ids = found.into_iter().flat_map(Measurement::series);
+        ids.filter_map(|id| catalog.series(id))
             .filter(|series| accept(&series.tags))
-            .map(|series| SeriesView {
-                id: series.id,
-                tags: Arc::clone(&series.tags),
-            })
+            .map(SeriesView::of)
             .collect()
+    }
+
+    /// The series of a measurement whose tags meet a condition, oldest first. Only those are looked at, and the
+    /// catalog is never held for long.
+    pub fn find_series(
+        &self,
+        measurement: MeasurementId,
+        mut filter: TagFilter<'_>,
+    ) -> Vec<SeriesView> {
+        filter.visit_tests(&mut |tag, test| {
+            loop {
+                let values: Vec<Arc<str>> = {
+                    let catalog = self.catalog.read();
+                    let found = catalog.measurement_by_id(measurement).into_iter();
+                    let values = found.flat_map(|found| found.tag_values(tag, test.known()));
+                    values.take(SLICE).cloned().collect()
+                };
+                test.learn(&values);
+                if values.len() < SLICE {
+                    break;
+                }
+            }
+        });
+        let ids: Vec<SeriesId> = {
+            let catalog = self.catalog.read();
+            let found = catalog.measurement_by_id(measurement);
+            let chosen = found.map(|found| found.select(&filter));
+            chosen.into_iter().flatten().map(SeriesId).collect()
+        };
+        let mut views = Vec::with_capacity(ids.len());
+        for slice in ids.chunks(SLICE) {
+            let catalog = self.catalog.read();
+            let entries = slice.iter().filter_map(|&id| catalog.series(id));
+            views.extend(entries.map(SeriesView::of));
+        }
+        views
     }
 
     /// The rows of a series in a range, of the columns named.
@@ -211,3 +251,6 @@ impl Engine {
         (asked, lanes)
     }
 }
+
+/// Values or series that are looked at under one hold of the catalog's lock.
+const SLICE: usize = 4096;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use crate::blocks::{BlockOptions, BlockStore, ChunkEntry, Damage, ImageRecord, Visitor};
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, HashSeed};
 use crate::clock::Clock;
 use crate::codec::{Cells, chunk::Chunk};
 use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
@@ -116,7 +116,7 @@ impl Engine {
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
         let mut restored = Restored {
-            catalog: Catalog::new(options.catalog),
+            catalog: Catalog::new(options.catalog, HashSeed(options.hash_seed)),
             placement: Placement::new(options.shards),
             shards: (0..options.shards)
                 .map(|_| Shard::sealing_at(options.chunk_rows))

@@ -81,6 +81,14 @@ impl Engine {
         measurement: MeasurementId,
         fields: &[(&str, FieldType)],
     ) -> Result<RowPlan, EngineError> {
+        // A new series mostly has a layout that is known: then nobody is kept from the catalog.
+        let known = self.catalog.read().find_layout(measurement, fields);
+        if let Some(layout) = known.filter(|layout| is_each_field_once(layout)) {
+            return Ok(RowPlan {
+                layout,
+                sources: None,
+            });
+        }
         let mut catalog = self.catalog.write();
         let mut columns: Vec<LayoutColumn> = Vec::with_capacity(fields.len());
         let mut sources: Vec<u16> = Vec::with_capacity(fields.len());
@@ -104,4 +112,9 @@ impl Engine {
             sources: (!identity).then(|| sources.into()),
         })
     }
+}
+
+fn is_each_field_once(layout: &Layout) -> bool {
+    let columns = &layout.columns;
+    (1..columns.len()).all(|at| columns[..at].iter().all(|c| c.field != columns[at].field))
 }

@@ -2,13 +2,15 @@
 
 use crate::blocks::ChunkEntry;
 use crate::log::rows::RowsEncoder;
+use crate::paged::Paged;
 use crate::series::{Applied, Scratch, Series};
 use crate::types::SeriesId;
 
 /// The series of a shard and what writing them needs.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    series: Vec<Series<ChunkEntry>>,
+    /// In pages: a new series never moves the others while the lock is held.
+    series: Paged<Series<ChunkEntry>>,
     pub scratch: Scratch,
     pub encoder: RowsEncoder,
     pub definitions: Vec<u8>,
@@ -105,7 +107,7 @@ impl Shard {
     #[inline]
     pub fn series_and_scratch(&mut self, slot: usize) -> (&mut Series<ChunkEntry>, &mut Scratch) {
         if slot >= self.series.len() {
-            self.series.resize_with(slot + 1, Series::default);
+            self.series.grow_to(slot + 1, Series::default);
         }
         (&mut self.series[slot], &mut self.scratch)
     }

@@ -3,6 +3,7 @@
 mod backup;
 mod clock;
 mod deletions;
+mod index;
 mod losses;
 mod space;
 
@@ -38,6 +39,7 @@ pub(crate) fn options() -> EngineOptions {
             series_max: 1_000,
             columns_max: 100,
         },
+        hash_seed: 1,
         time_future_max_ns: 3_600 * SECOND,
         time_min_ns: 0,
         raw_age_max_ns: 0,

@@ -33,11 +33,24 @@ pub enum MetaError {
         reason: String,
     },
     /// No connection became free in time.
-    #[error("no connection to the metadata index became free: {reason}")]
-    Pool {
-        /// What the pool says.
+    #[error(
+        "none of the {size} connections to the metadata index became free within {waited_ms} ms"
+    )]
+    Exhausted {
+        /// How long the caller waited.
+        waited_ms: u64,
+        /// Connections at most.
+        size: u32,
+    },
+    /// Somebody else has locked the file: try again.
+    #[error("the metadata index is locked by another process: {reason}")]
+    Locked {
+        /// What SQLite says.
         reason: String,
     },
+    /// The file is replaced or removed again and again: try again.
+    #[error("the file of the metadata index was replaced while it was opened")]
+    Replaced,
     /// A file could not be moved or opened.
     #[error("{path}: {source}")]
     Io {
@@ -54,10 +67,18 @@ pub enum MetaError {
 /// The result of an operation on the index.
 pub type Result<T, E = MetaError> = std::result::Result<T, E>;
 
+impl MetaError {
+    /// Whether the connection that met it is of no more use.
+    pub(super) const fn is_of_connection(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Sqlite(_))
+    }
+}
+
 impl From<rusqlite::Error> for MetaError {
     fn from(error: rusqlite::Error) -> Self {
         let reason = error.to_string();
         match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { reason },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged { reason },
             Some(ErrorCode::ConstraintViolation) => Self::Contradiction { reason },
             _ => match error {
@@ -68,14 +89,6 @@ impl From<rusqlite::Error> for MetaError {
                 | rusqlite::Error::Utf8Error(..) => Self::Damaged { reason },
                 error => Self::Sqlite(error),
             },
-        }
-    }
-}
-
-impl From<r2d2::Error> for MetaError {
-    fn from(error: r2d2::Error) -> Self {
-        Self::Pool {
-            reason: error.to_string(),
         }
     }
 }

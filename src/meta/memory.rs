@@ -1,12 +1,13 @@
 //! The index in plain maps: for tests and simulation.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use parking_lot::Mutex;
 
 use super::{
-    Batch, ColumnRecord, DatabaseRecord, MeasurementRecord, MetaError, MetaStore, Result,
-    SeriesRecord,
+    Batch, ColumnRecord, Counts, DatabaseRecord, MeasurementRecord, MetaError, MetaStore,
+    PoolFigures, Result, SeriesRecord,
 };
 use crate::types::{ColumnId, DatabaseId, MeasurementId, Position, SeriesId};
 
@@ -44,6 +45,25 @@ impl MetaStore for MemoryMeta {
     fn clear(&self) -> Result<()> {
         *self.content.lock() = Content::default();
         Ok(())
+    }
+
+    fn rebuild(&self) -> Result<Option<PathBuf>> {
+        self.clear()?;
+        Ok(None)
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        let content = self.content.lock();
+        Ok(Counts {
+            databases: content.databases.len() as u64,
+            measurements: content.measurements.len() as u64,
+            columns: content.columns.len() as u64,
+            series: content.series.len() as u64,
+        })
+    }
+
+    fn pool(&self) -> Option<PoolFigures> {
+        None
     }
 
     fn databases(&self) -> Result<Vec<DatabaseRecord>> {

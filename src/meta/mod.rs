@@ -5,14 +5,18 @@
 //! aside and built anew. The caller never applies beyond the durable position.
 
 mod error;
+mod figures;
 mod memory;
 mod record;
 mod sqlite;
 
 pub use error::{MetaError, Result};
+pub use figures::PoolFigures;
 pub use memory::MemoryMeta;
-pub use record::{Batch, ColumnRecord, DatabaseRecord, MeasurementRecord, SeriesRecord};
-pub use sqlite::{MetaOpened, PoolStats, SqliteMeta, SqliteOptions, check_index};
+pub use record::{Batch, ColumnRecord, Counts, DatabaseRecord, MeasurementRecord, SeriesRecord};
+pub use sqlite::{MetaOpened, SqliteMeta, SqliteOptions, check_index};
+
+use std::path::PathBuf;
 
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId};
 
@@ -28,6 +32,16 @@ pub trait MetaStore: Send + Sync {
 
     /// Forgets everything, the position included: the caller applies all anew.
     fn clear(&self) -> Result<()>;
+
+    /// Sets aside what cannot be used, after [`MetaError::Damaged`], and begins empty: the caller applies all
+    /// anew. Returns where the old file is, if there is one.
+    fn rebuild(&self) -> Result<Option<PathBuf>>;
+
+    /// How many records there are.
+    fn counts(&self) -> Result<Counts>;
+
+    /// The figures of the pool of connections; `None` where there is none.
+    fn pool(&self) -> Option<PoolFigures>;
 
     /// All databases, by id.
     fn databases(&self) -> Result<Vec<DatabaseRecord>>;

@@ -52,6 +52,29 @@ pub struct SeriesRecord {
     pub tags: String,
 }
 
+/// Numbers of records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Databases.
+    pub databases: u64,
+    /// Measurements.
+    pub measurements: u64,
+    /// Columns.
+    pub columns: u64,
+    /// Series.
+    pub series: u64,
+}
+
+impl Counts {
+    /// Adds the new records of a batch.
+    pub fn add(&mut self, batch: &Batch) {
+        self.databases += batch.databases.len() as u64;
+        self.measurements += batch.measurements.len() as u64;
+        self.columns += batch.columns.len() as u64;
+        self.series += batch.series.len() as u64;
+    }
+}
+
 /// Changes that belong together. Removals are applied first; what depends on a removed record goes with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {

@@ -69,7 +69,8 @@ fn each(test: impl Fn(&dyn MetaStore)) {
     test(&MemoryMeta::default());
     let folder = tempfile::tempdir().expect("a folder");
     let options = SqliteOptions::in_folder(folder.path());
-    let (meta, opened) = SqliteMeta::open(options).expect("opens");
+    let clock = std::sync::Arc::new(crate::clock::SystemClock::new());
+    let (meta, opened) = SqliteMeta::open(options, clock).expect("opens");
     assert_eq!(opened, MetaOpened::default());
     test(&meta);
 }
@@ -93,6 +94,13 @@ fn what_is_applied_is_listed() {
             meta.columns(MeasurementId(1)).expect("lists"),
             batch().columns
         );
+        let counts = Counts {
+            databases: 2,
+            measurements: 3,
+            columns: 2,
+            series: 11,
+        };
+        assert_eq!(meta.counts().expect("counts"), counts);
         let page = meta
             .series(MeasurementId(1), Some(SeriesId(3)), 4)
             .expect("lists");
@@ -102,6 +110,10 @@ fn what_is_applied_is_listed() {
         assert_eq!(meta.applied().expect("reads"), None);
         assert_eq!(meta.databases().expect("lists"), []);
         assert_eq!(ids(meta, 1), Vec::<u32>::new());
+        meta.apply(&batch(), Position(2)).expect("applies");
+        meta.rebuild().expect("begins anew");
+        assert_eq!(meta.counts().expect("counts"), Counts::default());
+        assert_eq!(meta.applied().expect("reads"), None);
     });
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use edgetime_protocol::error::Code;
 
+use crate::catalog::TagFilter;
 use crate::series::vector::ColumnVector;
 use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange, Timestamp};
 
@@ -207,6 +208,17 @@ pub trait SeriesScan: Send {
     }
 }
 
+/// Which series are wanted: by the whole condition, or by its two parts.
+#[expect(missing_debug_implementations, reason = "holds closures")]
+pub struct SeriesChoice<'a> {
+    /// The condition.
+    pub whole: &'a dyn Fn(&SeriesInfo) -> bool,
+    /// The part of it that sets of series answer.
+    pub by_tags: TagFilter<'a>,
+    /// The part that each series is asked for, if there is one.
+    pub rest: Option<&'a dyn Fn(&SeriesInfo) -> bool>,
+}
+
 /// A store that can be queried.
 pub trait Source: Send + Sync {
     /// Names of all databases, sorted.
@@ -229,6 +241,17 @@ pub trait Source: Send + Sync {
         measurement: MeasurementId,
         accept: &dyn Fn(&SeriesInfo) -> bool,
     ) -> Result<Vec<SeriesInfo>, SourceError>;
+
+    /// The series of a measurement that are chosen, in any order. A source that knows which series have a
+    /// tag looks at no others.
+    fn choose(
+        &self,
+        database: &str,
+        measurement: MeasurementId,
+        choice: SeriesChoice<'_>,
+    ) -> Result<Vec<SeriesInfo>, SourceError> {
+        self.series(database, measurement, choice.whole)
+    }
 
     /// A snapshot of the rows of a series.
     fn scan(

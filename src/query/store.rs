@@ -7,7 +7,7 @@ use edgetime_protocol::error::Code;
 use super::expr::bucket_bounds;
 use super::source::{
     ChunkSummary, ColumnInfo, ColumnSummary, MeasurementInfo, ReadCounts, ScanBatch, ScanPart,
-    ScanRequest, SeriesInfo, SeriesScan, Source, SourceError,
+    ScanRequest, SeriesChoice, SeriesInfo, SeriesScan, Source, SourceError,
 };
 use super::value::Scalar;
 use crate::engine::{Access, Engine, EngineError, SeriesReader, Verb};
@@ -79,6 +79,24 @@ impl Source for Store {
             })
             .filter(|info| accept(info))
             .collect())
+    }
+
+    fn choose(
+        &self,
+        database: &str,
+        measurement: MeasurementId,
+        choice: SeriesChoice<'_>,
+    ) -> Result<Vec<SeriesInfo>, SourceError> {
+        self.access.check(Verb::Read, database).map_err(failed)?;
+        let found = self.engine.find_series(measurement, choice.by_tags);
+        let infos = found.into_iter().map(|view| SeriesInfo {
+            id: view.id,
+            tags: view.tags,
+        });
+        Ok(match choice.rest {
+            Some(accept) => infos.filter(accept).collect(),
+            None => infos.collect(),
+        })
     }
 
     fn scan(

@@ -198,7 +198,7 @@ impl Server {
         self.runtime.shutdown_timeout(Duration::from_secs(1));
         let engine = &self.shared.engine;
         engine.sync()?;
-        engine.index()?;
+        engine.index();
         engine.checkpoint_everything()?;
         engine.seal_log()?;
         Ok(())

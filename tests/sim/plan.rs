@@ -69,6 +69,7 @@ impl Plan {
                     series_max: 100,
                     columns_max: 100,
                 },
+                hash_seed: 1,
                 time_future_max_ns: 24 * 3_600 * SECOND,
                 time_min_ns: 0,
                 raw_age_max_ns: if ages { 60 * SECOND } else { 0 },

@@ -32,8 +32,8 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// L0: plain types, which may name one another and nothing above.
-const FOUNDATION: [&str; 8] = [
-    "clock", "config", "error", "limits", "memory", "metrics", "mutants", "types",
+const FOUNDATION: [&str; 9] = [
+    "clock", "config", "error", "limits", "memory", "metrics", "mutants", "paged", "types",
 ];
 
 /// Says that a module may name all others.
@@ -44,7 +44,7 @@ const HOMES: [(&str, &[&str]); 10] = [
     ("tokio", &["server", "cli", "main"]),
     ("tokio_util", &["server", "cli", "main"]),
     ("rusqlite", &["meta"]),
-    ("r2d2", &["meta"]),
+    ("roaring", &["catalog"]),
     ("memmap2", &["storage"]),
     ("tsz", &["codec"]),
     ("lz4_flex", &["codec"]),

@@ -95,6 +95,7 @@ fn options(args: &BenchArgs) -> EngineOptions {
             series_max: args.series as usize,
             columns_max: 4096,
         },
+        hash_seed: 1,
         time_future_max_ns: i64::MAX,
         time_min_ns: 0,
         raw_age_max_ns: 0,

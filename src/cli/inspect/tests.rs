@@ -30,6 +30,7 @@ fn open(folder: &Path) -> Engine {
             series_max: 100,
             columns_max: 100,
         },
+        hash_seed: 1,
         time_future_max_ns: 3_600 * SECOND,
         time_min_ns: 0,
         raw_age_max_ns: 0,

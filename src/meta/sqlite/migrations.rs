@@ -45,6 +45,15 @@ pub(super) fn version_of(connection: &Connection) -> Result<u32> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
+/// Refuses a file whose pages contradict one another.
+pub(super) fn check(connection: &Connection) -> Result<()> {
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    Err(MetaError::Damaged { reason: verdict })
+}
+
 /// Takes the steps a file has not taken yet, all or none. Returns the version it had.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<u32> {
     let supported = steps.len() as u32;

@@ -1,35 +1,40 @@
 //! The index in a SQLite file: one writer at a time, readers beside it, a small pool under both.
 //!
 //! A file that is damaged is moved to the quarantine folder and made anew; one of a newer schema is left
-//! alone and refused.
+//! alone and refused. A file that is replaced, removed or locked while it is in use costs the calls that meet
+//! it, and nothing else: each call asks whether the file under the name is the one that was prepared.
 
-mod alive;
 mod apply;
 mod check;
+mod connect;
 mod migrations;
 mod pool;
+mod session;
+mod statements;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
-use r2d2::Pool;
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{
-    Batch, ColumnRecord, DatabaseRecord, MeasurementRecord, MetaError, MetaStore, Result,
-    SeriesRecord,
+    Batch, ColumnRecord, Counts, DatabaseRecord, MeasurementRecord, MetaError, MetaStore,
+    PoolFigures, Result, SeriesRecord,
 };
+use crate::clock::Clock;
 use crate::types::{ColumnId, DatabaseId, FieldType, MeasurementId, Position, SeriesId};
-use alive::Alive;
-use pool::{Figures, Manager};
+use connect::{FileId, Opener};
+use pool::{Lease, Pool, PoolOptions};
+use session::{Session, Watch};
+use statements::{
+    COUNT_ALL, SELECT_APPLIED, SELECT_COLUMNS, SELECT_DATABASES, SELECT_MEASUREMENTS, SELECT_SERIES,
+};
 
 pub use check::check_index;
-pub use pool::PoolStats;
 
-/// Where the index is, and how large its pool.
+/// Where the index is, and how its pool works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
     /// The file: `meta.sqlite` in the data directory.
@@ -46,7 +51,11 @@ pub struct SqliteOptions {
     pub idle_timeout: Duration,
     /// How old a connection may become.
     pub lifetime_max: Duration,
-    /// Whether the whole file is checked at open. Its cost grows with the file.
+    /// How long to wait for a lock that another process has on the file.
+    pub busy_timeout: Duration,
+    /// A statement that takes longer is logged; zero: none is.
+    pub slow_statement: Duration,
+    /// Whether the whole file is checked before its first use. Its cost grows with the file.
     pub check_at_open: bool,
 }
 
@@ -62,6 +71,8 @@ impl SqliteOptions {
             acquire_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_mins(1),
             lifetime_max: Duration::from_hours(1),
+            busy_timeout: Duration::from_secs(5),
+            slow_statement: Duration::from_millis(100),
             check_at_open: true,
         }
     }
@@ -76,116 +87,166 @@ pub struct MetaOpened {
     pub version_before: u32,
     /// Where a damaged file was moved, and why.
     pub quarantined: Option<(PathBuf, String)>,
+    /// Why the file could not be used yet; each call tries again.
+    pub locked: Option<String>,
 }
 
 /// The index in a SQLite file.
 pub struct SqliteMeta {
     options: SqliteOptions,
-    figures: Arc<Figures>,
+    opener: Opener,
+    watch: Watch,
+    /// Times that the file was locked for too long.
+    locked: AtomicU64,
     /// Held over a transaction that writes.
     writer: Mutex<()>,
-    /// Read-locked while a connection is in use; taken out when the file is rebuilt.
-    pool: RwLock<Option<Pool<Manager>>>,
-    alive: Arc<Alive>,
+    /// The file that was checked and migrated. Read-locked while a connection to it is in use.
+    ready: RwLock<Option<FileId>>,
+    pool: Pool,
 }
 
 impl SqliteMeta {
-    /// Opens the file, or makes it; brings an older schema forward; sets a damaged file aside.
-    pub fn open(options: SqliteOptions) -> Result<(Self, MetaOpened)> {
-        let mut opened = MetaOpened::default();
-        opened.version_before = match prepare(&options) {
-            Ok(version) => version,
-            Err(MetaError::Damaged { reason }) => {
-                opened.quarantined = Some((set_aside(&options)?, reason));
-                prepare(&options)?
-            }
-            Err(error) => return Err(error),
+    /// Opens the file, or makes it; brings an older schema forward; sets a damaged file aside. A file that
+    /// somebody else has locked is opened by a later call.
+    pub fn open(options: SqliteOptions, clock: Arc<dyn Clock>) -> Result<(Self, MetaOpened)> {
+        let opener = Opener::new(&options.path, options.busy_timeout);
+        let pool_options = PoolOptions {
+            size_min: options.pool_size_min,
+            size_max: options.pool_size_max,
+            acquire_timeout: options.acquire_timeout,
+            idle_timeout: options.idle_timeout,
+            lifetime_max: options.lifetime_max,
         };
-        let figures = Arc::new(Figures::default());
-        let alive = Arc::default();
-        let pool = RwLock::new(Some(pool::build(&options, &figures, &alive)?));
+        let slow_ns = u64::try_from(options.slow_statement.as_nanos()).unwrap_or(u64::MAX);
         let this = Self {
-            options,
-            figures,
+            watch: Watch::new(Arc::clone(&clock), slow_ns),
+            locked: AtomicU64::new(0),
             writer: Mutex::new(()),
-            pool,
-            alive,
+            ready: RwLock::new(None),
+            pool: Pool::new(opener.clone(), pool_options, clock),
+            opener,
+            options,
         };
-        opened.applied = this.applied()?;
+        let mut opened = MetaOpened::default();
+        let prepared = match this.prepare() {
+            Err(MetaError::Damaged { reason }) => {
+                opened.quarantined = Some((set_aside(&this.options)?, reason));
+                this.prepare()
+            }
+            other => other,
+        };
+        match prepared {
+            Ok((version, file)) => {
+                opened.version_before = version;
+                this.pool.fill(file)?;
+                *this.ready.write() = Some(file);
+                opened.applied = this.applied()?;
+            }
+            Err(MetaError::Locked { reason }) => opened.locked = Some(reason),
+            Err(error) => return Err(error),
+        }
         Ok((this, opened))
     }
 
-    /// Sets the file aside and makes an empty one: after [`MetaError::Damaged`]. The caller applies
-    /// everything anew. Returns where the old file is.
-    pub fn rebuild(&self) -> Result<PathBuf> {
-        let _writer = self.writer.lock();
-        let mut pool = self.pool.write();
-        drop(pool.take());
-        if !self.alive.wait_for_none(self.options.acquire_timeout) {
-            return Err(closed());
+    fn with<T>(&self, run: impl FnOnce(&mut Session<'_>) -> Result<T>) -> Result<T> {
+        let result = self.with_connection(run);
+        if matches!(result, Err(MetaError::Locked { .. })) {
+            self.locked.fetch_add(1, Ordering::Relaxed);
         }
-        let moved = set_aside(&self.options)?;
-        prepare(&self.options)?;
-        *pool = Some(pool::build(&self.options, &self.figures, &self.alive)?);
-        Ok(moved)
+        result
     }
 
-    /// The pool's figures.
-    #[must_use]
-    pub fn pool_stats(&self) -> PoolStats {
-        let state = self.pool.read().as_ref().map(Pool::state);
-        self.figures
-            .stats(state.as_ref(), self.options.pool_size_min)
+    fn with_connection<T>(&self, run: impl FnOnce(&mut Session<'_>) -> Result<T>) -> Result<T> {
+        let (_ready, mut lease) = self.lease()?;
+        let opened = lease.opened().ok_or(MetaError::Replaced)?;
+        let result = run(&mut Session::new(&mut opened.connection, &self.watch));
+        if result.as_ref().is_err_and(MetaError::is_of_connection) {
+            lease.discard();
+        }
+        result
     }
 
-    fn with<T>(&self, run: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
-        let pool = self.pool.read();
-        let mut pooled = pool.as_ref().ok_or_else(closed)?.get()?;
-        run(&mut pooled.connection)
+    /// A connection to the file that is there, and what keeps others from replacing it by a new one.
+    fn lease(&self) -> Result<(RwLockReadGuard<'_, Option<FileId>>, Lease<'_>)> {
+        for _ in 0..REPLACED_MAX {
+            let ready = self.ready()?;
+            let Some(file) = *ready else { continue };
+            match self.pool.acquire(file) {
+                Err(MetaError::Replaced) => {}
+                other => return Ok((ready, other?)),
+            }
+        }
+        Err(MetaError::Replaced)
     }
 
-    fn list<T>(
-        &self,
-        sql: &str,
-        params: impl Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>> {
-        self.with(|connection| {
-            self.figures.statements.fetch_add(1, Ordering::Relaxed);
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params, read)?;
-            Ok(rows.collect::<rusqlite::Result<Vec<T>>>()?)
-        })
+    /// The file under the name, checked and migrated.
+    fn ready(&self) -> Result<RwLockReadGuard<'_, Option<FileId>>> {
+        let ready = self.ready.read();
+        if ready.is_some() && *ready == self.opener.file() {
+            return Ok(ready);
+        }
+        drop(ready);
+        let mut ready = self.ready.write();
+        if ready.is_none() || *ready != self.opener.file() {
+            *ready = None;
+            self.pool.close_idle();
+            *ready = Some(self.prepare()?.1);
+        }
+        Ok(RwLockWriteGuard::downgrade(ready))
     }
-}
 
-impl Drop for SqliteMeta {
-    fn drop(&mut self) {
-        drop(self.pool.get_mut().take());
-        // Whoever opens the file next finds it closed, unless the device hangs.
-        let _ = self.alive.wait_for_none(CLOSE_TIMEOUT);
+    /// Checks and migrates the file before the pool opens it; the version it had, and which file it is.
+    fn prepare(&self) -> Result<(u32, FileId)> {
+        let mut connection = self.opener.create()?;
+        let file = self.opener.file().ok_or(MetaError::Replaced)?;
+        let supported = migrations::STEPS.len() as u32;
+        let found = migrations::version_of(&connection)?;
+        if found > VERSION_PLAUSIBLE_MAX {
+            return Err(MetaError::Damaged {
+                reason: format!("schema version {found}"),
+            });
+        }
+        if found > supported {
+            return Err(MetaError::Newer {
+                path: self.options.path.clone(),
+                found,
+                supported,
+            });
+        }
+        if self.options.check_at_open && found > 0 {
+            migrations::check(&connection)?;
+        }
+        let migrated = migrations::migrate(&mut connection, &self.options.path, migrations::STEPS);
+        let version = migrated.map_err(|error| match error {
+            // Tables that the version says are not there yet.
+            MetaError::Sqlite(error) if error.to_string().contains("already exists") => {
+                MetaError::Damaged {
+                    reason: error.to_string(),
+                }
+            }
+            error => error,
+        })?;
+        for statement in statements::ALL {
+            let prepared = connection.prepare(statement.sql);
+            prepared.map_err(|error| MetaError::Damaged {
+                reason: error.to_string(),
+            })?;
+        }
+        Ok((version, file))
     }
 }
 
 impl MetaStore for SqliteMeta {
     fn applied(&self) -> Result<Option<Position>> {
-        self.with(|connection| {
-            self.figures.statements.fetch_add(1, Ordering::Relaxed);
-            let mut statement = connection.prepare_cached(SELECT_APPLIED)?;
-            let position: Option<i64> = statement.query_row([], |row| row.get(0)).optional()?;
-            Ok(position.map(|position| Position(position as u64)))
+        self.with(|session| {
+            let found = session.list(&SELECT_APPLIED, [], |row| row.get::<_, i64>(0))?;
+            Ok(found.first().map(|position| Position(*position as u64)))
         })
     }
 
     fn apply(&self, batch: &Batch, position: Position) -> Result<()> {
         let _writer = self.writer.lock();
-        self.with(|connection| {
-            let statements = apply::batch(connection, batch, position)?;
-            self.figures
-                .statements
-                .fetch_add(statements, Ordering::Relaxed);
-            Ok(())
-        })
+        self.with(|session| apply::batch(session, batch, position))
     }
 
     fn clear(&self) -> Result<()> {
@@ -193,37 +254,77 @@ impl MetaStore for SqliteMeta {
         self.with(apply::clear)
     }
 
+    fn rebuild(&self) -> Result<Option<PathBuf>> {
+        let _writer = self.writer.lock();
+        let mut ready = self.ready.write();
+        *ready = None;
+        self.pool.close_idle();
+        let moved = set_aside(&self.options)?;
+        *ready = Some(self.prepare()?.1);
+        Ok(Some(moved))
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        self.with(|session| {
+            let found = session.list(&COUNT_ALL, [], |row| {
+                let count = |index| row.get(index).map(i64::unsigned_abs);
+                Ok(Counts {
+                    databases: count(0)?,
+                    measurements: count(1)?,
+                    columns: count(2)?,
+                    series: count(3)?,
+                })
+            })?;
+            Ok(found.first().copied().unwrap_or_default())
+        })
+    }
+
+    fn pool(&self) -> Option<PoolFigures> {
+        Some(PoolFigures {
+            locked: self.locked.load(Ordering::Relaxed),
+            statements: self.watch.statements.load(Ordering::Relaxed),
+            slow_statements: self.watch.slow.load(Ordering::Relaxed),
+            ..self.pool.figures()
+        })
+    }
+
     fn databases(&self) -> Result<Vec<DatabaseRecord>> {
-        self.list(SELECT_DATABASES, [], |row| {
-            Ok(DatabaseRecord {
-                id: DatabaseId(row.get(0)?),
-                name: row.get(1)?,
+        self.with(|session| {
+            session.list(&SELECT_DATABASES, [], |row| {
+                Ok(DatabaseRecord {
+                    id: DatabaseId(row.get(0)?),
+                    name: row.get(1)?,
+                })
             })
         })
     }
 
     fn measurements(&self, database: DatabaseId) -> Result<Vec<MeasurementRecord>> {
-        self.list(SELECT_MEASUREMENTS, [database.0], |row| {
-            Ok(MeasurementRecord {
-                id: MeasurementId(row.get(0)?),
-                database,
-                name: row.get(1)?,
+        self.with(|session| {
+            session.list(&SELECT_MEASUREMENTS, [database.0], |row| {
+                Ok(MeasurementRecord {
+                    id: MeasurementId(row.get(0)?),
+                    database,
+                    name: row.get(1)?,
+                })
             })
         })
     }
 
     fn columns(&self, measurement: MeasurementId) -> Result<Vec<ColumnRecord>> {
-        self.list(SELECT_COLUMNS, [measurement.0], |row| {
-            let number: u8 = row.get(2)?;
-            let field_type = FieldType::from_number(number)
-                .ok_or(rusqlite::Error::IntegralValueOutOfRange(2, number.into()))?;
-            Ok(ColumnRecord {
-                measurement,
-                id: ColumnId(row.get(0)?),
-                field: row.get(1)?,
-                field_type,
-                first_seen: row.get(3)?,
-                last_seen: row.get(4)?,
+        self.with(|session| {
+            session.list(&SELECT_COLUMNS, [measurement.0], |row| {
+                let number: u8 = row.get(2)?;
+                let field_type = FieldType::from_number(number)
+                    .ok_or(rusqlite::Error::IntegralValueOutOfRange(2, number.into()))?;
+                Ok(ColumnRecord {
+                    measurement,
+                    id: ColumnId(row.get(0)?),
+                    field: row.get(1)?,
+                    field_type,
+                    first_seen: row.get(3)?,
+                    last_seen: row.get(4)?,
+                })
             })
         })
     }
@@ -236,67 +337,17 @@ impl MetaStore for SqliteMeta {
     ) -> Result<Vec<SeriesRecord>> {
         let after = after.map_or(-1, |after| i64::from(after.0));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let params = (measurement.0, after, limit);
-        self.list(SELECT_SERIES, params, |row| {
-            Ok(SeriesRecord {
-                id: SeriesId(row.get(0)?),
-                database: DatabaseId(row.get(1)?),
-                measurement,
-                tags: row.get(2)?,
+        self.with(|session| {
+            session.list(&SELECT_SERIES, (measurement.0, after, limit), |row| {
+                Ok(SeriesRecord {
+                    id: SeriesId(row.get(0)?),
+                    database: DatabaseId(row.get(1)?),
+                    measurement,
+                    tags: row.get(2)?,
+                })
             })
         })
     }
-}
-
-/// The file is being rebuilt, or a rebuild failed: another one has to succeed first.
-fn closed() -> MetaError {
-    MetaError::Pool {
-        reason: "the index is closed until it has been rebuilt".to_owned(),
-    }
-}
-
-/// Checks and migrates the file before the pool opens it; returns the version it had.
-fn prepare(options: &SqliteOptions) -> Result<u32> {
-    let mut connection = pool::create(&options.path)?;
-    let supported = migrations::STEPS.len() as u32;
-    let found = migrations::version_of(&connection)?;
-    if found > VERSION_PLAUSIBLE_MAX {
-        return Err(MetaError::Damaged {
-            reason: format!("schema version {found}"),
-        });
-    }
-    if found > supported {
-        return Err(MetaError::Newer {
-            path: options.path.clone(),
-            found,
-            supported,
-        });
-    }
-    if options.check_at_open && found > 0 {
-        let verdict: String =
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" {
-            return Err(MetaError::Damaged { reason: verdict });
-        }
-    }
-    let migrated = migrations::migrate(&mut connection, &options.path, migrations::STEPS);
-    let version = migrated.map_err(|error| match error {
-        // Tables that the version says are not there yet.
-        MetaError::Sqlite(error) if error.to_string().contains("already exists") => {
-            MetaError::Damaged {
-                reason: error.to_string(),
-            }
-        }
-        error => error,
-    })?;
-    for sql in SELECTS {
-        connection
-            .prepare(sql)
-            .map_err(|error| MetaError::Damaged {
-                reason: error.to_string(),
-            })?;
-    }
-    Ok(version)
 }
 
 /// Moves the file and its companions to the quarantine under the first free number.
@@ -333,26 +384,10 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// How long closing waits for the last connection, which writes what is left in SQLite's log.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A version beyond this is damage, not the future.
 const VERSION_PLAUSIBLE_MAX: u32 = 1000;
-const SELECT_APPLIED: &str = "SELECT position FROM applied WHERE one = 1";
-const SELECT_DATABASES: &str = "SELECT id, name FROM databases ORDER BY id";
-const SELECT_MEASUREMENTS: &str =
-    "SELECT id, name FROM measurements WHERE database = ?1 ORDER BY name";
-const SELECT_COLUMNS: &str =
-    "SELECT id, field, type, first_seen, last_seen FROM columns WHERE measurement = ?1 ORDER BY id";
-const SELECT_SERIES: &str = "SELECT id, database, tags FROM series
-    WHERE measurement = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
-/// Every statement that reads: prepared at open, to know that the tables are there.
-pub(super) const SELECTS: [&str; 5] = [
-    SELECT_APPLIED,
-    SELECT_DATABASES,
-    SELECT_MEASUREMENTS,
-    SELECT_COLUMNS,
-    SELECT_SERIES,
-];
+/// How often a call meets a file that is replaced meanwhile, before it gives up.
+const REPLACED_MAX: usize = 3;
 
 #[cfg(test)]
 mod tests;

@@ -1,225 +1,310 @@
-//! A small pool of connections to one SQLite file, and its figures.
+//! A small pool of connections: first come, first served, without a thread of its own.
 //!
-//! A connection is validated before use: it answers, and its file is still the one under the name.
+//! A connection that comes back goes to the caller that has waited longest. It is validated before it is
+//! handed out: young enough, on the file that is asked for, and it answers. What is idle beyond the minimum
+//! is closed when the next connection comes back. Connections are opened and closed by their callers, so that
+//! a failure to open one reaches the caller at once, and closing is done when it returns.
 
-use std::path::{Path, PathBuf};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use r2d2::event::{AcquireEvent, CheckoutEvent, HandleEvent, TimeoutEvent};
-use r2d2::{ManageConnection, NopErrorHandler, Pool};
-use rusqlite::{Connection, OpenFlags};
+use parking_lot::{Condvar, Mutex};
 
-use super::SqliteOptions;
-use super::alive::{Alive, Guard};
-use crate::meta::Result;
+use super::connect::{FileId, Opened, Opener};
+use crate::clock::Clock;
+use crate::meta::figures::Durations;
+use crate::meta::{MetaError, PoolFigures, Result};
 
-/// How long SQLite waits for a lock that another process holds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the first connection may take to open.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// Prepared statements kept by each connection: more than there are in the code.
-const STATEMENTS_CACHED: usize = 32;
-/// The log of SQLite is cut to this size after a checkpoint.
-const WAL_BYTES_MAX: u32 = 4 * 1024 * 1024;
-/// Buckets of waiting times: powers of two of a microsecond.
-const BUCKETS: usize = 32;
-
-/// Opens connections and tells whether they still work.
-#[derive(Debug)]
-pub(super) struct Manager {
-    path: PathBuf,
-    alive: Arc<Alive>,
-    /// As long as it is there, it may open another one.
-    _alive: Guard,
+/// How a pool works.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PoolOptions {
+    /// Connections that stay open.
+    pub size_min: u32,
+    /// Connections at most.
+    pub size_max: u32,
+    /// How long to wait for a connection.
+    pub acquire_timeout: Duration,
+    /// How long a connection beyond the minimum may be unused.
+    pub idle_timeout: Duration,
+    /// How old a connection may become.
+    pub lifetime_max: Duration,
 }
 
-/// A connection and the file it was opened on.
-pub(super) struct MetaConnection {
-    pub(super) connection: Connection,
-    file: (u64, u64),
-    /// Dropped after the connection.
-    _alive: Guard,
+/// The pool.
+pub(super) struct Pool {
+    options: PoolOptions,
+    opener: Opener,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    figures: Figures,
 }
 
-impl Manager {
-    pub(super) fn new(path: &Path, alive: &Arc<Alive>) -> Self {
+/// What the lock guards.
+#[derive(Default)]
+struct State {
+    /// Open and unused, the one that was used last behind all others.
+    idle: Vec<Idle>,
+    /// Open, in use or about to be opened.
+    size: u32,
+    /// Who waits, longest first. Nobody waits while anything is idle.
+    waiting: VecDeque<Arc<Waiter>>,
+}
+
+struct Idle {
+    held: Held,
+    since_ns: u64,
+}
+
+/// An open connection and when it was opened.
+struct Held {
+    opened: Opened,
+    born_ns: u64,
+}
+
+#[derive(Default)]
+struct Waiter {
+    given: Mutex<Option<Place>>,
+    ready: Condvar,
+}
+
+/// What a caller gets: a connection, or the right to open one.
+enum Place {
+    Open(Held),
+    Free,
+}
+
+#[derive(Debug, Default)]
+struct Figures {
+    acquisitions: Durations,
+    waits: AtomicU64,
+    timeouts: AtomicU64,
+    connects: AtomicU64,
+    reconnects: AtomicU64,
+}
+
+/// A connection in use; it goes back to the pool when this is dropped.
+pub(super) struct Lease<'a> {
+    pool: &'a Pool,
+    held: Option<Held>,
+}
+
+impl Pool {
+    /// A pool without a connection; the first use opens one.
+    pub(super) fn new(opener: Opener, options: PoolOptions, clock: Arc<dyn Clock>) -> Self {
         Self {
-            path: path.to_owned(),
-            alive: Arc::clone(alive),
-            _alive: alive.enter(),
+            options: PoolOptions {
+                size_max: options.size_max.max(1),
+                ..options
+            },
+            opener,
+            clock,
+            state: Mutex::default(),
+            figures: Figures::default(),
         }
     }
 
-    fn identity(&self) -> rusqlite::Result<(u64, u64)> {
-        identity(&self.path).ok_or_else(|| rusqlite::Error::InvalidPath(self.path.clone()))
+    /// Opens connections to a file until there are as many as always shall be.
+    pub(super) fn fill(&self, file: FileId) -> Result<()> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if state.size >= self.options.size_min.min(self.options.size_max) {
+                    return Ok(());
+                }
+                state.size += 1;
+            }
+            let held = self.open(file)?;
+            self.put_back(Some(held));
+        }
     }
-}
 
-impl ManageConnection for Manager {
-    type Connection = MetaConnection;
-    type Error = rusqlite::Error;
-
-    fn connect(&self) -> rusqlite::Result<MetaConnection> {
-        let alive = self.alive.enter();
-        // Asked before the file is opened: a connection to one that is replaced meanwhile must not pass
-        // for a connection to the replacement. Nor is a missing file made: it would have no tables.
-        let file = self.identity()?;
-        Ok(MetaConnection {
-            connection: connect(&self.path, OpenFlags::empty())?,
-            file,
-            _alive: alive,
+    /// A connection to this file.
+    pub(super) fn acquire(&self, file: FileId) -> Result<Lease<'_>> {
+        let began = self.clock.monotonic_ns();
+        let place = self.place()?;
+        let held = match place {
+            Place::Open(held) if self.is_valid(&held, file) => held,
+            Place::Open(stale) => {
+                drop(stale);
+                self.figures.reconnects.fetch_add(1, Ordering::Relaxed);
+                self.open(file)?
+            }
+            Place::Free => self.open(file)?,
+        };
+        let took_ns = self.clock.monotonic_ns().saturating_sub(began);
+        self.figures.acquisitions.add(took_ns);
+        Ok(Lease {
+            pool: self,
+            held: Some(held),
         })
     }
 
-    fn is_valid(&self, connection: &mut MetaConnection) -> rusqlite::Result<()> {
-        if connection.file != self.identity()? {
-            return Err(rusqlite::Error::InvalidPath(self.path.clone()));
-        }
-        let mut statement = connection.connection.prepare_cached("SELECT 1")?;
-        statement.query_row([], |_| Ok(()))
+    /// Closes what nobody uses.
+    pub(super) fn close_idle(&self) {
+        let idle = {
+            let mut state = self.state.lock();
+            state.size -= state.idle.len() as u32;
+            std::mem::take(&mut state.idle)
+        };
+        drop(idle);
     }
 
-    fn has_broken(&self, connection: &mut MetaConnection) -> bool {
-        // A transaction that is still open was left by a panic.
-        !connection.connection.is_autocommit()
-    }
-}
-
-/// A connection to the file, which is made if it is not there.
-pub(super) fn create(path: &Path) -> rusqlite::Result<Connection> {
-    connect(path, OpenFlags::SQLITE_OPEN_CREATE)
-}
-
-/// A connection with everything set that is not kept in the file.
-fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags | more)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX)?;
-    Ok(connection)
-}
-
-/// Device and inode: another file under the same name has others.
-#[cfg(unix)]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
-}
-
-#[cfg(not(unix))]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    path.exists().then_some((0, 0))
-}
-
-/// Makes a pool, and waits until its first connection is open.
-pub(super) fn build(
-    options: &SqliteOptions,
-    figures: &Arc<Figures>,
-    alive: &Arc<Alive>,
-) -> Result<Pool<Manager>> {
-    let pool = Pool::builder()
-        .max_size(options.pool_size_max.max(1))
-        .min_idle(Some(
-            options.pool_size_min.clamp(1, options.pool_size_max.max(1)),
-        ))
-        .connection_timeout(options.acquire_timeout)
-        .idle_timeout(Some(options.idle_timeout))
-        .max_lifetime(Some(options.lifetime_max))
-        .test_on_check_out(true)
-        .error_handler(Box::new(NopErrorHandler))
-        .event_handler(Box::new(Counting(Arc::clone(figures))))
-        .build_unchecked(Manager::new(&options.path, alive));
-    // Whoever waits for a connection may be less patient than the device is fast.
-    drop(pool.get_timeout(OPEN_TIMEOUT.max(options.acquire_timeout))?);
-    Ok(pool)
-}
-
-/// Counts since the pool was made.
-#[derive(Debug, Default)]
-pub(super) struct Figures {
-    waits: [AtomicU64; BUCKETS],
-    timeouts: AtomicU64,
-    connects: AtomicU64,
-    pub(super) statements: AtomicU64,
-}
-
-/// The figures of the pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolStats {
-    /// Connections now.
-    pub size: u32,
-    /// Connections nobody uses now.
-    pub idle: u32,
-    /// Times a connection was taken.
-    pub acquired: u64,
-    /// Half of the acquisitions took no longer, microseconds (a power of two).
-    pub acquire_p50_us: u64,
-    /// 99 in 100 acquisitions took no longer, microseconds (a power of two).
-    pub acquire_p99_us: u64,
-    /// Acquisitions that were given up.
-    pub timeouts: u64,
-    /// Connections opened beyond the first ones: after idling, age or a failed validation.
-    pub reconnects: u64,
-    /// Statements executed.
-    pub statements: u64,
-}
-
-impl Figures {
-    pub(super) fn stats(&self, state: Option<&r2d2::State>, first: u32) -> PoolStats {
-        let waits: Vec<u64> = self
-            .waits
-            .iter()
-            .map(|bucket| bucket.load(Ordering::Relaxed))
-            .collect();
-        let acquired: u64 = waits.iter().sum();
-        let connects = self.connects.load(Ordering::Relaxed);
-        PoolStats {
-            size: state.map_or(0, |state| state.connections),
-            idle: state.map_or(0, |state| state.idle_connections),
+    /// Its figures; what concerns statements is not known here.
+    pub(super) fn figures(&self) -> PoolFigures {
+        let state = self.state.lock();
+        let (size, idle) = (state.size, state.idle.len() as u32);
+        let waiting = state.waiting.len() as u32;
+        drop(state);
+        let (acquired, [p50, p99]) = self.figures.acquisitions.quantiles([50, 99]);
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        PoolFigures {
+            size_min: self.options.size_min,
+            size_max: self.options.size_max,
+            size,
+            idle,
+            waiting,
             acquired,
-            acquire_p50_us: quantile(&waits, acquired.div_ceil(2)),
-            acquire_p99_us: quantile(&waits, (acquired * 99).div_ceil(100)),
-            timeouts: self.timeouts.load(Ordering::Relaxed),
-            reconnects: connects.saturating_sub(u64::from(first)),
-            statements: self.statements.load(Ordering::Relaxed),
+            waits: read(&self.figures.waits),
+            acquire_p50_ns: p50,
+            acquire_p99_ns: p99,
+            timeouts: read(&self.figures.timeouts),
+            connects: read(&self.figures.connects),
+            reconnects: read(&self.figures.reconnects),
+            ..PoolFigures::default()
+        }
+    }
+
+    /// Waits for a connection, or for the right to open one.
+    fn place(&self) -> Result<Place> {
+        let waiter = {
+            let mut state = self.state.lock();
+            if let Some(Idle { held, .. }) = state.idle.pop() {
+                return Ok(Place::Open(held));
+            }
+            if state.size < self.options.size_max {
+                state.size += 1;
+                return Ok(Place::Free);
+            }
+            let waiter = Arc::new(Waiter::default());
+            state.waiting.push_back(Arc::clone(&waiter));
+            waiter
+        };
+        self.figures.waits.fetch_add(1, Ordering::Relaxed);
+        if let Some(place) = waiter.wait(self.options.acquire_timeout) {
+            return Ok(place);
+        }
+        let mut state = self.state.lock();
+        state.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
+        drop(state);
+        // Whoever was taken from the queue in the same moment has got a place after all.
+        if let Some(place) = waiter.given.lock().take() {
+            return Ok(place);
+        }
+        self.figures.timeouts.fetch_add(1, Ordering::Relaxed);
+        Err(MetaError::Exhausted {
+            waited_ms: self.options.acquire_timeout.as_millis() as u64,
+            size: self.options.size_max,
+        })
+    }
+
+    /// Opens a connection in a place that is taken already; gives the place up where it cannot.
+    fn open(&self, file: FileId) -> Result<Held> {
+        match self.opener.open(file) {
+            Ok(opened) => {
+                self.figures.connects.fetch_add(1, Ordering::Relaxed);
+                Ok(Held {
+                    opened,
+                    born_ns: self.clock.monotonic_ns(),
+                })
+            }
+            Err(error) => {
+                self.put_back(None);
+                Err(error)
+            }
+        }
+    }
+
+    fn is_valid(&self, held: &Held, file: FileId) -> bool {
+        let age_ns = self.clock.monotonic_ns().saturating_sub(held.born_ns);
+        u128::from(age_ns) < self.options.lifetime_max.as_nanos() && held.opened.is_valid(file)
+    }
+
+    /// Takes a connection back, or a place whose connection is gone.
+    fn put_back(&self, held: Option<Held>) {
+        let now_ns = self.clock.monotonic_ns();
+        let mut surplus = Vec::new();
+        let mut state = self.state.lock();
+        if let Some(waiter) = state.waiting.pop_front() {
+            waiter.give(held.map_or(Place::Free, Place::Open));
+        } else if let Some(held) = held {
+            state.idle.push(Idle {
+                held,
+                since_ns: now_ns,
+            });
+            self.trim(&mut state, now_ns, &mut surplus);
+        } else {
+            state.size -= 1;
+        }
+        drop(state);
+        // To close the last connection writes back what is in SQLite's log.
+        drop(surplus);
+    }
+
+    /// Takes out what has been idle for too long, as far as more than the minimum is there.
+    fn trim(&self, state: &mut State, now_ns: u64, surplus: &mut Vec<Idle>) {
+        let timeout_ns = self.options.idle_timeout.as_nanos();
+        while state.size > self.options.size_min.max(1) {
+            let long = |idle: &Idle| u128::from(now_ns.saturating_sub(idle.since_ns)) >= timeout_ns;
+            if !state.idle.first().is_some_and(long) {
+                return;
+            }
+            surplus.push(state.idle.remove(0));
+            state.size -= 1;
         }
     }
 }
 
-/// The upper end of the bucket in which this many lie at or below.
-fn quantile(buckets: &[u64], rank: u64) -> u64 {
-    let mut below = 0;
-    for (at, count) in buckets.iter().enumerate() {
-        below += count;
-        if below >= rank && below > 0 {
-            return 1 << at;
-        }
+impl Waiter {
+    fn give(&self, place: Place) {
+        *self.given.lock() = Some(place);
+        self.ready.notify_one();
     }
-    0
+
+    fn wait(&self, timeout: Duration) -> Option<Place> {
+        let mut given = self.given.lock();
+        self.ready
+            .wait_while_for(&mut given, |given| given.is_none(), timeout);
+        given.take()
+    }
 }
 
-#[derive(Debug)]
-struct Counting(Arc<Figures>);
-
-impl HandleEvent for Counting {
-    fn handle_acquire(&self, _: AcquireEvent) {
-        self.0.connects.fetch_add(1, Ordering::Relaxed);
+impl Lease<'_> {
+    /// The connection.
+    pub(super) fn opened(&mut self) -> Option<&mut Opened> {
+        self.held.as_mut().map(|held| &mut held.opened)
     }
 
-    fn handle_checkout(&self, event: CheckoutEvent) {
-        let micros = event.duration().as_micros() as u64;
-        let bucket = (u64::BITS - micros.leading_zeros()) as usize;
-        self.0.waits[bucket.min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
+    /// Closes the connection instead of giving it back.
+    pub(super) fn discard(&mut self) {
+        if self.held.take().is_some() {
+            self.pool.figures.reconnects.fetch_add(1, Ordering::Relaxed);
+            self.pool.put_back(None);
+        }
     }
+}
 
-    fn handle_timeout(&self, _: TimeoutEvent) {
-        self.0.timeouts.fetch_add(1, Ordering::Relaxed);
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        // A transaction that is still open was left by a panic.
+        match self.held.take() {
+            Some(held) if held.opened.is_at_rest() => self.pool.put_back(Some(held)),
+            Some(broken) => {
+                drop(broken);
+                self.pool.put_back(None);
+            }
+            None => {}
+        }
     }
 }

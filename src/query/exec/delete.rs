@@ -6,7 +6,7 @@ use crate::query::result::{ResultBatch, ResultValues};
 use crate::query::source::Source;
 
 use super::Sink;
-use super::rows::accepted_series;
+use super::choose::{Condition, choose_series};
 
 /// Deletes, and answers how many rows; how many rows the answer has.
 pub(super) fn delete(
@@ -14,8 +14,7 @@ pub(super) fn delete(
     plan: &DeletePlan,
     sink: &mut Sink<'_>,
 ) -> Result<u64, QueryError> {
-    let chosen = (&*plan.database, plan.measurement);
-    let series = accepted_series(source, chosen, plan.series_filter.as_ref(), &plan.inputs)?;
+    let series = choose_series(source, Condition::of_delete(plan))?;
     let ids: Vec<_> = series.iter().map(|info| info.id).collect();
     let deleted = source.delete(&plan.database, plan.measurement, &ids, plan.range)?;
     let deleted = i64::try_from(deleted).unwrap_or(i64::MAX);

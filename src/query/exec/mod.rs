@@ -4,6 +4,7 @@
 //! caller is asked once a batch whether it still wants the answer.
 
 pub(crate) mod aggregate;
+mod choose;
 mod delete;
 mod float_sum;
 mod group;
@@ -97,7 +98,7 @@ fn execute_select(
     let kinds = plan.outputs.iter().map(|output| output.kind).collect();
     let mut output = Output::new(kinds, plan.limit, plan.offset, sink);
     if !output.is_done() {
-        let series = rows::choose_series(source, plan)?;
+        let series = choose::series_of(source, plan)?;
         stats.series = series.len() as u64;
         if plan.grouping.is_some() {
             group::run(source, plan, &series, context, &mut output, stats)?;

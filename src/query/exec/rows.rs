@@ -2,71 +2,19 @@
 
 use crate::query::context::QueryContext;
 use crate::query::error::QueryError;
+use crate::query::expr::evaluate;
 use crate::query::expr::vector::{Frame, Operand, Slot, gather, selected};
-use crate::query::expr::{Typed, evaluate};
 use crate::query::plan::{Input, SelectPlan};
 use crate::query::source::{
     ChunkSummary, ReadCounts, ScanBatch, ScanPart, SeriesInfo, SeriesScan, Source, SourceError,
 };
 use crate::query::value::Scalar;
 use crate::series::vector::{ColumnVector, Validity, Values};
-use crate::types::MeasurementId;
 
 use super::ExecutionStats;
 
-/// The series that the tags choose, in the order of their tags.
-pub(super) fn choose_series(
-    source: &dyn Source,
-    plan: &SelectPlan,
-) -> Result<Vec<SeriesInfo>, QueryError> {
-    if plan.scan.range.is_empty() {
-        return Ok(Vec::new());
-    }
-    let chosen = (&*plan.database, plan.measurement);
-    let mut series = accepted_series(source, chosen, plan.series_filter.as_ref(), &plan.inputs)?;
-    series.sort_by(|a, b| a.tags.cmp(&b.tags));
-    Ok(series)
-}
-
-/// The series of a measurement whose tags a filter accepts.
-pub(super) fn accepted_series(
-    source: &dyn Source,
-    (database, measurement): (&str, MeasurementId),
-    filter: Option<&Typed>,
-    inputs: &[Input],
-) -> Result<Vec<SeriesInfo>, QueryError> {
-    let failure = std::cell::RefCell::new(None);
-    let accept = |info: &SeriesInfo| {
-        let Some(filter) = filter else {
-            return true;
-        };
-        match accepts(filter, inputs, info) {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                failure.borrow_mut().get_or_insert(error);
-                false
-            }
-        }
-    };
-    let series = source.series(database, measurement, &accept)?;
-    match failure.into_inner() {
-        Some(error) => Err(error),
-        None => Ok(series),
-    }
-}
-
-fn accepts(filter: &Typed, inputs: &[Input], info: &SeriesInfo) -> Result<bool, QueryError> {
-    let tags = tags_of(inputs, info);
-    let frame = Frame {
-        rows: 1,
-        slots: tags.iter().map(Slot::Constant).collect(),
-    };
-    let value = evaluate(filter, &frame)?;
-    Ok(value.scalar(0) == Scalar::Boolean(true))
-}
-
 /// A value for each input that is a tag of this series, null for all others.
-fn tags_of(inputs: &[Input], info: &SeriesInfo) -> Vec<Scalar> {
+pub(super) fn tags_of(inputs: &[Input], info: &SeriesInfo) -> Vec<Scalar> {
     inputs
         .iter()
         .map(|input| match input {

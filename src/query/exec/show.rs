@@ -11,7 +11,8 @@ use crate::query::result::{ResultBatch, ResultValues, ResultVector};
 use crate::query::source::{MeasurementInfo, SeriesInfo, Source};
 use crate::query::sql::ast::ShowKind;
 
-use super::rows::{check, choose_series};
+use super::choose::{describe, series_of};
+use super::rows::check;
 use super::{ExecutionStats, Sink};
 
 /// Lists what was asked for; how many rows were sent.
@@ -136,7 +137,8 @@ pub(super) fn explain(
     for hint in hints(plan) {
         table.row(vec!["chunks".to_owned(), hint.to_owned()])?;
     }
-    let series = choose_series(source, plan)?.len();
+    table.row(vec!["series by".to_owned(), describe(plan).to_owned()])?;
+    let series = series_of(source, plan)?.len();
     table.row(vec!["series matched".to_owned(), series.to_string()])?;
     let columns = plan.scan.columns.len();
     table.row(vec!["columns read".to_owned(), columns.to_string()])?;

@@ -317,8 +317,25 @@ fn show_and_explain() {
             "row filter|n > 1",
             "rows|merged by time, streamed",
             "chunks|skipped where statistics exclude the row filter",
+            "series by|the index of tags",
             "series matched|1",
             "columns read|2",
         ]
     );
+    for (condition, chosen_by) in [
+        ("n > 1", "all of the measurement"),
+        ("NOT (host ~ 'a' OR rack IS NULL)", "the index of tags"),
+        ("host = rack", "a look at each"),
+        (
+            "host = rack AND rack IN ('1')",
+            "the index of tags, then a look at each",
+        ),
+    ] {
+        let plan = rows(
+            &memory,
+            &format!("EXPLAIN SELECT cpu FROM m WHERE {condition}"),
+        );
+        let line = format!("series by|{chosen_by}");
+        assert!(plan.contains(&line), "{condition}: {plan:?}");
+    }
 }

@@ -67,7 +67,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     (
         "stats",
         "[NAME]",
-        "counters of log, block files, cache and metadata pool",
+        "counters of log, blocks, cache, wear, disk and pool",
     ),
     ("databases", "", "all databases"),
     (
@@ -109,6 +109,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "verify",
         "",
         "reads everything on the device and says what is damaged",
+    ),
+    (
+        "pool",
+        "",
+        "the connections of the metadata index: size, waits, times, time-outs",
     ),
     (
         "gaps",
@@ -157,6 +162,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "checkpoint" => checkpoint(shared, json),
         "verify" => verify(shared, json),
         "backup" => backup(shared, json, rest),
+        "pool" => print(json, &report::pool(shared)),
         "gaps" => losses(shared, json, &words),
         "clients" => clients(shared, json, &words),
         "log-level" => match shared.log_level.set(rest) {

@@ -107,8 +107,40 @@ pub fn stats(shared: &Shared) -> Value {
             "times_full": status.space.times_full,
             "rows_refused": status.space.rows_refused,
         },
+        "pool": pool(shared),
         "connections": shared.clients.list().len(),
     })
+}
+
+/// The metadata index and its connections, since the server started.
+pub fn pool(shared: &Shared) -> Value {
+    let index = shared.engine.index_use();
+    let pool = index.pool.unwrap_or_default();
+    json!({
+        "whole": index.is_whole,
+        "position_applied": index.applied.map(|position| position.0),
+        "trouble": index.trouble,
+        "size": pool.size,
+        "size_min": pool.size_min,
+        "size_max": pool.size_max,
+        "idle": pool.idle,
+        "waiting": pool.waiting,
+        "acquired": pool.acquired,
+        "waits": pool.waits,
+        "acquire_p50_us": micros(pool.acquire_p50_ns),
+        "acquire_p99_us": micros(pool.acquire_p99_ns),
+        "timeouts": pool.timeouts,
+        "connects": pool.connects,
+        "reconnects": pool.reconnects,
+        "locked": pool.locked,
+        "statements": pool.statements,
+        "slow_statements": pool.slow_statements,
+    })
+}
+
+/// With a digit behind the point.
+fn micros(ns: u64) -> f64 {
+    (ns as f64 / 100.0).round() / 10.0
 }
 
 /// What writing has cost the device since the server started.

@@ -1,0 +1,161 @@
+//! Conditions on tags answered by sets, against a walk over all series.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TAGS: [&str; 3] = ["host", "rack", "zone"];
+const VALUES: [&str; 4] = ["a", "b", "c", "d"];
+
+/// Series by number, each with some of the tags.
+fn series() -> impl Strategy<Value = Vec<Vec<Option<usize>>>> {
+    let tag = proptest::option::of(0..VALUES.len());
+    proptest::collection::vec(proptest::collection::vec(tag, TAGS.len()), 0..200)
+}
+
+#[derive(Clone, Debug)]
+enum Condition {
+    All(Vec<Condition>),
+    Any(Vec<Condition>),
+    Not(Box<Condition>),
+    Is(usize, usize),
+    /// True, false or unknown for each value and for none.
+    Test(usize, [Option<bool>; 5]),
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let leaf = prop_oneof![
+        (0..TAGS.len(), 0..VALUES.len()).prop_map(|(tag, value)| Condition::Is(tag, value)),
+        (0..TAGS.len(), any::<[Option<bool>; 5]>())
+            .prop_map(|(tag, outcomes)| Condition::Test(tag, outcomes)),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let some = proptest::collection::vec(inner.clone(), 0..4);
+        prop_oneof![
+            some.clone().prop_map(Condition::All),
+            some.prop_map(Condition::Any),
+            inner.prop_map(|inner| Condition::Not(Box::new(inner))),
+        ]
+    })
+}
+
+/// What SQL says of one series.
+fn holds(condition: &Condition, tags: &[Option<usize>]) -> Option<bool> {
+    match condition {
+        Condition::Is(tag, value) => tags[*tag].map(|known| known == *value),
+        Condition::Test(tag, outcomes) => outcomes[tags[*tag].unwrap_or(4)],
+        Condition::Not(inner) => holds(inner, tags).map(|held| !held),
+        Condition::All(parts) => {
+            parts
+                .iter()
+                .fold(Some(true), |all, part| match (all, holds(part, tags)) {
+                    (Some(false), _) | (_, Some(false)) => Some(false),
+                    (Some(true), Some(true)) => Some(true),
+                    _ => None,
+                })
+        }
+        Condition::Any(parts) => {
+            parts
+                .iter()
+                .fold(Some(false), |any, part| match (any, holds(part, tags)) {
+                    (Some(true), _) | (_, Some(true)) => Some(true),
+                    (Some(false), Some(false)) => Some(false),
+                    _ => None,
+                })
+        }
+    }
+}
+
+/// The filter; tests know their first `ahead` values already.
+fn build(condition: &Condition, postings: &Postings, ahead: usize) -> TagFilter<'static> {
+    let all = |parts: &[Condition]| {
+        let parts = parts.iter();
+        parts.map(|part| build(part, postings, ahead)).collect()
+    };
+    match condition {
+        Condition::All(parts) => TagFilter::All(all(parts)),
+        Condition::Any(parts) => TagFilter::Any(all(parts)),
+        Condition::Not(inner) => TagFilter::Not(Box::new(build(inner, postings, ahead))),
+        Condition::Is(tag, value) => TagFilter::Is(TAGS[*tag], VALUES[*value]),
+        Condition::Test(tag, outcomes) => {
+            let outcomes = *outcomes;
+            let place = |value: &Arc<str>| VALUES.iter().position(|known| **known == **value);
+            let mut test = TagTest::new(move |value| outcomes[value.and_then(place).unwrap_or(4)]);
+            let values: Vec<Arc<str>> = postings
+                .values(TAGS[*tag], 0)
+                .take(ahead)
+                .cloned()
+                .collect();
+            test.learn(&values);
+            TagFilter::Test(TAGS[*tag], test)
+        }
+    }
+}
+
+fn postings(series: &[Vec<Option<usize>>]) -> Postings {
+    let mut postings = Postings::new(HashSeed(3));
+    for (id, tags) in series.iter().enumerate() {
+        let tags: Vec<Tag> = tags
+            .iter()
+            .enumerate()
+            .filter_map(|(tag, value)| Some((Arc::from(TAGS[tag]), Arc::from(VALUES[(*value)?]))))
+            .collect();
+        postings.insert(SeriesId(id as u32 * 3), &tags);
+    }
+    postings
+}
+
+proptest! {
+    #[test]
+    fn sets_say_what_a_walk_says(series in series(), condition in condition(), ahead in 0..5usize) {
+        let postings = postings(&series);
+        let found = postings.select(&build(&condition, &postings, ahead));
+        let expected: Vec<u32> = (0..series.len())
+            .filter(|&id| holds(&condition, &series[id]) == Some(true))
+            .map(|id| id as u32 * 3)
+            .collect();
+        prop_assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn a_value_is_kept_small_until_many_series_have_it() {
+    let mut posting = Posting::One(50);
+    let mut expected = vec![50];
+    // Numbers come back out of order after a start.
+    for id in [7, 3, 99, 7, 50]
+        .into_iter()
+        .chain(200..200 + FEW_MAX as u32 * 3)
+    {
+        posting.insert(id);
+        expected.push(id);
+        expected.sort_unstable();
+        expected.dedup();
+        assert_eq!(posting.to_set().iter().collect::<Vec<_>>(), expected);
+        assert_eq!(
+            matches!(posting, Posting::Many(_)),
+            expected.len() > FEW_MAX
+        );
+    }
+    assert_eq!(size_of::<Posting>(), 16);
+}
+
+#[test]
+fn tags_are_listed_with_their_values() {
+    let postings = postings(&[
+        vec![Some(2), None, Some(1)],
+        vec![Some(2), None, Some(0)],
+        vec![Some(1), None, None],
+    ]);
+    assert_eq!(postings.len(), 3);
+    let names: Vec<&str> = postings.names().map(|name| &**name).collect();
+    assert_eq!(names, ["host", "zone"]);
+    let values = |tag| {
+        postings
+            .values(tag, 0)
+            .map(|v| v.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(values("host"), ["c", "b"]);
+    assert_eq!(values("rack"), Vec::<String>::new());
+}
