@@ -12,4 +12,4 @@ mod store;
 pub use self::error::CatalogError;
 pub use self::measurement::{Column, Measurement};
 pub use self::series::{SeriesKey, Tag};
-pub use self::store::{Catalog, CatalogLimits, Database, SeriesEntry};
+pub use self::store::{Catalog, CatalogLimits, Database, Dropped, SeriesEntry};

@@ -12,6 +12,7 @@ use crate::types::Timestamp;
 #[derive(Debug, Default)]
 pub(super) struct Indexed {
     generation: u64,
+    dropped: usize,
     databases: usize,
     measurements: usize,
     columns: Vec<usize>,
@@ -50,11 +51,15 @@ fn news(catalog: &Catalog, since: &Indexed, now: Timestamp) -> (Batch, Indexed, 
     let mut batch = Batch::default();
     let mut reached = Indexed {
         generation: since.generation,
+        dropped: catalog.dropped().len(),
         databases: since.databases,
         measurements: since.measurements,
         columns: since.columns.clone(),
         series: since.series,
     };
+    let dropped = &catalog.dropped()[since.dropped..];
+    let removed = dropped.iter().map(|dropped| dropped.measurement);
+    batch.removed_measurements.extend(removed);
     for database in catalog.databases() {
         if database.id.0 as usize >= since.databases {
             reached.databases = database.id.0 as usize + 1;

@@ -3,6 +3,7 @@
 mod backup;
 mod clock;
 mod deletions;
+mod drops;
 mod losses;
 mod space;
 

@@ -18,6 +18,11 @@ pub(super) fn delete(
     let series = accepted_series(source, chosen, plan.series_filter.as_ref(), &plan.inputs)?;
     let ids: Vec<_> = series.iter().map(|info| info.id).collect();
     let deleted = source.delete(&plan.database, plan.measurement, &ids, plan.range)?;
+    answer(deleted, sink)
+}
+
+/// Answers how many rows are gone.
+pub(super) fn answer(deleted: u64, sink: &mut Sink<'_>) -> Result<u64, QueryError> {
     let deleted = i64::try_from(deleted).unwrap_or(i64::MAX);
     sink(ResultBatch {
         columns: vec![ResultValues::Integer(vec![deleted]).into()],
