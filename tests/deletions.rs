@@ -1,4 +1,4 @@
-//! `DELETE` of a real server: answered when it is durable, seen by the next query, kept through kills and backups.
+//! `DELETE` and `DROP` of a real server: answered when it is durable, seen by the next query, kept through kills and backups.
 
 mod support;
 
@@ -105,5 +105,40 @@ fn an_error_names_the_place_and_deletes_nothing() {
     );
     let status = server.admin("status --json");
     assert!(status.contains("\"deleted\":10"), "{status}");
+    assert!(server.stop());
+}
+
+#[test]
+fn a_measurement_is_dropped_while_somebody_writes_to_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = start(folder.path());
+    let mut session = server.text();
+    session.send("#edge ack durable\n");
+    let mut send = |line: &str| {
+        session.send(format!("{line}\n"));
+        let answer = session.answer();
+        assert!(answer.starts_with('+'), "{answer}");
+    };
+    send("m,s=a v=1i 1700000000000000000");
+    send("m,s=a v=2i 1700000000000000001");
+    send("other v=1i 1700000000000000000");
+    assert_eq!(server.query("DROP MEASUREMENT m"), [["2"]]);
+    assert_eq!(server.query("SHOW MEASUREMENTS"), [["other"]]);
+    // The same connection, the same series, another type.
+    send("m,s=a v=\"x\" 1700000000000000000");
+    let check = |server: &Server| {
+        assert_eq!(server.query("SELECT v FROM m"), [["x"]]);
+        assert_eq!(server.query("SELECT v FROM other"), [["1"]]);
+        assert_eq!(server.query("SHOW FIELDS FROM m"), [["m", "v", "string"]]);
+    };
+    check(&server);
+    for _ in 0..3 {
+        server.kill();
+        server = start(folder.path());
+        check(&server);
+        assert!(server.admin("checkpoint").ends_with("OK\n"));
+    }
+    let status = server.admin("status --json");
+    assert!(status.contains("\"ok\""), "{status}");
     assert!(server.stop());
 }

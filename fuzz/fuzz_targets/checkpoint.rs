@@ -71,12 +71,15 @@ fuzz_target!(|input: &[u8]| {
     let image = |(series, bytes): (usize, &&'_ [u8])| (series as u32, bytes.to_vec());
     let images: Vec<(u32, Vec<u8>)> = images.iter().enumerate().map(image).collect();
     store
-        .write_images(&[], images.iter().map(|(series, bytes)| ImageRecord {
-            series: SeriesId(*series),
-            first_position: Position(1),
-            last_position: Position(u64::from(*series) + 1),
-            bytes,
-        }))
+        .write_images(
+            &[],
+            images.iter().map(|(series, bytes)| ImageRecord {
+                series: SeriesId(*series),
+                first_position: Position(1),
+                last_position: Position(u64::from(*series) + 1),
+                bytes,
+            }),
+        )
         .expect("nothing fails");
     store.commit(CommitInfo::default()).expect("nothing fails");
     drop(store);

@@ -59,6 +59,26 @@ impl<T> KeyTable<T> {
         self.parts[part].insert_unique(spread(hash), (hash, item), |(hash, _)| spread(*hash));
     }
 
+    /// Takes out the item of that hash for which `is` holds.
+    pub(super) fn remove(&mut self, hash: u64, mut is: impl FnMut(&T) -> bool) {
+        let hash = hash as u32;
+        let part = part_of(hash, self.parts.len());
+        let Some(part) = self.parts.get_mut(part) else {
+            return;
+        };
+        let found = part.find_entry(spread(hash), |(known, item)| *known == hash && is(item));
+        if let Ok(found) = found {
+            found.remove();
+        }
+    }
+
+    /// Takes out the items for which `keep` does not hold.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        for part in &mut self.parts {
+            part.retain(|(_, item)| keep(item));
+        }
+    }
+
     fn split(&mut self) {
         let mut parts: Vec<HashTable<(u32, T)>> = Vec::new();
         parts.resize_with(PARTS, HashTable::new);
@@ -128,6 +148,13 @@ mod tests {
             });
         assert!(least > SPLIT_ITEMS * 5 / PARTS / 2 && most < SPLIT_ITEMS * 5 / PARTS * 2);
         assert_eq!(table.find(seed.hash_one(-1), |_| true), None);
+        table.remove(seed.hash_one(3), |item| *item == 3);
+        table.remove(seed.hash_one(3), |item| *item == 3);
+        table.retain(|item| item % 2 == 1);
+        for known in 0..SPLIT_ITEMS * 5 {
+            let found = table.find(seed.hash_one(known), |item| *item == known);
+            assert_eq!(found.is_some(), known % 2 == 1 && known != 3, "{known}");
+        }
     }
 
     #[test]

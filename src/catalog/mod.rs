@@ -16,4 +16,4 @@ pub use self::keyed::HashSeed;
 pub use self::measurement::{Column, Measurement};
 pub use self::postings::{TagFilter, TagTest};
 pub use self::series::{SeriesKey, Tag};
-pub use self::store::{Catalog, CatalogLimits, Database, SeriesEntry};
+pub use self::store::{Catalog, CatalogLimits, Database, Dropped, SeriesEntry};

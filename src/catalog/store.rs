@@ -1,5 +1,6 @@
 //! All names of a store, and the numbers they stand for.
 
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -44,6 +45,15 @@ pub struct SeriesEntry {
     pub tags: Arc<[Tag]>,
 }
 
+/// A measurement that was dropped, and the series that went with it. Their numbers are not used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The measurement.
+    pub measurement: MeasurementId,
+    /// Its series, ascending.
+    pub series: Vec<SeriesId>,
+}
+
 /// The catalog.
 #[derive(Debug)]
 pub struct Catalog {
@@ -58,6 +68,9 @@ pub struct Catalog {
     series_count: usize,
     strings: KeyTable<Arc<str>>,
     layouts: HashMap<LayoutKey, Arc<Layout>, HashSeed>,
+    /// In the order in which they went.
+    dropped: Vec<Dropped>,
+    dropped_series: HashSet<SeriesId>,
 }
 
 type LayoutKey = (MeasurementId, Box<[ColumnId]>);
@@ -77,6 +90,8 @@ impl Catalog {
             series_count: 0,
             strings: KeyTable::default(),
             layouts: HashMap::with_hasher(seed),
+            dropped: Vec::new(),
+            dropped_series: HashSet::new(),
         }
     }
 
@@ -145,6 +160,66 @@ impl Catalog {
     /// One more than the highest series number in use.
     pub fn series_end(&self) -> u32 {
         self.series.len() as u32
+    }
+
+    /// Measurements that were dropped, in that order.
+    pub fn dropped(&self) -> &[Dropped] {
+        &self.dropped
+    }
+
+    /// Whether a series went with its measurement.
+    pub fn is_dropped(&self, series: SeriesId) -> bool {
+        self.dropped_series.contains(&series)
+    }
+
+    /// Drops a measurement with its columns and series, those given and all that are known; tells which.
+    /// Nothing where it was dropped before.
+    pub fn drop_measurement(&mut self, id: MeasurementId, series: &[SeriesId]) -> Vec<SeriesId> {
+        if self.is_dropped_measurement(id) {
+            return Vec::new();
+        }
+        reserve(&mut self.measurements, id.0);
+        let found = self.measurements[id.0 as usize].take();
+        let mut gone = series.to_vec();
+        gone.extend(found.iter().flat_map(Measurement::series));
+        gone.sort_unstable();
+        gone.dedup();
+        for &id in &gone {
+            self.drop_series(id);
+        }
+        if let Some(found) = found
+            && let Some(Some(owner)) = self.databases.get_mut(found.database.0 as usize)
+            && owner.measurements.get(&found.name) == Some(&id)
+        {
+            owner.measurements.remove(&found.name);
+        }
+        self.strings.retain(|text| Arc::strong_count(text) > 1);
+        self.dropped.push(Dropped {
+            measurement: id,
+            series: gone.clone(),
+        });
+        self.generation += 1;
+        gone
+    }
+
+    fn drop_series(&mut self, id: SeriesId) {
+        let index = id.0 as usize;
+        self.series.grow_to(index + 1, || None);
+        self.dropped_series.insert(id);
+        if let Some(entry) = self.series[index].take() {
+            let tags: Vec<(&str, &str)> = entry.tags.iter().map(|(k, v)| (&**k, &**v)).collect();
+            let key = SeriesKey {
+                measurement: entry.measurement,
+                tags: &tags,
+            };
+            self.by_key
+                .remove(key.hash(self.seed), |known| *known == id);
+            self.series_count -= 1;
+        }
+    }
+
+    fn is_dropped_measurement(&self, id: MeasurementId) -> bool {
+        self.dropped.iter().any(|dropped| dropped.measurement == id)
     }
 
     /// The series of a key.
@@ -277,6 +352,9 @@ impl Catalog {
         if let Some(known) = self.measurement_by_id(id) {
             return same("measurement", id.0, &known.name, name);
         }
+        if self.is_dropped_measurement(id) {
+            return Ok(());
+        }
         let name = self.intern(name);
         let owner = self
             .databases
@@ -304,6 +382,9 @@ impl Catalog {
         name: &str,
         field_type: FieldType,
     ) -> Result<(), CatalogError> {
+        if self.is_dropped_measurement(measurement) {
+            return Ok(());
+        }
         let known = self
             .measurement_mut(measurement)?
             .columns()
@@ -353,6 +434,10 @@ impl Catalog {
                 given: format!("{tags:?}"),
             });
         }
+        if self.is_dropped(id) || self.is_dropped_measurement(measurement) {
+            self.drop_series(id);
+            return Ok(());
+        }
         let interned: Arc<[Tag]> = tags
             .iter()
             .map(|(name, value)| (self.intern(name), self.intern(value)))
@@ -401,11 +486,16 @@ impl Database {
 }
 
 fn put<T>(slots: &mut Vec<Option<T>>, index: u32, value: T) {
+    reserve(slots, index);
+    slots[index as usize] = Some(value);
+}
+
+/// A number is in use from then on, if only by nothing.
+fn reserve<T>(slots: &mut Vec<Option<T>>, index: u32) {
     let index = index as usize;
     if slots.len() <= index {
         slots.resize_with(index + 1, || None);
     }
-    slots[index] = Some(value);
 }
 
 fn same(what: &'static str, id: u32, known: &str, given: &str) -> Result<(), CatalogError> {
@@ -483,6 +573,47 @@ mod tests {
             })
         ));
         assert_eq!(catalog.find_series(&key(&[])), None);
+    }
+
+    #[test]
+    fn what_is_dropped_gives_its_names_free_and_not_its_numbers() {
+        let mut catalog = catalog();
+        let database = catalog.ensure_database("d").expect("room");
+        let old = catalog.ensure_measurement(database, "m").expect("room");
+        let column = catalog.ensure_column(old, "t", FieldType::Float);
+        column.expect("room");
+        let tags: &[(&str, &str)] = &[("x", "1")];
+        let key = |measurement| SeriesKey { measurement, tags };
+        let series = catalog.ensure_series(&key(old)).expect("room");
+        assert_eq!(catalog.drop_measurement(old, &[]), [series]);
+        assert!(catalog.is_dropped(series) && catalog.series(series).is_none());
+        assert_eq!(
+            (catalog.find_series(&key(old)), catalog.series_count()),
+            (None, 0)
+        );
+        assert!(catalog.measurement("d", "m").is_none());
+        // Definitions that come back from the log change nothing.
+        let again = catalog.define_measurement(old, database, "m");
+        again.expect("passed over");
+        catalog
+            .define_series(series, old, tags)
+            .expect("passed over");
+        let later = catalog.define_column(old, ColumnId(0), "t", FieldType::String);
+        later.expect("passed over");
+        assert_eq!(catalog.drop_measurement(old, &[series]), []);
+        let new = catalog.ensure_measurement(database, "m").expect("room");
+        assert_ne!(new, old);
+        assert_ne!(catalog.ensure_series(&key(new)), Ok(series));
+        assert!(
+            catalog
+                .measurement_by_id(new)
+                .is_some_and(|m| m.columns().is_empty())
+        );
+        // Known by its record alone.
+        let mut other = self::catalog();
+        other.drop_measurement(MeasurementId(4), &[SeriesId(9)]);
+        assert_eq!(other.series_end(), 10);
+        assert_eq!(other.dropped().len(), 1);
     }
 
     #[test]

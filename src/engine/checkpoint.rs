@@ -16,7 +16,7 @@ use crate::codec::chunk::{self, Chunk, Hints};
 use crate::codec::{Cells, CodecError, Effort};
 use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
 use crate::engine::{Engine, EngineError};
-use crate::log::definitions::{Definition, encode_series};
+use crate::log::definitions::{Definition, encode_dropped, encode_series};
 use crate::mutants::{self, Mutant};
 use crate::series::{Location, Sealed};
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId};
@@ -39,6 +39,7 @@ pub struct CheckpointReport {
 /// How much of the catalog somebody has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Persisted {
+    dropped: usize,
     databases: usize,
     measurements: usize,
     columns: Vec<usize>,
@@ -149,6 +150,7 @@ impl Engine {
         let passing = recompress_ns_max != u64::MAX;
         let mut collected = self.collect(pinning_below, self.compaction(passing))?;
         let deletions = self.needed_deletions(&collected);
+        let orphans = self.orphans.lock().len();
         if mutants::is(Mutant::DroppedChunk) {
             collected.flushes.pop();
         }
@@ -162,6 +164,9 @@ impl Engine {
         };
         // Nothing that is not durable in the log may be durable in a block file.
         self.log.sync()?;
+        for entry in self.orphans.lock().drain(..orphans) {
+            self.blocks.release(&entry);
+        }
         let (ready, gone) = self.prepare_chunks(&mut collected, recompress_ns_max)?;
         let metas = ready.iter().map(|ready| self.meta_of(ready));
         let chunks = ready.iter().map(|ready| &ready.shown.bytes);
@@ -437,8 +442,9 @@ impl Engine {
         for (index, shard) in self.shards.iter().enumerate() {
             let mut shard = shard.write();
             for slot in 0..shard.len() {
-                if self.placement.id(index, slot).0 < series_end {
-                    shard.series_mut(slot).defined = u64::MAX;
+                let series = shard.series_mut(slot);
+                if self.placement.id(index, slot).0 < series_end && !series.is_dropped() {
+                    series.defined = u64::MAX;
                 }
             }
             for id in 0..layouts {
@@ -522,6 +528,11 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
             encode(last);
         }
     };
+    // They come before measurements that have their names now.
+    for dropped in &catalog.dropped()[since.dropped..] {
+        add(&|out| encode_dropped(out, dropped.measurement, &dropped.series));
+    }
+    reached.dropped = catalog.dropped().len();
     for database in catalog
         .databases()
         .filter(|d| d.id.0 as usize >= since.databases)

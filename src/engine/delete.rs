@@ -1,7 +1,10 @@
-//! Deletions: logged, then hidden from every reader at once; checkpoints take the rows out of the files.
+//! Deletions: logged, then hidden from every reader at once; checkpoints take the rows out of the files. And
+//! measurements that are dropped, with their series and columns.
 //!
 //! The series are chosen before; the log has their numbers and the range of time. A frame is appended and
 //! applied under the lock of one shard, as rows are, so that its position decides what it hits.
+
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -10,9 +13,10 @@ use crate::codec::chunk::Chunk;
 use crate::engine::shard::Shard;
 use crate::engine::write::refusal;
 use crate::engine::{Access, Engine, EngineError, Verb};
+use crate::log::definitions::encode_dropped;
 use crate::log::deletion::Deletion;
 use crate::log::{AppendError, FrameParts, FrameType};
-use crate::series::{Demand, Location, Part, Sealed, Snapshot, Summaries, Tombstone};
+use crate::series::{Demand, Location, Part, Ring, Sealed, Snapshot, Summaries, Tombstone};
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId, TimeRange};
 
 /// What a deletion did.
@@ -21,6 +25,17 @@ pub struct Deleted {
     /// It is durable when the log is durable up to here.
     pub position: Position,
     /// Rows that were shown before and no longer are, as far as their chunks can be read.
+    pub rows: u64,
+}
+
+/// What went with a measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DroppedMeasurement {
+    /// It is durable when the log is durable up to here.
+    pub position: Position,
+    /// Its series.
+    pub series: u64,
+    /// Rows that were shown before, as far as their chunks can be read.
     pub rows: u64,
 }
 
@@ -83,6 +98,76 @@ impl Engine {
             }
         }
         Ok(deleted)
+    }
+
+    /// Drops a measurement: its rows, series and columns. Whoever writes to its name then starts afresh; what a
+    /// writer still holds of it leads nowhere, see [`Self::drops`].
+    pub fn drop_measurement(
+        &self,
+        access: &Access,
+        database: &str,
+        measurement: MeasurementId,
+    ) -> Result<DroppedMeasurement, EngineError> {
+        access.check(Verb::Delete, database)?;
+        if self.space.is_full() {
+            return Err(self.space.refused(0));
+        }
+        let (position, series) = self.drop_names(measurement)?;
+        let mut rows = 0;
+        for slice in series.chunks(SLICE_SERIES) {
+            let pin = self.blocks.pin();
+            let mut hit = Hit::default();
+            for &id in slice {
+                let mut shard = self.shards[self.placement.shard(id)].write();
+                let slot = self.placement.slot(id);
+                if slot < shard.len() {
+                    let series = shard.series_mut(slot);
+                    hit.before.push(series.snapshot(TimeRange::ALL));
+                    self.orphans.lock().extend(stored_in(&series.drop_rows()));
+                }
+            }
+            rows += self.count_hit(hit);
+            drop(pin);
+        }
+        self.shards[0].write().counts.deleted += rows;
+        Ok(DroppedMeasurement {
+            position,
+            series: series.len() as u64,
+            rows,
+        })
+    }
+
+    /// Takes a measurement out of the catalog. Nobody resolves a name of it meanwhile.
+    fn drop_names(
+        &self,
+        measurement: MeasurementId,
+    ) -> Result<(Position, Vec<SeriesId>), EngineError> {
+        let mut catalog = self.catalog.write();
+        let Some(found) = catalog.measurement_by_id(measurement) else {
+            return Ok((self.log.end(), Vec::new()));
+        };
+        let mut payload = Vec::new();
+        let mut series: Vec<SeriesId> = found.series().collect();
+        series.sort_unstable();
+        encode_dropped(&mut payload, measurement, &series);
+        let frame = FrameParts::new(FrameType::Definitions, &payload);
+        let position = loop {
+            match self.log.append(self.log.epoch(), &[frame]) {
+                Ok(appended) => break appended.end,
+                Err(AppendError::EpochChanged(_)) => {}
+                Err(error) => return Err(refusal(error)),
+            }
+        };
+        catalog.drop_measurement(measurement, &series);
+        self.drops.fetch_add(1, Ordering::Release);
+        Ok((position, series))
+    }
+
+    /// Measurements that were dropped since the store was opened. When it rises, series and layouts that
+    /// were resolved before may be of one that is gone.
+    #[inline]
+    pub fn drops(&self) -> u64 {
+        self.drops.load(Ordering::Acquire)
     }
 
     /// Deletes of some series of one shard.
@@ -198,4 +283,12 @@ impl Engine {
         }
         Some(rows)
     }
+}
+
+/// The chunks of a ring that are in block files.
+pub(super) fn stored_in(ring: &Ring<ChunkEntry>) -> impl Iterator<Item = ChunkEntry> {
+    ring.iter().filter_map(|chunk| match &chunk.location {
+        Location::Stored(entry) => Some(*entry),
+        Location::Memory(_) => None,
+    })
 }

@@ -16,11 +16,12 @@ use crate::types::{Position, Timestamp};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Indexed {
     generation: u64,
+    dropped: usize,
     databases: usize,
     measurements: usize,
     columns: Vec<usize>,
     series: u32,
-    /// Records told since it was told from the beginning.
+    /// Records that the catalog had when all had been told.
     told: Counts,
     /// The position that was told last: the index has another one only if it was replaced.
     applied: Option<Position>,
@@ -127,7 +128,6 @@ impl Engine {
             if !batch.is_empty() || reached.applied.is_none() {
                 self.meta.apply(&batch, durable)?;
                 reached.applied = Some(durable);
-                reached.told.add(&batch);
             }
             *indexed = reached;
             if !more {
@@ -184,6 +184,10 @@ impl Indexed {
 fn news(catalog: &Catalog, since: &Indexed, now: Timestamp) -> (Batch, Indexed, bool) {
     let mut batch = Batch::default();
     let mut reached = since.clone();
+    let dropped = &catalog.dropped()[since.dropped..];
+    let removed = dropped.iter().map(|dropped| dropped.measurement);
+    batch.removed_measurements.extend(removed);
+    reached.dropped = catalog.dropped().len();
     for database in catalog.databases() {
         if database.id.0 as usize >= since.databases {
             reached.databases = database.id.0 as usize + 1;
@@ -237,6 +241,15 @@ fn news(catalog: &Catalog, since: &Indexed, now: Timestamp) -> (Batch, Indexed, 
     }
     if !more {
         reached.generation = catalog.generation();
+        reached.told = Counts {
+            databases: catalog.databases().count() as u64,
+            measurements: catalog.measurements().count() as u64,
+            columns: catalog
+                .measurements()
+                .map(|m| m.columns().len() as u64)
+                .sum(),
+            series: catalog.series_count() as u64,
+        };
     }
     (batch, reached, more)
 }

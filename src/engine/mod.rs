@@ -39,7 +39,7 @@ pub use self::access::{Access, Verb};
 pub use self::backup::BackupReport;
 pub use self::batch::Batch;
 pub use self::checkpoint::CheckpointReport;
-pub use self::delete::Deleted;
+pub use self::delete::{Deleted, DroppedMeasurement};
 pub use self::error::EngineError;
 pub use self::index::IndexUse;
 pub use self::losses::{Loss, Losses};
@@ -62,7 +62,7 @@ use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
 use self::space::Space;
 use self::wear::Wear;
-use crate::blocks::BlockStore;
+use crate::blocks::{BlockStore, ChunkEntry};
 use crate::catalog::{Catalog, CatalogLimits};
 use crate::clock::{Clock, ManualClock};
 use crate::log::{Log, LogOptions};
@@ -118,6 +118,9 @@ pub struct Engine {
     blocks: BlockStore,
     /// By position, the deletions that chunks may still need, as the log has them. Taken behind a shard.
     deletions: Mutex<BTreeMap<Position, Vec<u8>>>,
+    /// Chunks of block files whose series were dropped: dead from the next checkpoint on. Taken behind a shard.
+    orphans: Mutex<Vec<ChunkEntry>>,
+    drops: AtomicU64,
     meta: Arc<dyn MetaStore>,
     indexed: Mutex<Indexed>,
     /// How much of the catalog the state file has. Its lock also keeps checkpoints one at a time.

@@ -13,6 +13,7 @@ use crate::catalog::{Catalog, CatalogError, HashSeed};
 use crate::clock::Clock;
 use crate::codec::{Cells, chunk::Chunk};
 use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
+use crate::engine::delete::stored_in;
 use crate::engine::losses::{self, Edge, Losses};
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
@@ -95,6 +96,8 @@ struct Restored {
     report: OpenReport,
     /// How far block files and images have each series.
     reached: Vec<Position>,
+    /// Chunks of block files whose series were dropped.
+    orphans: Vec<ChunkEntry>,
     /// Deletions of the image file and the log, as far as chunks need them.
     deletions: BTreeMap<Position, Vec<u8>>,
     /// What the state file knows to be lost.
@@ -123,6 +126,7 @@ impl Engine {
                 .collect(),
             report: OpenReport::default(),
             reached: Vec::new(),
+            orphans: Vec::new(),
             deletions: BTreeMap::new(),
             losses: Losses::default(),
             edges: Vec::new(),
@@ -197,6 +201,8 @@ impl Engine {
             log,
             blocks,
             deletions: Mutex::new(restored.deletions),
+            orphans: Mutex::new(restored.orphans),
+            drops: 0.into(),
             meta,
             indexed: Mutex::default(),
             persisted: Mutex::new(persisted),
@@ -223,6 +229,10 @@ impl Visitor for Restored {
 
     fn chunk(&mut self, entry: &ChunkEntry) {
         let meta = &entry.meta;
+        if self.catalog.is_dropped(meta.series) {
+            self.orphans.push(*entry);
+            return;
+        }
         if self.catalog.series(meta.series).is_none() {
             let series = meta.series;
             self.report.problem(format!(
@@ -269,7 +279,8 @@ impl Visitor for Restored {
     }
 
     fn image(&mut self, image: ImageRecord<'_>) {
-        if self.reached(image.series) >= image.last_position {
+        let is_dropped = self.catalog.is_dropped(image.series);
+        if is_dropped || self.reached(image.series) >= image.last_position {
             return;
         }
         let mut cells = Cells::default();
@@ -397,6 +408,7 @@ impl Restored {
     fn define(&mut self, payload: &[u8], source: &str) {
         let mut failed: Vec<CatalogError> = Vec::new();
         let catalog = &mut self.catalog;
+        let mut dropped = Vec::new();
         let decoded = definitions::decode(payload, |definition| {
             let result = match definition {
                 Definition::Database { id, name } => catalog.define_database(id, name),
@@ -414,11 +426,26 @@ impl Restored {
                     measurement,
                     tags,
                 } => catalog.define_series(id, measurement, &tags),
+                Definition::Dropped {
+                    measurement,
+                    series,
+                } => {
+                    dropped.extend(catalog.drop_measurement(measurement, &series));
+                    Ok(())
+                }
             };
             failed.extend(result.err());
         });
         for error in failed {
             self.report.problem(format!("{source}: {error}"));
+        }
+        for id in dropped {
+            let slot = self.placement.slot(id);
+            let shard = &mut self.shards[self.placement.shard(id)];
+            if slot < shard.len() {
+                let ring = shard.series_mut(slot).drop_rows();
+                self.orphans.extend(stored_in(&ring));
+            }
         }
         if let Err(error) = decoded {
             self.report.problem(format!("{source}: {error}"));
@@ -444,7 +471,7 @@ impl Restored {
             let (least, most) = times.unwrap_or((row.time, row.time));
             times = Some((least.min(row.time), most.max(row.time)));
             let position = row_position(position, row.ordinal);
-            if self.reached(row.series) >= position {
+            if self.reached(row.series) >= position || self.catalog.is_dropped(row.series) {
                 self.report.skipped_rows += 1;
                 return;
             }
@@ -516,8 +543,9 @@ impl Restored {
     fn mark_defined(&mut self, series_end: u32) {
         for (index, shard) in self.shards.iter_mut().enumerate() {
             for slot in 0..shard.len() {
-                if self.placement.id(index, slot).0 < series_end {
-                    shard.series_mut(slot).defined = u64::MAX;
+                let series = shard.series_mut(slot);
+                if self.placement.id(index, slot).0 < series_end && !series.is_dropped() {
+                    series.defined = u64::MAX;
                 }
             }
         }

@@ -46,6 +46,7 @@ impl RowCounts {
             Applied::Appended | Applied::Inserted => self.stored += 1,
             Applied::Overwritten => self.overwritten += 1,
             Applied::Late => self.late += 1,
+            Applied::Dropped => self.deleted += 1,
         }
     }
 

@@ -3,6 +3,7 @@
 mod backup;
 mod clock;
 mod deletions;
+mod drops;
 mod index;
 mod losses;
 mod space;

@@ -46,6 +46,13 @@ pub enum Definition<'a> {
         /// Its tags, sorted by name.
         tags: Vec<(&'a str, &'a str)>,
     },
+    /// A measurement that was dropped, with its columns and series.
+    Dropped {
+        /// Its number.
+        measurement: MeasurementId,
+        /// Its series, ascending.
+        series: Vec<SeriesId>,
+    },
 }
 
 impl Definition<'_> {
@@ -80,6 +87,10 @@ impl Definition<'_> {
                 measurement,
                 tags,
             } => encode_series(out, *id, *measurement, tags.len(), tags.iter().copied()),
+            Self::Dropped {
+                measurement,
+                series,
+            } => encode_dropped(out, *measurement, series),
         }
     }
 }
@@ -100,6 +111,13 @@ pub fn encode_series<'a>(
         put_text(out, name);
         put_text(out, value);
     }
+}
+
+/// Appends that a measurement was dropped, with these series.
+pub fn encode_dropped(out: &mut Vec<u8>, measurement: MeasurementId, series: &[SeriesId]) {
+    out.push(TAG_DROPPED);
+    put(out, u64::from(measurement.0));
+    put_ascending(out, series);
 }
 
 /// Decodes all definitions of a payload.
@@ -149,8 +167,40 @@ fn take_one<'a>(tag: u8, rest: &mut &'a [u8]) -> Option<Definition<'a>> {
                 tags,
             }
         }
+        TAG_DROPPED => Definition::Dropped {
+            measurement: MeasurementId(id),
+            series: take_ascending(rest)?,
+        },
         _ => return None,
     })
+}
+
+/// Appends a list of series, ascending.
+pub(super) fn put_ascending(out: &mut Vec<u8>, series: &[SeriesId]) {
+    put(out, series.len() as u64);
+    let mut before = 0;
+    for series in series {
+        put(out, u64::from(series.0 - before));
+        before = series.0;
+    }
+}
+
+/// Takes a list of series off the front.
+pub(super) fn take_ascending(rest: &mut &[u8]) -> Option<Vec<SeriesId>> {
+    // Every number takes a byte.
+    let count = usize::try_from(take(rest)?).ok();
+    let count = count.filter(|&count| count <= rest.len())?;
+    let mut series = Vec::with_capacity(count);
+    let mut before = 0u32;
+    for _ in 0..count {
+        let step = u32::try_from(take(rest)?).ok()?;
+        if step == 0 && !series.is_empty() {
+            return None;
+        }
+        before = before.checked_add(step)?;
+        series.push(SeriesId(before));
+    }
+    Some(series)
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
@@ -178,6 +228,7 @@ const TAG_DATABASE: u8 = 1;
 const TAG_MEASUREMENT: u8 = 2;
 const TAG_COLUMN: u8 = 3;
 const TAG_SERIES: u8 = 4;
+const TAG_DROPPED: u8 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -204,6 +255,10 @@ mod tests {
                 id: SeriesId(70_000),
                 measurement: MeasurementId(300),
                 tags: vec![("room", "a b"), ("site", "")],
+            },
+            Definition::Dropped {
+                measurement: MeasurementId(300),
+                series: vec![SeriesId(0), SeriesId(70_000)],
             },
         ]
     }

@@ -3,8 +3,8 @@
 //! The series are those that a predicate chose when the statement ran, by number, so that a replay needs
 //! neither the predicate nor the names. Layout in `FORMAT.md`.
 
-use crate::limits::FRAME_BYTES;
 use crate::log::PayloadError;
+use crate::log::definitions::{put_ascending, take_ascending};
 use crate::log::varint::{put, take, unzigzag, zigzag};
 use crate::types::{DatabaseId, MeasurementId, SeriesId, TimeRange};
 
@@ -29,12 +29,7 @@ impl Deletion {
         put(&mut out, u64::from(self.measurement.0));
         put(&mut out, zigzag(self.range.start));
         put(&mut out, zigzag(self.range.end));
-        put(&mut out, self.series.len() as u64);
-        let mut before = 0;
-        for series in &self.series {
-            put(&mut out, u64::from(series.0 - before));
-            before = series.0;
-        }
+        put_ascending(&mut out, &self.series);
         out
     }
 
@@ -60,19 +55,7 @@ impl Deletion {
             start: unzigzag(take(rest)?),
             end: unzigzag(take(rest)?),
         };
-        // Every number takes a byte.
-        let count = usize::try_from(take(rest)?).ok();
-        let count = count.filter(|&count| count <= rest.len().min(FRAME_BYTES))?;
-        let mut series = Vec::with_capacity(count);
-        let mut before = 0u32;
-        for _ in 0..count {
-            let step = u32::try_from(take(rest)?).ok()?;
-            if step == 0 && !series.is_empty() {
-                return None;
-            }
-            before = before.checked_add(step)?;
-            series.push(SeriesId(before));
-        }
+        let series = take_ascending(rest)?;
         (!range.is_empty()).then_some(Self {
             database,
             measurement,

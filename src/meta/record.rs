@@ -65,16 +65,6 @@ pub struct Counts {
     pub series: u64,
 }
 
-impl Counts {
-    /// Adds the new records of a batch.
-    pub fn add(&mut self, batch: &Batch) {
-        self.databases += batch.databases.len() as u64;
-        self.measurements += batch.measurements.len() as u64;
-        self.columns += batch.columns.len() as u64;
-        self.series += batch.series.len() as u64;
-    }
-}
-
 /// Changes that belong together. Removals are applied first; what depends on a removed record goes with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {

@@ -269,10 +269,17 @@ pub trait Source: Send + Sync {
         range: TimeRange,
     ) -> Result<u64, SourceError> {
         let _ = (database, measurement, series, range);
-        Err(SourceError::Refused {
-            code: Code::Unsupported,
-            message: "nothing can be deleted here".to_owned(),
-        })
+        Err(SourceError::nothing_deleted())
+    }
+
+    /// Drops a measurement with its rows, series and columns, for good when it returns; how many rows.
+    fn drop_measurement(
+        &self,
+        database: &str,
+        measurement: MeasurementId,
+    ) -> Result<u64, SourceError> {
+        let _ = (database, measurement);
+        Err(SourceError::nothing_deleted())
     }
 }
 
@@ -294,4 +301,13 @@ pub enum SourceError {
         /// The reason in words.
         message: String,
     },
+}
+
+impl SourceError {
+    fn nothing_deleted() -> Self {
+        Self::Refused {
+            code: Code::Unsupported,
+            message: "nothing can be deleted here".to_owned(),
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::source::{
 use super::value::Scalar;
 use crate::engine::{Access, Engine, EngineError, SeriesReader, Verb};
 use crate::series::{self, ChunkFacts, Demand, Part, Statistics, Summaries, Summary};
-use crate::types::{MeasurementId, SeriesId, TimeRange};
+use crate::types::{MeasurementId, Position, SeriesId, TimeRange};
 
 /// A store and what the caller may do with it.
 #[derive(Debug)]
@@ -26,6 +26,14 @@ impl Store {
     #[must_use]
     pub const fn new(engine: Arc<Engine>, access: Access) -> Self {
         Self { engine, access }
+    }
+
+    /// What lies before a position is durable when it returns.
+    fn settle(&self, position: Position) -> Result<(), SourceError> {
+        if self.engine.durable() < position {
+            self.engine.sync().map_err(refused)?;
+        }
+        Ok(())
     }
 }
 
@@ -124,10 +132,21 @@ impl Source for Store {
             .engine
             .delete(&self.access, database, measurement, series, range)
             .map_err(refused)?;
-        if self.engine.durable() < deleted.position {
-            self.engine.sync().map_err(refused)?;
-        }
+        self.settle(deleted.position)?;
         Ok(deleted.rows)
+    }
+
+    fn drop_measurement(
+        &self,
+        database: &str,
+        measurement: MeasurementId,
+    ) -> Result<u64, SourceError> {
+        let dropped = self
+            .engine
+            .drop_measurement(&self.access, database, measurement)
+            .map_err(refused)?;
+        self.settle(dropped.position)?;
+        Ok(dropped.rows)
     }
 }
 

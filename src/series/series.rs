@@ -29,6 +29,8 @@ pub enum Applied {
     Overwritten,
     /// Older than what is staged: kept aside, merged when read and when sealed.
     Late,
+    /// Gone at once, because the series was dropped before.
+    Dropped,
 }
 
 /// Buffers that sealing and remapping reuse, and when to seal; one a shard.
@@ -99,6 +101,7 @@ pub struct Series<E> {
     pub ring: Ring<E>,
     /// The log epoch in which this series was last defined; the engine's to keep.
     pub defined: u64,
+    dropped: bool,
 }
 
 impl<E: Clone> Default for Series<E> {
@@ -116,6 +119,7 @@ impl<E: Clone> Default for Series<E> {
             hints: Hints::default(),
             ring: Ring::default(),
             defined: 0,
+            dropped: false,
         }
     }
 }
@@ -191,6 +195,23 @@ impl<E: Clone> Series<E> {
         if !self.is_sealed() && first <= self.first_position && self.last_position <= last {
             self.forget_unsealed();
         }
+    }
+
+    /// Forgets everything, and whatever is applied from now on; the sealed chunks that it had.
+    pub fn drop_rows(&mut self) -> Ring<E> {
+        let before = std::mem::replace(
+            self,
+            Self {
+                dropped: true,
+                ..Self::default()
+            },
+        );
+        before.ring
+    }
+
+    /// Whether it was dropped.
+    pub fn is_dropped(&self) -> bool {
+        self.dropped
     }
 
     /// Bytes of memory of rows, open chunk and ring, without sealed chunks' bytes.
@@ -332,6 +353,10 @@ impl<E: Clone> Series<E> {
         row: RowRef<'_>,
         scratch: &mut Scratch,
     ) -> Applied {
+        if self.dropped {
+            self.forget_unsealed();
+            return Applied::Dropped;
+        }
         self.stamped = self.stamped.max(row.time);
         if self.unsealed_rows() == 0 {
             self.layout = Some(Arc::clone(layout));

@@ -30,6 +30,8 @@ pub struct Refusal {
 pub struct Intake {
     engine: Arc<Engine>,
     database: DatabaseId,
+    /// Measurements that were dropped when `known` began.
+    drops: u64,
     known: Known,
     heap: Vec<u8>,
     bits: Vec<u64>,
@@ -141,6 +143,7 @@ impl Intake {
     /// Nothing known yet.
     pub fn new(engine: Arc<Engine>, database: DatabaseId) -> Self {
         Self {
+            drops: engine.drops(),
             engine,
             database,
             known: Known {
@@ -156,6 +159,10 @@ impl Intake {
 
     /// What the parser asks while it reads a line.
     pub fn hints(&mut self) -> &mut impl Hints {
+        if self.engine.drops() != self.drops {
+            // Among what is known may be a measurement that is gone.
+            *self = Self::new(Arc::clone(&self.engine), self.database);
+        }
         self.known.current = NONE;
         &mut self.known
     }

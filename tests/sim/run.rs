@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use edgetimedb::engine::{Engine, EngineError};
 use edgetimedb::storage::simulated::{Faults, Random, SimulatedStorage};
+use edgetimedb::types::MeasurementId;
 
 use super::check;
 use super::model::{Failure, Kind, Model, Row, SeriesName};
@@ -250,6 +251,9 @@ impl Run {
         let Some((id, chosen)) = chosen else {
             return Ok(());
         };
+        if self.deletions.one_in(6) {
+            return self.drop_measurement(engine, (database, measurement), id);
+        }
         let shards = self.plan.engine.shards;
         let of_shard = |shard: usize| -> Vec<SeriesName> {
             let there = chosen
@@ -282,6 +286,34 @@ impl Run {
         }
         if matches!(deleted, Err(EngineError::Busy)) && !is_off {
             self.checkpoint(engine);
+        }
+        Ok(())
+    }
+
+    /// Drops a measurement: one unit, or nothing.
+    fn drop_measurement(
+        &mut self,
+        engine: &Arc<Engine>,
+        (database, measurement): (u8, u8),
+        id: MeasurementId,
+    ) -> Result<(), Failure> {
+        let of_it =
+            |name: &SeriesName| (name.database, name.measurement) == (database, measurement);
+        let series: Vec<SeriesName> = self.model.series().into_iter().filter(of_it).collect();
+        let keys = self.model.hit(&series, (i64::MIN, i64::MAX));
+        let begin = engine.end().0;
+        let dropped = world::drop_measurement(engine, database, id);
+        let is_off = self.disk.is_off();
+        self.tell(|| format!("drop {series:?} from {begin}: {dropped:?}"));
+        match dropped {
+            Ok(dropped) if !keys.is_empty() => {
+                self.done.deletions += 1;
+                let position = (!is_off).then_some(dropped.position.0);
+                self.model.delete(keys, begin, position);
+            }
+            Err(_) if is_off && !keys.is_empty() => self.model.delete(keys, begin, None),
+            Err(EngineError::Busy) if !is_off => self.checkpoint(engine),
+            _ => {}
         }
         Ok(())
     }

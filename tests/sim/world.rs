@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use edgetime_protocol::cell;
 use edgetimedb::clock::Clock;
-use edgetimedb::engine::{Access, Batch, Deleted, Engine, EngineError, SeriesRef};
+use edgetimedb::engine::{
+    Access, Batch, Deleted, DroppedMeasurement, Engine, EngineError, SeriesRef,
+};
 use edgetimedb::meta::MemoryMeta;
 use edgetimedb::query::result::ResultCell;
 use edgetimedb::query::{QueryContext, QueryLimits, Store, query};
@@ -138,6 +140,16 @@ pub fn delete(
     let database = DATABASES[usize::from(database)];
     let range = TimeRange { start, end };
     engine.delete(&Access::full(), database, measurement, &ids, range)
+}
+
+/// Drops a measurement.
+pub fn drop_measurement(
+    engine: &Engine,
+    database: u8,
+    measurement: MeasurementId,
+) -> Result<DroppedMeasurement, EngineError> {
+    let database = DATABASES[usize::from(database)];
+    engine.drop_measurement(&Access::full(), database, measurement)
 }
 
 fn cell_of(value: &Value, heap: &mut Vec<u8>) -> (u64, u8) {

@@ -33,7 +33,8 @@ impl Names {
                 let tags = tags.iter().map(|(name, value)| format!(",{name}={value}"));
                 self.series.insert(id, (measurement, tags.collect()));
             }
-            Definition::Column { .. } => {}
+            // What is dropped keeps its name here: chunks of it may still lie in files.
+            Definition::Column { .. } | Definition::Dropped { .. } => {}
         })
     }
 

@@ -17,6 +17,11 @@ pub(super) fn delete(
     let series = choose_series(source, Condition::of_delete(plan))?;
     let ids: Vec<_> = series.iter().map(|info| info.id).collect();
     let deleted = source.delete(&plan.database, plan.measurement, &ids, plan.range)?;
+    answer(deleted, sink)
+}
+
+/// Answers how many rows are gone.
+pub(super) fn answer(deleted: u64, sink: &mut Sink<'_>) -> Result<u64, QueryError> {
     let deleted = i64::try_from(deleted).unwrap_or(i64::MAX);
     sink(ResultBatch {
         columns: vec![ResultValues::Integer(vec![deleted]).into()],

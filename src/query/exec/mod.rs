@@ -83,6 +83,10 @@ pub fn execute(
             stats.rows = show::explain(source, select, Some(&stats), sink)?;
         }
         PlanKind::Delete(delete) => stats.rows = delete::delete(source, delete, sink)?,
+        PlanKind::Drop(database, measurement) => {
+            let deleted = source.drop_measurement(database, *measurement)?;
+            stats.rows = delete::answer(deleted, sink)?;
+        }
         PlanKind::Show(show) => stats.rows = show::show(source, show, context, sink)?,
     }
     Ok(stats)

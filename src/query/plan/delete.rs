@@ -1,4 +1,4 @@
-//! `DELETE`: which series, and which range of time. Conditions that need a row's values are refused.
+//! `DROP MEASUREMENT`, and `DELETE`: which series, and which range of time. Conditions that need a row's values are refused.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::query::context::QueryContext;
 use crate::query::error::QueryError;
 use crate::query::result::{ResultColumn, ResultType};
 use crate::query::source::Source;
-use crate::query::sql::ast::Delete;
+use crate::query::sql::ast::{Delete, Name};
 
 use super::bind::Binder;
 use super::names::Names;
@@ -31,10 +31,7 @@ pub(super) fn plan_delete(
         });
     }
     Ok(Plan {
-        columns: vec![ResultColumn {
-            name: "deleted".to_owned(),
-            column_type: ResultType::Integer,
-        }],
+        columns: deleted(),
         kind: PlanKind::Delete(DeletePlan {
             database: Arc::from(context.database),
             measurement: info.id,
@@ -43,4 +40,23 @@ pub(super) fn plan_delete(
             series_filter: predicate::all(predicate.series),
         }),
     })
+}
+
+pub(super) fn plan_drop(
+    source: &dyn Source,
+    name: &Name,
+    context: &QueryContext<'_>,
+) -> Result<Plan, QueryError> {
+    let info = find_measurement(source, context.database, name)?;
+    Ok(Plan {
+        columns: deleted(),
+        kind: PlanKind::Drop(Arc::from(context.database), info.id),
+    })
+}
+
+fn deleted() -> Vec<ResultColumn> {
+    vec![ResultColumn {
+        name: "deleted".to_owned(),
+        column_type: ResultType::Integer,
+    }]
 }

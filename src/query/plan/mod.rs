@@ -59,6 +59,7 @@ pub fn plan(
         }
         Statement::Show(show) => show::plan_show(source, show, context),
         Statement::Delete(delete) => delete::plan_delete(source, delete, context),
+        Statement::Drop(name) => delete::plan_drop(source, name, context),
     }
 }
 
@@ -68,6 +69,8 @@ pub(crate) enum PlanKind {
     Explain(Box<SelectPlan>, Explained),
     Show(ShowPlan),
     Delete(DeletePlan),
+    /// A measurement of a database.
+    Drop(Arc<str>, MeasurementId),
 }
 
 /// Which rows go: those of a range of time of the series that the tags choose.

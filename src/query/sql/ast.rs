@@ -16,6 +16,8 @@ pub enum Statement {
     Show(Show),
     /// `DELETE FROM .. WHERE ..`
     Delete(Delete),
+    /// `DROP MEASUREMENT ..`
+    Drop(Name),
 }
 
 /// What `EXPLAIN` tells.

@@ -91,9 +91,14 @@ impl Statements<'_> {
                 Statement::Delete(self.delete()?)
             }
             "drop" => {
-                return Err(QueryError::unsupported(self.place(&first), "DROP is"));
+                self.parser.next_token();
+                let token = self.parser.next_token();
+                if word(&token) != "measurement" {
+                    return Err(self.expected("MEASUREMENT", &token));
+                }
+                Statement::Drop(self.measurement()?)
             }
-            _ => return Err(self.expected("SELECT, SHOW, EXPLAIN or DELETE", &first)),
+            _ => return Err(self.expected("SELECT, SHOW, EXPLAIN, DELETE or DROP", &first)),
         };
         while self.parser.consume_token(&Token::SemiColon) {}
         let behind = self.parser.peek_token();

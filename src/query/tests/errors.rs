@@ -14,7 +14,7 @@ fn syntax_errors_point_at_the_token() {
     let found = parse("SELEC cpu FROM m").expect_err("no verb");
     assert_eq!(
         found.to_string(),
-        "line 1, column 1: expected SELECT, SHOW, EXPLAIN or DELETE, found `SELEC`"
+        "line 1, column 1: expected SELECT, SHOW, EXPLAIN, DELETE or DROP, found `SELEC`"
     );
     assert!(parse("SELECT cpu FROM m; garbage").is_err());
     assert!(parse("SELECT 'open FROM m").is_err());
@@ -44,7 +44,6 @@ fn unknown_names_say_what_is_near() {
 fn what_comes_later_is_named() {
     let memory = small();
     for (text, part) in [
-        ("DROP MEASUREMENT m", "DROP is not supported yet"),
         ("EXPLAIN ANALYZE SHOW TAGS", "expected SELECT"),
         ("SELECT frobnicate(cpu) FROM m", "there are count, sum"),
         (
@@ -87,6 +86,22 @@ fn deletions_are_by_time_and_tags_alone() {
         (
             "DELETE FROM m WHERE time < 5 LIMIT 1",
             "expected the end of the statement, found `LIMIT`",
+        ),
+        (
+            "DROP TABLE m",
+            "line 1, column 6: expected MEASUREMENT, found `TABLE`",
+        ),
+        (
+            "DROP MEASUREMENT",
+            "line 1, column 17: expected a measurement, found the end",
+        ),
+        (
+            "DROP MEASUREMENT n",
+            "line 1, column 18: unknown measurement `n`; near: `m`",
+        ),
+        (
+            "DROP MEASUREMENT m WHERE time < 5",
+            "expected the end of the statement",
         ),
         ("EXPLAIN DELETE FROM m WHERE time < 5", "expected SELECT"),
     ] {
