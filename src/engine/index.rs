@@ -4,6 +4,8 @@
 //! counted. An index that was removed, replaced by another copy, or damaged is found by the position that it
 //! has, and is told everything anew. No failure of the index ever reaches a writer or a reader.
 
+use std::time::Duration;
+
 use crate::catalog::Catalog;
 use crate::engine::Engine;
 use crate::meta::{
@@ -48,6 +50,8 @@ pub struct IndexUse {
 const SERIES_MAX: usize = 20_000;
 /// Transactions of one tick, so that a million new series do not keep checkpoints waiting.
 const BATCHES_PER_TICK: usize = 5;
+/// How long somebody who asks how the index does waits for it to be told something.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Engine {
     /// Brings the index up to the catalog; whether that could be done.
@@ -62,7 +66,13 @@ impl Engine {
 
     /// How the index does.
     pub fn index_use(&self) -> IndexUse {
-        let indexed = self.indexed.lock();
+        let Some(indexed) = self.indexed.try_lock_for(PATIENCE) else {
+            return IndexUse {
+                trouble: Some("what it is being told takes long".to_owned()),
+                pool: self.meta.pool(),
+                ..IndexUse::default()
+            };
+        };
         IndexUse {
             applied: indexed.applied,
             is_whole: indexed.trouble.is_none()
