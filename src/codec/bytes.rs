@@ -63,6 +63,23 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, CodecError> {
+        let word = self
+            .bytes
+            .get(self.at..)
+            .and_then(|rest| rest.first_chunk());
+        if let Some(word) = word.map(|word| u64::from_le_bytes(*word)) {
+            // Up to eight bytes without a branch that could be guessed wrong.
+            let ends = !word & TOPS;
+            if ends != 0 {
+                let below = ends ^ (ends - 1);
+                self.at += (below.count_ones() / 8) as usize;
+                return Ok(join_sevens(word & below));
+            }
+        }
+        self.varint_slowly()
+    }
+
+    fn varint_slowly(&mut self) -> Result<u64, CodecError> {
         let mut value = 0u64;
         for shift in (0..70).step_by(7) {
             let byte = self.byte()?;
@@ -123,6 +140,18 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The top bit of each byte.
+const TOPS: u64 = 0x8080_8080_8080_8080;
+
+/// The lower seven bits of each byte behind one another.
+#[inline]
+const fn join_sevens(word: u64) -> u64 {
+    let word = word & !TOPS;
+    let word = word & 0x007f_007f_007f_007f | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+    let word = word & 0x0000_3fff_0000_3fff | (word & 0x3fff_0000_3fff_0000) >> 2;
+    word & 0x0fff_ffff | (word & 0x0fff_ffff_0000_0000) >> 4
+}
+
 #[inline]
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -163,11 +192,22 @@ mod tests {
 
     #[test]
     fn varints_round_trip_at_their_borders() {
-        for value in [0, 1, 127, 128, 1 << 62, u64::MAX] {
+        let ones = (1..64).map(|bits| (1 << bits) - 1);
+        let borders = [0, 1, 127, 128, 1 << 62, 0x0123_4567_89ab_cdef, u64::MAX];
+        for value in ones.chain(borders) {
             let mut out = Vec::new();
             put_varint(&mut out, value);
             assert_eq!(Reader::new(&out).varint(), Ok(value));
             assert!(Reader::new(&out[..out.len() - 1]).varint().is_err());
+            // What follows changes nothing but how it is read.
+            let len = out.len();
+            for behind in [0, 0x7f, 0xff] {
+                out.truncate(len);
+                out.resize(len + 8, behind);
+                let mut reader = Reader::new(&out);
+                assert_eq!(reader.varint(), Ok(value));
+                assert_eq!(reader.offset(), len);
+            }
             assert_eq!(zigzag(unzigzag(value)), value);
         }
         for value in [0, -1, i128::MAX, i128::MIN, 1 << 70] {

@@ -44,10 +44,12 @@ impl Form {
         })?;
         let exact = |rounded| {
             let form = Self { divisor, rounded };
-            let hits = sample
+            let mut made: Vec<f64> = sample
                 .iter()
-                .filter(|&&value| form.value(form.integer(value)) == value);
-            hits.count()
+                .map(|&value| form.integer(value) as f64)
+                .collect();
+            form.quotients(&mut made);
+            made.iter().zip(&sample).filter(|(a, b)| a == b).count()
         };
         Some(Self {
             divisor,
@@ -61,13 +63,22 @@ impl Form {
         (scaled + 0.5f64.copysign(scaled)) as i64
     }
 
-    fn value(self, integer: i64) -> f64 {
-        let quotient = integer as f64 / f64::from(self.divisor);
-        if self.rounded {
-            to_15_digits(quotient)
-        } else {
-            quotient
-        }
+    /// Makes quotients of integers.
+    fn quotients(self, values: &mut [f64]) {
+        let divisor = f64::from(self.divisor);
+        widest(
+            #[inline(always)]
+            || {
+                if self.rounded {
+                    let mut near = [None; 2];
+                    for block in values.chunks_mut(BLOCK) {
+                        round(divisor, &mut near, block);
+                    }
+                } else {
+                    values.iter_mut().for_each(|value| *value /= divisor);
+                }
+            },
+        );
     }
 }
 
@@ -77,106 +88,141 @@ fn is_near(value: f64, divisor: u32) -> bool {
     scaled.abs() < INTEGER_MAX && (scaled - nearest).abs() <= scaled.abs() * TOLERANCE
 }
 
-/// The double nearest to the 15 most significant digits, or nearly so: what counts is that it is the same
-/// everywhere, and that it is right most of the time.
-fn to_15_digits(value: f64) -> f64 {
-    match Decade::of(value.abs()) {
-        Some(decade) => decade.round(value),
-        None => value,
+/// Makes of integers the doubles that are nearest to the 15 most significant digits of their quotients, or
+/// nearly so: what counts is that it is the same everywhere, and that it is right most of the time. `near` are
+/// the decades of the integers before.
+#[inline(always)]
+fn round(divisor: f64, near: &mut [Option<Decade>; 2], values: &mut [f64]) {
+    // The bits of magnitudes ascend as they do, and integers are compared in any order.
+    let (mut least, mut most) = (i64::MAX, 0);
+    for value in &*values {
+        let magnitude = value.abs().to_bits() as i64;
+        least = least.min(magnitude);
+        most = most.max(magnitude);
     }
-}
-
-/// [`to_15_digits`] of all values, which mostly have the same number of digits.
-fn round(values: &mut [f64]) {
-    let decade = values.first().and_then(|value| Decade::of(value.abs()));
-    let done = decade.is_some_and(|decade| {
-        widest(
-            #[inline(always)]
-            || {
-                let all = values
-                    .iter()
-                    .fold(true, |all, value| all & decade.holds(value.abs()));
-                if all {
-                    for value in values.iter_mut() {
-                        *value = decade.round(*value);
-                    }
-                }
-                all
-            },
-        )
+    // What lies in between has no other number of digits.
+    *near = [least, most].map(|bits| {
+        let magnitude = f64::from_bits(bits as u64);
+        let known = near.iter().flatten().find(|near| near.holds(magnitude));
+        known.copied().or_else(|| Decade::of(magnitude, divisor))
     });
-    if !done {
-        let mut decade = decade;
-        for value in values.iter_mut().filter(|value| **value != 0.0) {
-            if decade.is_none_or(|decade| !decade.holds(value.abs())) {
-                decade = Decade::of(value.abs());
+    match *near {
+        [Some(one), Some(other)] if one == other => {
+            for value in values {
+                *value = one.round(*value);
             }
-            *value = decade.map_or(*value, |decade| decade.round(*value));
         }
+        [Some(one), Some(other)] if other.from == one.to => {
+            for value in values {
+                let above = value.abs() >= other.from;
+                let factor = if above { other.factor } else { one.factor };
+                let power = if above { other.power } else { one.power };
+                let decade = Decade {
+                    factor,
+                    power,
+                    ..one
+                };
+                *value = decade.round(*value);
+            }
+        }
+        _ => round_each(divisor, values),
     }
 }
 
-/// Magnitudes with the same number of digits before the point, or of zeros behind it.
-#[derive(Clone, Copy)]
+/// The same one by one.
+fn round_each(divisor: f64, values: &mut [f64]) {
+    let mut near: Option<Decade> = None;
+    for value in values.iter_mut().filter(|value| **value != 0.0) {
+        let magnitude = value.abs();
+        if near.is_none_or(|near| !near.holds(magnitude)) {
+            near = Decade::of(magnitude, divisor);
+        }
+        *value = near.map_or(*value / divisor, |near| near.round(*value));
+    }
+}
+
+/// Integers whose quotients have the same number of digits before the point, or of zeros behind it.
+#[derive(Clone, Copy, PartialEq)]
 struct Decade {
-    /// Magnitudes times the first are at least 1, times the second below.
-    scales: (f64, f64),
-    /// Magnitudes are at least the first and below the second.
-    bounds: (f64, f64),
-    /// What makes integers of 15 digits.
+    /// The least of their magnitudes.
+    from: f64,
+    /// Their magnitudes are less.
+    to: f64,
+    /// What makes them the first 15 digits of their quotients.
+    factor: f64,
+    /// What these are divided by.
     power: f64,
 }
 
 impl Decade {
-    fn of(magnitude: f64) -> Option<Self> {
-        // Digits before the point, and never less than one.
-        let digits = POWERS_OF_TEN[1..16]
-            .iter()
-            .position(|&power| magnitude < power)?;
-        let power = |exponent: usize| POWERS_OF_TEN[exponent];
-        if magnitude >= 1.0 {
-            return Some(Self {
-                scales: (f64::INFINITY, 0.0),
-                bounds: (power(digits), power(digits + 1)),
-                power: power(14 - digits),
-            });
+    fn of(magnitude: f64, divisor: f64) -> Option<Self> {
+        // Of the quotient: digits before the point, less 1, or below 1 the zeros behind it, and 1 more, negative.
+        let mut exponent = 0;
+        while magnitude < Self::start(exponent, divisor) {
+            exponent -= 1;
+            if exponent < -ZEROS_MAX {
+                return None;
+            }
         }
-        let zeros = POWERS_OF_TEN[1..8]
-            .iter()
-            .position(|&power| magnitude * power >= 1.0)?;
+        while magnitude >= Self::start(exponent + 1, divisor) {
+            exponent += 1;
+            if exponent == DIGITS {
+                return None;
+            }
+        }
+        let power = POWERS_OF_TEN.get(usize::try_from(DIGITS - 1 - exponent).ok()?)?;
         Some(Self {
-            scales: (power(zeros + 1), power(zeros)),
-            bounds: (0.0, 1.0),
-            power: power(14 + zeros + 1),
+            from: Self::start(exponent, divisor),
+            to: Self::start(exponent + 1, divisor),
+            factor: power / divisor,
+            power: *power,
         })
     }
 
-    #[inline(always)]
-    fn holds(self, magnitude: f64) -> bool {
-        magnitude >= self.bounds.0
-            && magnitude < self.bounds.1
-            && magnitude * self.scales.0 >= 1.0
-            && magnitude * self.scales.1 < 1.0
+    const fn holds(self, magnitude: f64) -> bool {
+        magnitude >= self.from && magnitude < self.to
+    }
+
+    /// The least magnitude whose quotient is a power of ten.
+    fn start(exponent: i32, divisor: f64) -> f64 {
+        let power = POWERS_OF_TEN[exponent.unsigned_abs() as usize];
+        if exponent < 0 {
+            divisor / power
+        } else {
+            divisor * power
+        }
     }
 
     #[inline(always)]
     fn round(self, value: f64) -> f64 {
-        let scaled = value * self.power;
+        let scaled = value * self.factor;
         // Adding zero makes zeros positive.
         ((scaled + 0.5f64.copysign(scaled)).trunc() + 0.0) / self.power
     }
 }
 
+/// Digits that are significant.
+const DIGITS: i32 = 15;
+/// Quotients with more zeros behind the point are not rounded: 10^22 is the last power that is exact.
+const ZEROS_MAX: i32 = 7;
+/// Integers whose range is looked at before they are divided.
+const BLOCK: usize = 64;
+
 /// Appends all values: form, integers, corrections.
 pub(crate) fn encode(form: Form, doubles: &[u64], effort: Effort, out: &mut Vec<u8>) {
     put_varint(out, u64::from(form.divisor) << 1 | u64::from(form.rounded));
-    let mut integers = Vec::with_capacity(doubles.len());
-    let mut corrections = Vec::with_capacity(doubles.len());
-    for &double in doubles {
-        let integer = form.integer(f64::from_bits(double));
-        integers.push(integer as u64);
-        corrections.push(double.wrapping_sub(form.value(integer).to_bits()));
-    }
+    let integers: Vec<i64> = doubles
+        .iter()
+        .map(|&double| form.integer(f64::from_bits(double)))
+        .collect();
+    let mut made: Vec<f64> = integers.iter().map(|&integer| integer as f64).collect();
+    form.quotients(&mut made);
+    let corrections: Vec<u64> = doubles
+        .iter()
+        .zip(made)
+        .map(|(double, made)| double.wrapping_sub(made.to_bits()))
+        .collect();
+    let integers: Vec<u64> = integers.into_iter().map(|integer| integer as u64).collect();
     for numbers in [&integers, &corrections] {
         let signed = || numbers.iter().map(|&number| number as i64);
         let (least, most) = (signed().min().unwrap_or(0), signed().max().unwrap_or(0));
@@ -200,14 +246,11 @@ pub(crate) fn decode(
     let first = reader.zigzag()? as u64;
     let integers = integers::decode_part(reader, count, first, wanted.clone())?;
     let first = reader.zigzag()? as u64;
-    let mut values = integers::decode_part(reader, count, first, wanted)?.into_words();
-    let mut quotients = integers.decimals(f64::from(form.divisor));
-    if form.rounded {
-        quotients.chunks_mut(64).for_each(round);
-    }
-    for (value, quotient) in values.iter_mut().zip(quotients) {
-        *value = value.wrapping_add(quotient.to_bits());
-    }
+    let corrections = integers::decode_part(reader, count, first, wanted)?;
+    let mut made = integers.doubles();
+    form.quotients(&mut made);
+    let mut values: Vec<u64> = made.into_iter().map(f64::to_bits).collect();
+    corrections.add_to(&mut values);
     Ok(values)
 }
 
@@ -234,6 +277,41 @@ mod tests {
             encode(Form { divisor, rounded }, &doubles, Effort::Full, &mut bytes);
             let out = decode(&mut Reader::new(&bytes), doubles.len(), 0..doubles.len());
             prop_assert_eq!(out, Ok(doubles));
+        }
+    }
+
+    /// As the format says it, one integer at a time.
+    fn by_the_book(integer: f64, divisor: f64) -> f64 {
+        let start = |exponent: i32| {
+            let power = POWERS_OF_TEN[exponent.unsigned_abs() as usize];
+            if exponent < 0 {
+                divisor / power
+            } else {
+                divisor * power
+            }
+        };
+        let magnitude = integer.abs();
+        let found = (-7..=14).find(|&e| magnitude >= start(e) && magnitude < start(e + 1));
+        let Some(power) = found.map(|e| POWERS_OF_TEN[(14 - e) as usize]) else {
+            return integer / divisor;
+        };
+        let scaled = integer * (power / divisor);
+        ((scaled + 0.5f64.copysign(scaled)).trunc() + 0.0) / power
+    }
+
+    proptest! {
+        #[test]
+        fn quotients_are_rounded_by_the_book(
+            integers in prop::collection::vec((any::<i64>(), 0u32..64), 1..200),
+            same_width in any::<bool>(),
+            divisor in 1u32..100_000,
+        ) {
+            let shift = |own: u32| if same_width { integers[0].1 + own % 4 } else { own };
+            let mut values: Vec<f64> = integers.iter().map(|&(integer, own)| (integer >> shift(own).min(63)) as f64).collect();
+            let expected: Vec<u64> = values.iter().map(|&value| by_the_book(value, f64::from(divisor)).to_bits()).collect();
+            Form { divisor, rounded: true }.quotients(&mut values);
+            let found: Vec<u64> = values.into_iter().map(f64::to_bits).collect();
+            prop_assert_eq!(found, expected);
         }
     }
 

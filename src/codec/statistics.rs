@@ -151,6 +151,17 @@ impl Integers {
         })
     }
 
+    /// Of one number so many times.
+    pub(crate) const fn of_same(number: u64) -> Self {
+        Self {
+            first: number,
+            last: number,
+            min: number,
+            max: number,
+            sum: 0,
+        }
+    }
+
     /// Distance from the least to the greatest.
     pub(crate) fn range(&self) -> u64 {
         self.max.wrapping_sub(self.min)
@@ -225,11 +236,20 @@ pub(crate) struct Doubles([f64; 5]);
 impl Doubles {
     /// Of one value at least.
     pub(crate) fn of(values: &[f64]) -> Self {
+        Self::of_all(values, |value| value)
+    }
+
+    /// The same of their IEEE 754 bits.
+    pub(crate) fn of_bits(values: &[u64]) -> Self {
+        Self::of_all(values, f64::from_bits)
+    }
+
+    fn of_all<T: Copy>(values: &[T], double: impl Fn(T) -> f64) -> Self {
         let (min, max, total) = widest(
             #[inline(always)]
-            || fold(values),
+            || fold(values, &double),
         );
-        let at = |value: Option<&f64>| value.copied().unwrap_or(f64::NAN);
+        let at = |value: Option<&T>| value.map_or(f64::NAN, |&value| double(value));
         let ends = [at(values.first()), at(values.last())];
         Self([min, max, total, ends[0], ends[1]])
     }
@@ -260,23 +280,25 @@ impl Doubles {
     }
 }
 
-/// Least and greatest value, and the sum: of every 32nd value first, then of these 32.
+/// Least and greatest value, and the sum: of every 16th value first, then of these 16.
 #[inline(always)]
-fn fold(values: &[f64]) -> (f64, f64, f64) {
-    // So many that the compiler makes a loop over vectors of them.
-    const TOGETHER: usize = 32;
+fn fold<T: Copy>(values: &[T], double: &impl Fn(T) -> f64) -> (f64, f64, f64) {
+    // So many that the compiler makes a loop over vectors of them, and so few that registers hold all of it.
+    const TOGETHER: usize = 16;
     let mut least = [f64::INFINITY; TOGETHER];
     let mut most = [f64::NEG_INFINITY; TOGETHER];
     let (mut sums, mut lost) = ([0.0; TOGETHER], [0.0; TOGETHER]);
     let (groups, rest) = values.as_chunks::<TOGETHER>();
     for group in groups {
         for index in 0..TOGETHER {
-            least[index] = lesser(group[index], least[index]);
-            most[index] = greater(group[index], most[index]);
-            (sums[index], lost[index]) = add(sums[index], lost[index], group[index]);
+            let value = double(group[index]);
+            least[index] = lesser(value, least[index]);
+            most[index] = greater(value, most[index]);
+            (sums[index], lost[index]) = add(sums[index], lost[index], value);
         }
     }
     for (index, &value) in rest.iter().enumerate() {
+        let value = double(value);
         least[index] = lesser(value, least[index]);
         most[index] = greater(value, most[index]);
         (sums[index], lost[index]) = add(sums[index], lost[index], value);

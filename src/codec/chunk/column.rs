@@ -132,7 +132,11 @@ impl Dense {
             FieldType::Float if self.mark <= SCALE_MAX && !self.has_strangers => {
                 self.numbers.statistics(false).decimal(count, self.mark)
             }
-            FieldType::Float => Doubles::of(&self.into_doubles()).statistics(),
+            FieldType::Float => match &self.numbers {
+                Numbers::Wide(bits) if self.mark == MARK_RAW => Doubles::of_bits(bits),
+                _ => Doubles::of(&self.into_doubles()),
+            }
+            .statistics(),
             FieldType::Integer => self.numbers.statistics(false).signed(count),
             FieldType::Unsigned => self.numbers.statistics(true).unsigned(count),
             FieldType::Boolean => {

@@ -138,8 +138,7 @@ pub(super) fn read<W: Word>(
     if distinct == 0 {
         return Err(reader.invalid("distinct numbers"));
     }
-    let entries = Opening::read(reader)?.read_all(reader, distinct)?;
-    let entries: Vec<W> = entries.into_iter().map(W::cut).collect();
+    let entries: Vec<W> = Opening::read(reader)?.read_all(reader, distinct)?;
     let opening = Opening::read(reader)?;
     let all = if opening.narrow {
         let mut indexes: Vec<u32> = Vec::new();

@@ -4,31 +4,33 @@
 //! symbol and some bits as they are: small ones are symbols themselves, larger ones share a symbol with
 //! those of about their size. The lengths of the codes stand before them; the codes follow from the lengths.
 
-use std::array;
+mod decode;
+
 use std::ops::Range;
 
 use super::lanes::{LANES, Lanes, Seeds};
 use super::packed::residuals;
-use super::stream::{BitReader, BitWriter, peek};
-use crate::codec::bits::{Word, mask, width_of};
-use crate::codec::bytes::{Reader, put_varint, put_zigzag, zigzag};
-use crate::codec::error::CodecError;
-use crate::codec::simd::widest;
+use super::stream::BitWriter;
+use crate::codec::bits::{mask, width_of};
+use crate::codec::bytes::{put_varint, put_zigzag, zigzag};
 
-/// Numbers that have a symbol of their own.
-const EXACT: u64 = 16;
+pub(super) use decode::read;
+
+/// Bits of the numbers that have a symbol of their own.
+const EXACT_WIDTH: u32 = 3;
+const EXACT: u64 = 1 << EXACT_WIDTH;
 /// Binary logarithm of the number of symbols a power of two is divided into, above that.
-const PARTS: u32 = 2;
+const PARTS: u32 = 1;
 /// Bits of the largest number that has a symbol.
 const WIDTH_MAX: u32 = 47;
 const SYMBOLS: usize = symbols(WIDTH_MAX);
 /// Longest code.
-const LENGTH_MAX: u32 = 9;
+const LENGTH_MAX: u32 = 7;
 const _: () = assert!(LENGTH_MAX + WIDTH_MAX - 1 - PARTS <= 56);
 
 /// Symbols of numbers up to a width.
 const fn symbols(width: u32) -> usize {
-    EXACT as usize + (((width - 4) as usize) << PARTS)
+    EXACT as usize + (((width - EXACT_WIDTH) as usize) << PARTS)
 }
 
 /// Symbol, number of bits as they are, and these bits.
@@ -40,7 +42,7 @@ fn split(number: u64) -> (usize, u32, u64) {
     let width = width_of(number);
     let rest = width - 1 - PARTS;
     let part = number >> rest & mask(PARTS);
-    let symbol = EXACT + u64::from((width - 5) << PARTS) + part;
+    let symbol = EXACT + u64::from((width - EXACT_WIDTH - 1) << PARTS) + part;
     (symbol as usize, rest, number & mask(rest))
 }
 
@@ -51,7 +53,7 @@ const fn join(symbol: usize) -> (u64, u32) {
         return (symbol as u64, 0);
     }
     let above = symbol - EXACT as usize;
-    let rest = (above >> PARTS) as u32 + 4 - PARTS;
+    let rest = (above >> PARTS) as u32 + EXACT_WIDTH - PARTS;
     let part = above as u64 & mask(PARTS);
     ((1 << PARTS | part) << rest, rest)
 }
@@ -252,263 +254,11 @@ fn put_lengths(lengths: &[u8; SYMBOLS], out: &mut Vec<u8>) {
     out.extend_from_slice(&bits.finish());
 }
 
-fn read_lengths(
-    reader: &mut Reader<'_>,
-    symbols: usize,
-) -> Result<([u8; SYMBOLS], usize), CodecError> {
-    let count = usize::from(reader.byte()?) + 1;
-    if count > symbols {
-        return Err(reader.invalid("symbols"));
-    }
-    let mut lengths = [0u8; SYMBOLS];
-    let mut previous = LENGTH_START;
-    let mut bits = BitReader::new(reader);
-    for length in &mut lengths[..count] {
-        *length = match bits.zeros(ANY) {
-            SAME => previous,
-            NEAR if bits.get(1) == 1 => previous + 1,
-            NEAR => previous - 1,
-            ABSENT => continue,
-            _ => bits.get(4) as u8,
-        };
-        if *length == 0 || u32::from(*length) > LENGTH_MAX {
-            return Err(reader.invalid("length of a code"));
-        }
-        previous = *length;
-    }
-    bits.finish(reader)?;
-    Ok((lengths, count))
-}
-
-/// What a code stands for.
-#[derive(Clone, Copy, Default)]
-struct Step<W> {
-    /// Least number of the symbol, less the code with zeros for the bits that are added.
-    base: W,
-    /// Bits of the code and of what is added.
-    total: u8,
-    /// Bits of a word behind them.
-    behind: u8,
-}
-
-/// By the next [`LENGTH_MAX`] bits of a stream.
-type Table<W> = [Step<W>; 1 << LENGTH_MAX];
-
-/// Fills the table; returns the most bits of a number, or nothing where the codes do not fill it.
-#[inline(always)]
-fn fill<W: Word>(lengths: &[u8], table: &mut Table<W>) -> Option<u32> {
-    let mut places = [0u32; LENGTH_MAX as usize + 2];
-    for &length in lengths {
-        if let Some(place) = places.get_mut(usize::from(length) + 1) {
-            *place += (1 << LENGTH_MAX) >> length;
-        }
-    }
-    // Symbols that do not occur take no room.
-    places[1] = 0;
-    for length in 1..places.len() {
-        places[length] += places[length - 1];
-    }
-    if places.last() != Some(&(1 << LENGTH_MAX)) {
-        return None;
-    }
-    let mut most = 0;
-    for (symbol, &length) in lengths.iter().enumerate() {
-        if length == 0 {
-            continue;
-        }
-        let (base, rest) = join(symbol);
-        let place = places.get_mut(usize::from(length))?;
-        let start = *place as usize;
-        *place += (1 << LENGTH_MAX) >> length;
-        let code = u64::from(start as u32 >> (LENGTH_MAX - u32::from(length)));
-        let total = u32::from(length) + rest;
-        let step = Step {
-            base: W::cut(base.wrapping_sub(code << rest)),
-            total: total as u8,
-            behind: (64 - total) as u8,
-        };
-        most = most.max(total);
-        table.get_mut(start..*place as usize)?.fill(step);
-    }
-    Some(most)
-}
-
-/// Reads the wanted residuals, from the start of the first lane of them on, to the end of `out`;
-/// returns which was the first. The reader goes on behind all of them.
-pub(super) fn read<W: Word>(
-    reader: &mut Reader<'_>,
-    lanes: Lanes,
-    wanted: Range<usize>,
-    out: &mut Vec<W>,
-) -> Result<usize, CodecError> {
-    let center = W::cut(reader.zigzag()? as u64);
-    let symbols = if W::BITS == 64 { SYMBOLS } else { symbols(32) };
-    let (lengths, count) = read_lengths(reader, symbols)?;
-    let mut ends = [0; LANES];
-    let mut end = 0;
-    for lane in &mut ends[..lanes.count()] {
-        end += reader.bounded("length of a lane", reader.rest().len())?;
-        *lane = end;
-    }
-    // What follows the lanes may be looked at.
-    let bytes = reader.rest();
-    reader.take(end)?;
-    let mut table = [Step::default(); 1 << LENGTH_MAX];
-    let most = widest(
-        #[inline(always)]
-        || fill(&lengths[..count], &mut table),
-    )
-    .ok_or_else(|| reader.invalid("lengths of codes"))?;
-    if wanted.is_empty() {
-        return Ok(wanted.start);
-    }
-    let (first, last) = (lanes.lane(wanted.start), lanes.lane(wanted.end - 1));
-    let from = out.len();
-    let numbers = lanes.start(first)..lanes.start(last + 1).min(lanes.numbers);
-    out.resize(from + numbers.len(), W::default());
-    let mut rest = &mut out[from..];
-    let mut streams: [Stream<'_, W>; STREAMS] = array::from_fn(|_| Stream::default());
-    for (index, (lane, part)) in lanes.parts(numbers).enumerate() {
-        let start = lane.checked_sub(1).map_or(0, |before| ends[before]);
-        let places = [
-            bytes.get(start..).unwrap_or_default(),
-            bytes.get(..ends[lane]).unwrap_or_default(),
-        ];
-        for ((half, bytes), stream) in halves(part)
-            .into_iter()
-            .zip(places)
-            .zip(&mut streams[2 * index..])
-        {
-            let (half, behind) = rest.split_at_mut(half.len());
-            rest = behind;
-            *stream = Stream {
-                bytes,
-                at: 0,
-                out: half,
-            };
-        }
-    }
-    let used = 2 * (last - first + 1);
-    take(&table, most, &mut streams, used);
-    for (pair, lane) in streams[..used].chunks(2).zip(first..) {
-        let start = lane.checked_sub(1).map_or(0, |before| ends[before]);
-        let taken: usize = pair.iter().map(|stream| stream.at.div_ceil(8)).sum();
-        if taken > ends[lane] - start {
-            return Err(reader.truncated());
-        }
-    }
-    out.truncate(from + wanted.end - lanes.start(first));
-    widest(
-        #[inline(always)]
-        || {
-            for number in &mut out[from..] {
-                *number = number.unzigzag().plus(center);
-            }
-        },
-    );
-    Ok(lanes.start(first))
-}
-
-/// Half of a lane.
-#[derive(Default)]
-struct Stream<'a, W> {
-    /// Where it begins, or ends if it is read backwards.
-    bytes: &'a [u8],
-    /// Bits consumed.
-    at: usize,
-    out: &'a mut [W],
-}
-
-const STREAMS: usize = 2 * LANES;
-
-/// Reads the numbers of streams, every other of which is read backwards. `most` are the bits that a
-/// number may take.
-fn take<W: Word>(table: &Table<W>, most: u32, streams: &mut [Stream<'_, W>; STREAMS], used: usize) {
-    macro_rules! together {
-        ($streams:literal) => {
-            match 56 / most {
-                0 | 1 => side_by_side::<W, 1, $streams>(table, streams),
-                2 => side_by_side::<W, 2, $streams>(table, streams),
-                3 => side_by_side::<W, 3, $streams>(table, streams),
-                4 => side_by_side::<W, 4, $streams>(table, streams),
-                _ => side_by_side::<W, 5, $streams>(table, streams),
-            }
-        };
-    }
-    widest(
-        #[inline(always)]
-        || {
-            let done = match used {
-                8 => together!(8),
-                6 => together!(6),
-                4 => together!(4),
-                _ => together!(2),
-            };
-            for (index, stream) in streams.iter_mut().enumerate() {
-                for number in stream.out.iter_mut().skip(done) {
-                    let mut word = peek(stream.bytes, stream.at, index % 2 == 1);
-                    let (next, bits) = step(table, &mut word);
-                    stream.at += bits;
-                    *number = next;
-                }
-            }
-        },
-    );
-}
-
-/// Takes the next number off a word.
-#[inline(always)]
-fn step<W: Word>(table: &Table<W>, word: &mut u64) -> (W, usize) {
-    let step = &table[(*word >> (64 - LENGTH_MAX)) as usize];
-    let bits = *word >> (step.behind & 63);
-    *word <<= step.total & 63;
-    (step.base.plus(W::cut(bits)), usize::from(step.total))
-}
-
-/// As many numbers of each stream as the shortest has, `TOGETHER` at a time from one word; returns how
-/// many.
-#[inline(always)]
-fn side_by_side<W: Word, const TOGETHER: usize, const N: usize>(
-    table: &Table<W>,
-    streams: &mut [Stream<'_, W>; STREAMS],
-) -> usize {
-    let lens = streams[..N].iter().map(|stream| stream.out.len());
-    let groups = lens.min().unwrap_or(0) / TOGETHER;
-    let mut at = [0; N];
-    {
-        let bytes: [&[u8]; N] = array::from_fn(|index| streams[index].bytes);
-        let mut streams = streams.iter_mut();
-        let mut outs: [&mut [[W; TOGETHER]]; N] = array::from_fn(|_| {
-            let out = streams.next().map(|stream| stream.out.as_chunks_mut().0);
-            out.unwrap_or_default()
-        });
-        for group in 0..groups {
-            // A one below what is read: the zeros below it tell how many bits were consumed.
-            let mut words: [u64; N] =
-                array::from_fn(|index| peek(bytes[index], at[index], index % 2 == 1) | 1);
-            let mut numbers = [[W::default(); TOGETHER]; N];
-            for number in 0..TOGETHER {
-                for (word, numbers) in words.iter_mut().zip(&mut numbers) {
-                    numbers[number] = step(table, word).0;
-                }
-            }
-            for (index, out) in outs.iter_mut().enumerate() {
-                at[index] += words[index].trailing_zeros() as usize;
-                if let Some(out) = out.get_mut(group) {
-                    *out = numbers[index];
-                }
-            }
-        }
-    }
-    for (stream, at) in streams.iter_mut().zip(at) {
-        stream.at = at;
-    }
-    groups * TOGETHER
-}
-
 #[cfg(test)]
 mod tests {
+    use super::decode::read_lengths;
     use super::*;
+    use crate::codec::bytes::Reader;
     use proptest::prelude::*;
 
     proptest! {

@@ -271,6 +271,15 @@ pub(crate) fn decode_part(
     // The first one is not stored.
     let lead = usize::from(wanted.start == 0 && wanted.end > 0);
     let stored = wanted.start.saturating_sub(1)..wanted.end.saturating_sub(1);
+    if let Some(offset) = opening.constant(reader)? {
+        let number = opening.factor.wrapping_mul(offset).wrapping_add(first);
+        if lead == 0 || number == first {
+            return Ok(Numbers::Same(number, wanted.len()));
+        }
+        let mut numbers = vec![number; wanted.len()];
+        numbers[0] = first;
+        return Ok(Numbers::Wide(numbers));
+    }
     if opening.narrow {
         let mut offsets = Vec::with_capacity(wanted.len() + SLACK);
         offsets.resize(lead, 0);
@@ -284,8 +293,10 @@ pub(crate) fn decode_part(
     let mut numbers = Vec::with_capacity(wanted.len() + SLACK);
     numbers.resize(lead, 0);
     opening.read_offsets(reader, count - 1, stored, Depth::Outer, &mut numbers)?;
-    for number in &mut numbers {
-        *number = opening.factor.wrapping_mul(*number).wrapping_add(first);
+    if (first, opening.factor) != (0, 1) {
+        for number in &mut numbers {
+            *number = opening.factor.wrapping_mul(*number).wrapping_add(first);
+        }
     }
     Ok(Numbers::Wide(numbers))
 }
@@ -349,20 +360,40 @@ impl Opening {
         self.head >> HEAD_KIND_SHIFT & HEAD_KIND
     }
 
+    /// The offset, where all are the same and take no room. Else the reader stays where it is.
+    fn constant(&self, reader: &mut Reader<'_>) -> Result<Option<u64>, CodecError> {
+        if self.kind() != KIND_PACKED || self.head & (HEAD_ORDER | HEAD_PATCHES) != 0 {
+            return Ok(None);
+        }
+        let mut ahead = *reader;
+        let offset = ahead.zigzag()? as u64;
+        if ahead.byte()? != 0 {
+            return Ok(None);
+        }
+        *reader = ahead;
+        Ok(Some(if self.narrow {
+            u32::cut(offset).extend()
+        } else {
+            offset
+        }))
+    }
+
     /// All of `count` offsets, which are neither runs nor a dictionary.
-    fn read_all(&self, reader: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, CodecError> {
-        let mut wide = Vec::new();
+    fn read_all<W: Word>(
+        &self,
+        reader: &mut Reader<'_>,
+        count: usize,
+    ) -> Result<Vec<W>, CodecError> {
+        let multiplied = |offset: u64| W::cut(self.factor.wrapping_mul(offset));
         if self.narrow {
             let mut narrow: Vec<u32> = Vec::new();
             self.read_offsets(reader, count, 0..count, Depth::Inner, &mut narrow)?;
-            wide.extend(narrow.into_iter().map(Word::extend));
-        } else {
-            self.read_offsets(reader, count, 0..count, Depth::Inner, &mut wide)?;
+            let words = narrow.into_iter().map(Word::extend);
+            return Ok(words.map(multiplied).collect());
         }
-        for number in &mut wide {
-            *number = self.factor.wrapping_mul(*number);
-        }
-        Ok(wide)
+        let mut wide: Vec<u64> = Vec::new();
+        self.read_offsets(reader, count, 0..count, Depth::Inner, &mut wide)?;
+        Ok(wide.into_iter().map(multiplied).collect())
     }
 
     /// Appends the wanted of `count` offsets, not yet multiplied.

@@ -15,6 +15,8 @@ pub(crate) enum Numbers {
     },
     /// As they are.
     Wide(Vec<u64>),
+    /// One number so many times.
+    Same(u64, usize),
 }
 
 impl Default for Numbers {
@@ -28,6 +30,7 @@ impl Numbers {
         match self {
             Self::Narrow { offsets, .. } => offsets.len(),
             Self::Wide(numbers) => numbers.len(),
+            Self::Same(_, len) => *len,
         }
     }
 
@@ -39,6 +42,7 @@ impl Numbers {
                 words
             }
             Self::Wide(numbers) => numbers,
+            Self::Same(number, len) => vec![number; len],
         }
     }
 
@@ -55,11 +59,61 @@ impl Numbers {
                 },
             ),
             Self::Wide(numbers) => out.extend_from_slice(numbers),
+            Self::Same(number, len) => out.resize(out.len() + len, *number),
         }
+    }
+
+    /// Adds each number to one of as many words.
+    pub(crate) fn add_to(&self, words: &mut [u64]) {
+        debug_assert_eq!(words.len(), self.len());
+        widest(
+            #[inline(always)]
+            || match self {
+                Self::Narrow {
+                    first,
+                    factor: 1,
+                    offsets,
+                } => {
+                    for (word, offset) in words.iter_mut().zip(offsets) {
+                        *word = word.wrapping_add(offset.extend()).wrapping_add(*first);
+                    }
+                }
+                Self::Narrow {
+                    first,
+                    factor,
+                    offsets,
+                } => {
+                    for (word, offset) in words.iter_mut().zip(offsets) {
+                        *word = word.wrapping_add(widen(*offset, *first, *factor));
+                    }
+                }
+                Self::Wide(numbers) => {
+                    for (word, number) in words.iter_mut().zip(numbers) {
+                        *word = word.wrapping_add(*number);
+                    }
+                }
+                Self::Same(0, _) => {}
+                Self::Same(number, _) => {
+                    for word in words {
+                        *word = word.wrapping_add(*number);
+                    }
+                }
+            },
+        );
     }
 
     /// The entries that the numbers are indexes of, or `None` where one of them is no index.
     pub(crate) fn look_up(&self, entries: &[u64]) -> Option<Vec<u64>> {
+        if let Self::Narrow {
+            first,
+            factor: 1,
+            offsets,
+        } = self
+            && *first < 1 << 31
+            && entries.len() <= 1 << 31
+        {
+            return look_up(*first as u32, offsets, entries);
+        }
         let mut found = Vec::with_capacity(self.len());
         let mut all = true;
         let mut look_up = |index: u64| {
@@ -80,6 +134,7 @@ impl Numbers {
                     .map(|offset| look_up(widen(*offset, *first, *factor))),
             ),
             Self::Wide(numbers) => found.extend(numbers.iter().map(|number| look_up(*number))),
+            Self::Same(number, len) => found.resize(*len, look_up(*number)),
         }
         all.then_some(found)
     }
@@ -93,6 +148,7 @@ impl Numbers {
                 offsets,
             } => (*first, *factor, offsets),
             Self::Wide(numbers) => return Integers::of(numbers, unsigned),
+            Self::Same(number, _) => return Integers::of_same(*number),
         };
         let folded = widest(
             #[inline(always)]
@@ -111,9 +167,20 @@ impl Numbers {
 
     /// The quotients by a power of ten.
     pub(crate) fn decimals(&self, power: f64) -> Vec<f64> {
+        let mut doubles = self.doubles();
+        if power != 1.0 {
+            widest(
+                #[inline(always)]
+                || doubles.iter_mut().for_each(|double| *double /= power),
+            );
+        }
+        doubles
+    }
+
+    /// The nearest doubles.
+    pub(crate) fn doubles(&self) -> Vec<f64> {
         match self {
-            // Neither products nor sums are rounded within these bounds, so that the only rounding is that
-            // of the quotient.
+            // Neither products nor sums are rounded within these bounds.
             Self::Narrow {
                 first,
                 factor,
@@ -123,8 +190,7 @@ impl Numbers {
                 widest(
                     #[inline(always)]
                     || {
-                        let double =
-                            |&offset: &u32| (f64::from(offset as i32) * factor + first) / power;
+                        let double = |&offset: &u32| f64::from(offset as i32) * factor + first;
                         offsets.iter().map(double).collect()
                     },
                 )
@@ -134,13 +200,11 @@ impl Numbers {
                 factor,
                 offsets,
             } => {
-                let double = |&offset: &u32| widen(offset, *first, *factor) as i64 as f64 / power;
+                let double = |&offset: &u32| widen(offset, *first, *factor) as i64 as f64;
                 offsets.iter().map(double).collect()
             }
-            Self::Wide(numbers) => {
-                let double = |&number: &u64| number as i64 as f64 / power;
-                numbers.iter().map(double).collect()
-            }
+            Self::Wide(numbers) => numbers.iter().map(|&number| number as i64 as f64).collect(),
+            Self::Same(number, len) => vec![*number as i64 as f64; *len],
         }
     }
 }
@@ -148,6 +212,24 @@ impl Numbers {
 #[inline(always)]
 fn widen(offset: u32, first: u64, factor: u64) -> u64 {
     offset.extend().wrapping_mul(factor).wrapping_add(first)
+}
+
+/// The entries that `first + offset` are indexes of, where all are: below 2^31, so that sums that are
+/// negative or wrap around are none.
+fn look_up(first: u32, offsets: &[u32], entries: &[u64]) -> Option<Vec<u64>> {
+    widest(
+        #[inline(always)]
+        || {
+            let index = |offset: &u32| first.wrapping_add(*offset);
+            let most = offsets.iter().map(index).fold(0, u32::max);
+            if most as usize >= entries.len() {
+                return None;
+            }
+            let entry = |offset| entries.get(index(offset) as usize);
+            let found = offsets.iter().map(|offset| entry(offset).copied());
+            Some(found.map(Option::unwrap_or_default).collect())
+        },
+    )
 }
 
 /// Least and greatest offset, and their sum.

@@ -247,10 +247,12 @@ pub(super) fn read<W: Word>(
     out.resize(from + wanted.end - first, W::default());
     let numbers = &mut out[from..];
     let packed = rest.get(packed_len(first, width)..).unwrap_or_default();
-    widest(
-        #[inline(always)]
-        || unpack(packed, width, numbers),
-    );
+    if width > 0 {
+        widest(
+            #[inline(always)]
+            || unpack(packed, width, numbers),
+        );
+    }
     for index in 0..patches.0 {
         let position = get(positions, index, position_width) as usize;
         if position >= lanes.numbers {

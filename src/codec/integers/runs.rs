@@ -41,24 +41,33 @@ pub(super) fn read<W: Word>(
     if runs == 0 {
         return Err(reader.invalid("runs"));
     }
-    let numbers = Opening::read(reader)?.read_all(reader, runs)?;
-    let lens = Opening::read(reader)?.read_all(reader, runs)?;
+    let numbers: Vec<W> = Opening::read(reader)?.read_all(reader, runs)?;
+    let lens: Vec<u64> = Opening::read(reader)?.read_all(reader, runs)?;
     let from = out.len();
+    out.resize(from + count + TOGETHER, W::default());
+    let all = &mut out[from..];
     let mut row = 0;
-    for (number, len) in numbers.into_iter().zip(lens) {
+    for (&number, &len) in numbers.iter().zip(&lens) {
         if len >= (count - row) as u64 {
             return Err(reader.invalid("length of a run"));
         }
-        row += len as usize + 1;
-        let end = row.min(wanted.end);
-        let known = wanted.start + out.len() - from;
-        if end > known {
-            out.resize(out.len() + end - known, W::cut(number));
+        let len = len as usize + 1;
+        // Most runs are short. What is stored beyond their end is overwritten by the next one.
+        if let Some((some, more)) = all[row..].split_first_chunk_mut::<TOGETHER>() {
+            *some = [number; TOGETHER];
+            if let Some(len) = len.checked_sub(TOGETHER) {
+                more[..len].fill(number);
+            }
         }
+        row += len;
     }
-    if row == count {
-        Ok(())
-    } else {
-        Err(reader.invalid("length of all runs"))
+    if row != count {
+        return Err(reader.invalid("length of all runs"));
     }
+    out.truncate(from + wanted.end);
+    out.drain(from..from + wanted.start);
+    Ok(())
 }
+
+/// Numbers that are stored at once.
+const TOGETHER: usize = 8;

@@ -1,8 +1,6 @@
 //! Bits of any number behind one another, most significant first.
 
 use crate::codec::bits::mask;
-use crate::codec::bytes::Reader;
-use crate::codec::error::CodecError;
 
 /// Gathers bits, 64 at a time.
 #[derive(Default)]
@@ -70,39 +68,4 @@ fn last_word(bytes: &[u8], from: usize, backwards: bool) -> u64 {
         word[..rest.len()].copy_from_slice(rest);
     }
     u64::from_be_bytes(word)
-}
-
-/// A few numbers, one after another.
-pub(super) struct BitReader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> BitReader<'a> {
-    /// Of what a reader has not read yet.
-    pub(super) fn new(reader: &Reader<'a>) -> Self {
-        Self {
-            bytes: reader.rest(),
-            at: 0,
-        }
-    }
-
-    /// Up to 56 bits.
-    pub(super) fn get(&mut self, count: u32) -> u64 {
-        let word = peek(self.bytes, self.at, false);
-        self.at += count as usize;
-        (word >> 1) >> (63 - count)
-    }
-
-    /// Zeros up to the next one, which is consumed too; at most `most` of them.
-    pub(super) fn zeros(&mut self, most: u32) -> u32 {
-        let zeros = peek(self.bytes, self.at, false).leading_zeros().min(most);
-        self.at += zeros as usize + 1;
-        zeros
-    }
-
-    /// Lets the reader go on with the next byte.
-    pub(super) fn finish(self, reader: &mut Reader<'a>) -> Result<(), CodecError> {
-        reader.take(self.at.div_ceil(8)).map(|_| ())
-    }
 }

@@ -95,6 +95,57 @@ fn a_straight_line_takes_a_few_bytes() {
     assert!(out.len() <= 16, "{out:?}");
 }
 
+#[test]
+fn all_the_same_but_perhaps_the_first() {
+    for first in [7, 9] {
+        let mut values = vec![7; 1_000];
+        values[0] = first;
+        let bytes = full(&values);
+        assert!(bytes.len() <= 4, "{bytes:?}");
+        for wanted in [0..0, 0..1, 1..2, 0..2, 0..1_000, 1..1_000, 300..700] {
+            let mut reader = Reader::new(&bytes);
+            let part = decode_part(&mut reader, 1_000, first, wanted.clone());
+            let part = part.expect("just encoded");
+            let mut sums = vec![5; wanted.len()];
+            part.add_to(&mut sums);
+            assert!(
+                sums.iter()
+                    .zip(&values[wanted.clone()])
+                    .all(|(sum, value)| *sum == value + 5)
+            );
+            assert_eq!(part.len(), wanted.len());
+            assert_eq!(part.into_words(), values[wanted]);
+            assert!(reader.rest().is_empty());
+        }
+    }
+}
+
+#[test]
+fn only_indexes_look_up_entries() {
+    let entries = [10, 11, 12];
+    let narrow = |first: u64, factor: u64, offsets: &[u32]| Numbers::Narrow {
+        first,
+        factor,
+        offsets: offsets.to_vec(),
+    };
+    let below = 0u32.wrapping_sub(1);
+    let found = narrow(1, 1, &[0, 1, below]).look_up(&entries);
+    assert_eq!(found, Some(vec![11, 12, 10]));
+    assert_eq!(Numbers::Same(2, 2).look_up(&entries), Some(vec![12, 12]));
+    for no_index in [
+        narrow(1, 1, &[2]),
+        narrow(0, 1, &[0, below]),
+        narrow(0u64.wrapping_sub(1), 1, &[0]),
+        narrow((1 << 31) - 1, 1, &[1 << 31]),
+        narrow(1 << 32, 1, &[0]),
+        narrow(0, 3, &[0, 1]),
+        Numbers::Same(3, 1),
+        Numbers::Wide(vec![0, 3]),
+    ] {
+        assert_eq!(no_index.look_up(&entries), None, "{no_index:?}");
+    }
+}
+
 /// Numbers out of `entries`, at random.
 fn picked(entries: &[u64], count: usize) -> Vec<u64> {
     let mut state = 42u64;
