@@ -77,6 +77,7 @@ impl Piece {
 
     fn blocks(&self, rows_each: usize) -> Vec<u8> {
         let mut out = Vec::new();
+        let mut tallies = block::Tallies::default();
         for start in (0..self.rows()).step_by(rows_each) {
             let rows = start..(start + rows_each).min(self.rows());
             let view = RowsView {
@@ -87,7 +88,7 @@ impl Piece {
                 stride: 1,
                 heap: &[],
             };
-            block::encode(&view, &mut out);
+            block::encode(&view, &mut tallies, &mut out);
         }
         out
     }
@@ -298,7 +299,7 @@ fn frame_ns() -> f64 {
             (1_600_000_000_000 + row * 1_000, (2_000 + (state >> 54), 2))
         })
         .collect();
-    let bytes = Piece::new(&rows).seal(&mut Hints::default(), Effort::Cheap);
+    let bytes = Piece::new(&rows).seal(&mut Hints::default(), Effort::Full);
     let chunk = Chunk::open(bytes).expect("just encoded");
     let packing = chunk.column(COLUMN).map(|column| column.packing);
     assert_eq!(

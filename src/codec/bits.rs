@@ -26,63 +26,71 @@ pub(crate) const fn mask(width: u32) -> u64 {
 }
 
 /// Appends numbers. Bits above the width must be zero.
-#[inline]
+#[inline(always)]
 pub(crate) fn pack_slice(values: &[u64], width: u32, out: &mut Vec<u8>) {
-    if width > 16 {
-        return pack(values.iter().copied(), width, out);
-    }
-    // Four at a time become one: fewer steps that wait for the one before.
-    let fours = values.chunks_exact(4);
-    let rest = fours.remainder();
-    let (mut word, mut filled) = (0u64, 0);
-    for four in fours {
-        let low = four[0] | four[1] << width;
-        let high = four[2] | four[3] << width;
-        let together = low | high << (2 * width);
-        let taken = 4 * width;
-        word |= together << filled;
-        filled += taken;
-        if filled >= 64 {
-            out.extend_from_slice(&word.to_le_bytes());
-            filled -= 64;
-            word = together.checked_shr(taken - filled).unwrap_or(0);
+    // Several at a time become one: fewer steps that wait for the one before.
+    let (groups, rest) = match width {
+        0..=16 => values.split_at(values.len() / 4 * 4),
+        17..=32 => values.split_at(values.len() / 2 * 2),
+        _ => return pack(values.iter().copied(), width, out),
+    };
+    let mut packer = Packer::default();
+    if width <= 16 {
+        for four in groups.as_chunks::<4>().0 {
+            let low = four[0] | four[1] << width;
+            let high = four[2] | four[3] << width;
+            packer.put(low | high << (2 * width), 4 * width, out);
+        }
+    } else {
+        for two in groups.as_chunks::<2>().0 {
+            packer.put(two[0] | two[1] << width, 2 * width, out);
         }
     }
     for &value in rest {
-        word |= value << filled;
-        filled += width;
-        if filled >= 64 {
-            out.extend_from_slice(&word.to_le_bytes());
-            filled -= 64;
-            word = value >> (width - filled);
+        packer.put(value, width, out);
+    }
+    packer.finish(out);
+}
+
+/// Bits that are not a whole word yet.
+#[derive(Default)]
+struct Packer {
+    word: u64,
+    filled: u32,
+}
+
+impl Packer {
+    #[inline(always)]
+    fn put(&mut self, bits: u64, width: u32, out: &mut Vec<u8>) {
+        self.word |= bits << self.filled;
+        self.filled += width;
+        if self.filled >= 64 {
+            out.extend_from_slice(&self.word.to_le_bytes());
+            self.filled -= 64;
+            self.word = bits.checked_shr(width - self.filled).unwrap_or(0);
         }
     }
-    let len = out.len() + filled.div_ceil(8) as usize;
-    out.extend_from_slice(&word.to_le_bytes());
-    out.truncate(len);
+
+    #[inline(always)]
+    fn finish(self, out: &mut Vec<u8>) {
+        let len = out.len() + self.filled.div_ceil(8) as usize;
+        out.extend_from_slice(&self.word.to_le_bytes());
+        out.truncate(len);
+    }
 }
 
 /// Appends numbers. Bits above the width must be zero.
-#[inline]
+#[inline(always)]
 pub(crate) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
     if width == 0 {
         return;
     }
-    let mut word = 0u64;
-    let mut filled = 0;
+    let mut packer = Packer::default();
     for value in values {
         debug_assert!(value & !mask(width) == 0);
-        word |= value << filled;
-        filled += width;
-        if filled >= 64 {
-            out.extend_from_slice(&word.to_le_bytes());
-            filled -= 64;
-            word = value.checked_shr(width - filled).unwrap_or(0);
-        }
+        packer.put(value, width, out);
     }
-    let len = out.len() + filled.div_ceil(8) as usize;
-    out.extend_from_slice(&word.to_le_bytes());
-    out.truncate(len);
+    packer.finish(out);
 }
 
 /// The number at an index; bits beyond the end are zeros.

@@ -26,6 +26,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Ends `len` bytes from here.
+    pub(crate) fn narrow(&mut self, len: usize) -> Result<(), CodecError> {
+        match self.bytes.get(..self.at.saturating_add(len)) {
+            Some(bytes) => self.bytes = bytes,
+            None => return Err(self.truncated()),
+        }
+        Ok(())
+    }
+
     /// Bytes read so far.
     #[inline]
     pub(crate) const fn offset(&self) -> usize {

@@ -8,15 +8,21 @@ use edgetime_protocol::cell::{self, MANTISSA_MAX, POWERS_OF_TEN, SCALE_MAX};
 ///
 /// `None`, and the cells as they were, where one of them is no decimal or where a mantissa would leave
 /// the integers that a double holds exactly.
+#[inline]
 pub(crate) fn rescale(bits: &mut [u64], marks: &[u8]) -> Option<u8> {
     let scale = marks.iter().copied().max()?;
     if scale > SCALE_MAX {
         return None;
     }
-    let mut fit = true;
-    for (&value, &mark) in bits.iter().zip(marks) {
-        fit &= (value as i64).unsigned_abs() <= LIMITS[usize::from(scale - mark)];
-    }
+    // As if all had the farthest way to go; only where that is too far each is looked at.
+    let least = marks.iter().copied().min().unwrap_or(scale);
+    let bound = bits.iter().fold(0, |bound, &value| {
+        bound | (value as i64 >> 63) as u64 ^ value
+    });
+    let fit = bound < LIMITS[usize::from(scale - least)]
+        || bits.iter().zip(marks).all(|(&value, &mark)| {
+            (value as i64).unsigned_abs() <= LIMITS[usize::from(scale - mark)]
+        });
     if !fit {
         return None;
     }
@@ -49,6 +55,14 @@ const LIMITS: [u64; FACTORS.len()] = {
     }
     limits
 };
+
+/// What mantissas are multiplied with to raise their scale by so much, and up to which magnitude they may be.
+#[inline]
+pub(crate) fn raising(by: u8) -> (u64, u64) {
+    let at = usize::from(by);
+    let get = |all: &[u64]| all.get(at).copied().unwrap_or(0);
+    (get(&FACTORS), get(&LIMITS))
+}
 
 /// A column of floats, seen as decimals where it is one.
 pub(crate) enum Floats<'a> {

@@ -117,6 +117,17 @@ impl Integers {
         }
     }
 
+    /// Of `count` signed integers that were counted before, from their ends, bounds and sum.
+    pub(crate) fn counted(ends: (i64, i64), bounds: (i64, i64), sum: i64, count: usize) -> Self {
+        Self {
+            first: ends.0 as u64,
+            last: ends.1 as u64,
+            min: bounds.0 as u64,
+            max: bounds.1 as u64,
+            sum: i128::from(sum) - i128::from(ends.0) * count as i128,
+        }
+    }
+
     /// Of `first + factor * offset`, given the least and the greatest offset, their sum, and the first and
     /// the last of them. `None` where one of the numbers does not fit its 64 bits.
     pub(crate) fn of_offsets(

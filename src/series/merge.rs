@@ -83,7 +83,7 @@ impl Plan {
 /// Appends staged rows to cells, column by column.
 pub fn append_rows(cells: &mut Cells, layout: &Layout, rows: &Rows) {
     let before = cells.times.len();
-    let view = rows.view(layout, rows.len());
+    let view = rows.view(layout, 0..rows.len());
     cells.times.extend_from_slice(view.times);
     let after = cells.times.len();
     for (c, &(id, field_type)) in layout.specs.iter().enumerate() {

@@ -2,9 +2,12 @@
 //!
 //! Every block explains itself, so that a block written before a field appeared needs no change.
 
-use crate::codec::{Cells, CodecError, block};
+use crate::codec::block::{self, Tallies};
+use crate::codec::chunk::Joiner;
+use crate::codec::{Cells, CodecError};
+use crate::limits::BLOCK_ROWS;
 use crate::series::Rows;
-use crate::types::{Layout, Timestamp};
+use crate::types::{Layout, Position, Timestamp};
 
 /// Blocks of the chunk that is being filled.
 #[derive(Debug, Default)]
@@ -14,6 +17,8 @@ pub struct OpenChunk {
     /// Bytes of the latest block.
     block_bytes: u32,
     first_time: Timestamp,
+    /// Of all blocks.
+    tallies: Tallies,
 }
 
 impl OpenChunk {
@@ -35,12 +40,12 @@ impl OpenChunk {
 
     /// Bytes of memory behind this.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.tallies.memory_bytes()
     }
 
     /// Compresses the first `count` staged rows into a block. They must be later than all rows here.
     pub fn push_block(&mut self, layout: &Layout, rows: &Rows, count: usize) {
-        let view = rows.view(layout, count);
+        let view = rows.view(layout, 0..count);
         if self.rows == 0 {
             self.first_time = view.times[0];
         }
@@ -50,14 +55,37 @@ impl OpenChunk {
         if self.bytes.capacity() - before < next {
             self.bytes.reserve_exact(next.max(before / 8));
         }
-        block::encode(&view, &mut self.bytes);
+        block::encode(&view, &mut self.tallies, &mut self.bytes);
         self.block_bytes = (self.bytes.len() - before) as u32;
         self.rows += count as u32;
+    }
+
+    /// Makes a chunk of all rows, those here and those that are staged behind them; `tail` is room for the blocks
+    /// of the latter. What is here is to be cleared then.
+    pub fn seal(
+        &mut self,
+        (layout, rows): (&Layout, &Rows),
+        positions: (Position, Position),
+        joiner: &mut Joiner,
+        tail: &mut Vec<u8>,
+    ) -> Result<Vec<u8>, CodecError> {
+        tail.clear();
+        for start in (0..rows.len()).step_by(BLOCK_ROWS) {
+            let some = start..rows.len().min(start + BLOCK_ROWS);
+            block::encode(&rows.view(layout, some), &mut self.tallies, tail);
+        }
+        joiner.join(
+            &[&self.bytes, tail],
+            &self.tallies,
+            &layout.specs,
+            positions,
+        )
     }
 
     /// Forgets everything and keeps the buffer, which the next chunk fills to about the same size.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.tallies.clear();
         self.rows = 0;
     }
 }

@@ -1,7 +1,10 @@
 //! Staged rows: the newest rows of a series, uncompressed and row-major.
 //!
 //! Appending a row touches one or two cache lines, however many fields it has. The owner knows the
-//! layout; every row has one cell a column of it. Invariant: `bits.len() == marks.len() == len * stride`.
+//! layout; every row has one cell a column of it. Invariant: `bits` and `marks` have room for as many rows of its
+//! stride as `times`.
+
+use std::ops::Range;
 
 use edgetime_protocol::cell::{self, MARK_NULL};
 
@@ -25,6 +28,8 @@ pub struct RowRef<'a> {
 /// Rows behind one another.
 #[derive(Debug, Default)]
 pub struct Rows {
+    len: usize,
+    /// With room behind the rows, as the other two: filled, so that a row is stored and nothing is grown.
     times: Vec<Timestamp>,
     bits: Vec<u64>,
     marks: Vec<u8>,
@@ -35,19 +40,19 @@ impl Rows {
     /// Number of rows.
     #[inline]
     pub fn len(&self) -> usize {
-        self.times.len()
+        self.len
     }
 
     /// Whether there is none.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.times.is_empty()
+        self.len == 0
     }
 
     /// The times, in the order of the rows.
     #[inline]
     pub fn times(&self) -> &[Timestamp] {
-        &self.times
+        &self.times[..self.len]
     }
 
     /// Bytes of memory behind this.
@@ -59,31 +64,50 @@ impl Rows {
     }
 
     /// Appends a row whose cells match the layout one to one.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, layout: &Layout, row: RowRef<'_>) {
         debug_assert_eq!(row.bits.len(), layout.stride());
-        if self.times.len() == self.times.capacity() {
-            self.reserve(layout.stride());
+        let at = self.len;
+        if at == self.times.len() {
+            self.grow(layout.stride());
         }
-        self.times.push(row.time);
-        self.marks.extend_from_slice(row.marks);
-        let at = self.bits.len();
-        self.bits.extend_from_slice(row.bits);
+        self.len = at + 1;
+        self.times[at] = row.time;
+        match (row.bits, row.marks) {
+            // Not worth a copy of slices.
+            (&[bits], &[mark]) if !layout.has_bytes => {
+                self.bits[at] = bits;
+                self.marks[at] = mark;
+            }
+            _ => self.put(layout, at, row),
+        }
+    }
+
+    /// Writes the cells of a row into a place of its own.
+    #[inline(never)]
+    fn put(&mut self, layout: &Layout, at: usize, row: RowRef<'_>) {
+        let stride = layout.stride();
+        let cells = at * stride..(at + 1) * stride;
+        self.bits[cells.clone()].copy_from_slice(row.bits);
+        self.marks[cells.clone()].copy_from_slice(row.marks);
         if layout.has_bytes {
-            self.adopt_heap(layout, at, row.heap);
+            self.adopt_heap(layout, cells.start, row.heap);
         }
     }
 
     /// Inserts a row before index `at`.
     pub fn insert(&mut self, layout: &Layout, at: usize, row: RowRef<'_>) {
         let stride = layout.stride();
-        self.times.insert(at, row.time);
-        let cell = at * stride;
-        self.bits.splice(cell..cell, row.bits.iter().copied());
-        self.marks.splice(cell..cell, row.marks.iter().copied());
-        if layout.has_bytes {
-            self.adopt_heap(layout, cell, row.heap);
+        if self.len == self.times.len() {
+            self.grow(stride);
         }
+        self.times.copy_within(at..self.len, at + 1);
+        let cells = at * stride..self.len * stride;
+        self.bits.copy_within(cells.clone(), cells.start + stride);
+        self.marks.copy_within(cells.clone(), cells.start + stride);
+        self.len += 1;
+        self.times[at] = row.time;
+        self.put(layout, at, row);
     }
 
     /// Writes a row's values over the row at index `at`, field by field: what the row does not have
@@ -109,29 +133,39 @@ impl Rows {
     /// Removes the first `count` rows.
     pub fn remove_front(&mut self, layout: &Layout, count: usize) {
         let stride = layout.stride();
-        self.times.drain(..count);
-        self.bits.drain(..count * stride);
-        self.marks.drain(..count * stride);
+        let cells = count * stride..self.len * stride;
+        self.times.copy_within(count..self.len, 0);
+        self.bits.copy_within(cells.clone(), 0);
+        self.marks.copy_within(cells, 0);
+        self.len -= count;
         if layout.has_bytes {
             let old = std::mem::take(&mut self.heap);
-            self.adopt_heap_range(layout, 0, self.times.len(), &old);
+            for row in 0..self.len {
+                self.adopt_heap(layout, row * stride, &old);
+            }
         }
     }
 
-    /// Removes all rows and gives the memory of a burst back.
+    /// Removes all rows.
     pub fn clear(&mut self) {
-        self.times.clear();
-        self.bits.clear();
-        self.marks.clear();
+        self.len = 0;
         self.heap = Vec::new();
+    }
+
+    /// Prepares for rows of another stride, where there are none.
+    pub fn restart(&mut self, stride: usize) {
+        debug_assert!(self.is_empty());
+        if self.bits.len() != self.times.len() * stride {
+            *self = Self::default();
+        }
     }
 
     /// Changes from one layout to a wider one: `places[i]` says where old column `i` went.
     pub fn widen(&mut self, old_stride: usize, new_stride: usize, places: &[usize]) {
-        let rows = self.len();
-        let mut bits = vec![0; rows * new_stride];
-        let mut marks = vec![MARK_NULL; rows * new_stride];
-        for row in 0..rows {
+        let room = self.times.len() * new_stride;
+        let mut bits = vec![0; room];
+        let mut marks = vec![MARK_NULL; room];
+        for row in 0..self.len {
             for (i, &place) in places.iter().enumerate() {
                 bits[row * new_stride + place] = self.bits[row * old_stride + i];
                 marks[row * new_stride + place] = self.marks[row * old_stride + i];
@@ -141,43 +175,44 @@ impl Rows {
         self.marks = marks;
     }
 
-    /// The first `count` rows, for a block of the open chunk.
-    pub fn view<'a>(&'a self, layout: &'a Layout, count: usize) -> RowsView<'a> {
+    /// Some rows, for a block of the open chunk.
+    pub fn view<'a>(&'a self, layout: &'a Layout, rows: Range<usize>) -> RowsView<'a> {
         let stride = layout.stride();
+        let cells = rows.start * stride..rows.end * stride;
         RowsView {
-            times: &self.times[..count],
+            times: &self.times[rows],
             columns: &layout.specs,
-            bits: &self.bits[..count * stride],
-            marks: &self.marks[..count * stride],
+            bits: &self.bits[cells.clone()],
+            marks: &self.marks[cells],
             stride,
             heap: &self.heap,
         }
     }
 
-    fn reserve(&mut self, stride: usize) {
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, stride: usize) {
         // Staged rows fill up to a fixed number; late ones may become many.
-        let more = match self.times.capacity() {
+        let rows = match self.times.len() {
             0 => 4,
-            rows if rows < STAGING_ROWS => rows.min(STAGING_ROWS - rows),
-            rows => rows / 2,
+            rows if rows < STAGING_ROWS => rows + rows.min(STAGING_ROWS - rows),
+            rows => rows + rows / 2,
         };
-        self.times.reserve_exact(more);
-        let rows = self.times.capacity();
-        self.bits.reserve_exact(rows * stride - self.bits.len());
-        self.marks.reserve_exact(rows * stride - self.marks.len());
+        self.times.reserve_exact(rows - self.len);
+        self.times.resize(rows, 0);
+        let cells = rows * stride;
+        self.bits.reserve_exact(cells - self.bits.len());
+        self.bits.resize(cells, 0);
+        self.marks.reserve_exact(cells - self.marks.len());
+        self.marks.resize(cells, MARK_NULL);
     }
 
+    #[inline(never)]
     fn adopt_heap(&mut self, layout: &Layout, at: usize, heap: &[u8]) {
         for (i, column) in layout.columns.iter().enumerate() {
             if self.marks[at + i] != MARK_NULL {
                 self.bits[at + i] = adopt(*column, self.bits[at + i], heap, &mut self.heap);
             }
-        }
-    }
-
-    fn adopt_heap_range(&mut self, layout: &Layout, from: usize, to: usize, heap: &[u8]) {
-        for row in from..to {
-            self.adopt_heap(layout, row * layout.stride(), heap);
         }
     }
 }

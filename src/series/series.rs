@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::codec::chunk::{self, Hints};
+use crate::codec::chunk::{self, Hints, Joiner};
 use crate::codec::{Cells, CodecError, Effort};
 use crate::limits::{BLOCK_ROWS, CHUNK_ROWS, LATE_ROWS, STAGING_ROWS};
 use crate::series::merge::{append_rows, merge, split_off};
@@ -38,8 +38,9 @@ pub enum Applied {
 pub struct Scratch {
     bits: Vec<u64>,
     marks: Vec<u8>,
-    /// Decoded blocks while a chunk is sealed.
-    pub cells: Cells,
+    /// Blocks of the rows that are staged while a chunk is sealed.
+    tail: Vec<u8>,
+    joiner: Joiner,
     /// Rows that the staging holds at most.
     staging_rows: usize,
     /// Rows at which a chunk is sealed.
@@ -59,7 +60,8 @@ impl Scratch {
         Self {
             bits: Vec::new(),
             marks: Vec::new(),
-            cells: Cells::default(),
+            tail: Vec::new(),
+            joiner: Joiner::default(),
             staging_rows: STAGING_ROWS.min(chunk_rows),
             chunk_rows,
             late_rows: LATE_ROWS.min(chunk_rows),
@@ -90,13 +92,14 @@ pub struct Series<E> {
     layout: Option<Arc<Layout>>,
     newest: Timestamp,
     rows: Rows,
+    /// Staged rows at which a block closes or a chunk seals; 0 before that is known.
+    staged_max: usize,
     open: OpenChunk,
     first_position: Position,
     last_position: Position,
     sealed_newest: Timestamp,
     stamped: Timestamp,
     late: Option<Box<Rows>>,
-    hints: Hints,
     /// The sealed chunks.
     pub ring: Ring<E>,
     /// The log epoch in which this series was last defined; the engine's to keep.
@@ -110,13 +113,13 @@ impl<E: Clone> Default for Series<E> {
             layout: None,
             newest: Timestamp::MIN,
             rows: Rows::default(),
+            staged_max: 0,
             open: OpenChunk::default(),
             first_position: Position(0),
             last_position: Position(0),
             sealed_newest: Timestamp::MIN,
             stamped: Timestamp::MIN,
             late: None,
-            hints: Hints::default(),
             ring: Ring::default(),
             defined: 0,
             dropped: false,
@@ -126,7 +129,7 @@ impl<E: Clone> Default for Series<E> {
 
 impl<E: Clone> Series<E> {
     /// Applies a row. Rows must come in the order of their positions.
-    #[inline]
+    #[inline(always)]
     pub fn apply(
         &mut self,
         layout: &Arc<Layout>,
@@ -138,20 +141,24 @@ impl<E: Clone> Series<E> {
             self.first_position = position;
         }
         self.last_position = position;
-        let same = self
-            .layout
-            .as_ref()
-            .is_some_and(|own| own.id == layout.id && own.id != Layout::PRIVATE);
-        if same && row.time > self.newest {
-            self.append(row, scratch);
+        if let Some(own) = &self.layout
+            && own.id == layout.id
+            && own.id != Layout::PRIVATE
+            && row.time > self.newest
+        {
+            self.newest = row.time;
+            self.rows.push(own, row);
+            self.make_room(scratch);
             return Applied::Appended;
         }
         self.apply_slowly(layout, row, scratch)
     }
 
-    /// The time for a row that came without one: the server's, later than all that were given before.
+    /// The time for a row that came without one: the server's, later than all that were given before and than
+    /// all rows.
     pub fn stamp(&mut self, now: Timestamp) -> Timestamp {
-        self.stamped = now.max(self.stamped.saturating_add(1));
+        let newest = self.stamped.max(self.newest);
+        self.stamped = now.max(newest.saturating_add(1));
         self.stamped
     }
 
@@ -185,7 +192,6 @@ impl<E: Clone> Series<E> {
     pub fn restore(&mut self, chunk: Sealed<E>) {
         self.newest = self.newest.max(chunk.last_time);
         self.sealed_newest = self.sealed_newest.max(chunk.last_time);
-        self.stamped = self.stamped.max(chunk.last_time);
         self.last_position = self.last_position.max(chunk.last_position);
         self.ring.insert(chunk);
     }
@@ -231,7 +237,6 @@ impl<E: Clone> Series<E> {
         let sealed = self.seal_rows(scratch)?;
         self.rows = Rows::default();
         self.open = OpenChunk::default();
-        self.hints = Hints::default();
         Ok(sealed)
     }
 
@@ -243,11 +248,10 @@ impl<E: Clone> Series<E> {
         if self.is_sealed() {
             return Ok(false);
         }
-        let mut cells = std::mem::take(&mut scratch.cells);
-        cells.clear();
-        open::decode(self.open.bytes(), &mut cells)?;
-        append_rows(&mut cells, &layout, &self.rows);
         if let Some(late) = self.late.take() {
+            let mut cells = Cells::default();
+            open::decode(self.open.bytes(), &mut cells)?;
+            append_rows(&mut cells, &layout, &self.rows);
             let mut late_cells = Cells::default();
             append_rows(&mut late_cells, &layout, &late);
             let mut merged = merge(&[&cells, &late_cells], |id| field_of(&layout, id));
@@ -255,12 +259,15 @@ impl<E: Clone> Series<E> {
                 .times
                 .partition_point(|&time| time <= self.sealed_newest);
             let newer = split_off(&mut merged, boundary);
-            self.insert_chunk(&newer, 0);
-            self.insert_chunk(&merged, 1);
-        } else {
-            self.insert_chunk(&cells, 0);
+            self.insert_cells(&newer, 0);
+            self.insert_cells(&merged, 1);
+        } else if let (Some(first_time), Some(last_time)) = self.unsealed_times() {
+            let positions = (self.first_position, self.last_position);
+            let staged = (&*layout, &self.rows);
+            let Scratch { joiner, tail, .. } = scratch;
+            let bytes = self.open.seal(staged, positions, joiner, tail)?;
+            self.insert_chunk(bytes, (first_time, last_time), self.unsealed_rows(), 0);
         }
-        scratch.cells = cells;
         self.forget_unsealed();
         Ok(true)
     }
@@ -316,33 +323,27 @@ impl<E: Clone> Series<E> {
         Some((layout, &self.open, &self.rows, self.late.as_deref()))
     }
 
-    #[inline]
-    fn append(&mut self, row: RowRef<'_>, scratch: &mut Scratch) {
-        let Some(layout) = &self.layout else { return };
-        self.newest = row.time;
-        self.stamped = self.stamped.max(row.time);
-        self.rows.push(layout, row);
-        self.make_room(scratch);
-    }
-
     /// After a row was staged: seals a chunk's worth, or makes a block of the oldest rows.
-    #[inline]
+    #[inline(always)]
     fn make_room(&mut self, scratch: &mut Scratch) {
-        let staged = self.rows.len();
-        if staged == scratch.staging_rows || self.open.rows() + staged >= scratch.chunk_rows {
+        if self.rows.len() >= self.staged_max {
             self.close_block(scratch);
         }
     }
 
+    #[inline(never)]
     fn close_block(&mut self, scratch: &mut Scratch) {
         if self.open.rows() + self.rows.len() >= scratch.chunk_rows {
             self.seal_rows(scratch)
                 .expect("blocks that were encoded here decode");
-            return;
+        } else if self.rows.len() >= scratch.staging_rows
+            && let Some(layout) = &self.layout
+        {
+            self.open.push_block(layout, &self.rows, BLOCK_ROWS);
+            self.rows.remove_front(layout, BLOCK_ROWS);
         }
-        let Some(layout) = &self.layout else { return };
-        self.open.push_block(layout, &self.rows, BLOCK_ROWS);
-        self.rows.remove_front(layout, BLOCK_ROWS);
+        let left = scratch.chunk_rows - self.open.rows();
+        self.staged_max = scratch.staging_rows.min(left);
     }
 
     #[cold]
@@ -357,9 +358,9 @@ impl<E: Clone> Series<E> {
             self.forget_unsealed();
             return Applied::Dropped;
         }
-        self.stamped = self.stamped.max(row.time);
         if self.unsealed_rows() == 0 {
             self.layout = Some(Arc::clone(layout));
+            self.rows.restart(layout.stride());
         }
         let own = self.own_layout_for(layout);
         let (mut bits, mut marks) = (
@@ -374,7 +375,9 @@ impl<E: Clone> Series<E> {
 
     fn place(&mut self, layout: &Layout, row: RowRef<'_>, scratch: &mut Scratch) -> Applied {
         if row.time > self.newest {
-            self.append(row, scratch);
+            self.newest = row.time;
+            self.rows.push(layout, row);
+            self.make_room(scratch);
             return Applied::Appended;
         }
         if self
@@ -432,18 +435,35 @@ impl<E: Clone> Series<E> {
         widened
     }
 
-    fn insert_chunk(&mut self, cells: &Cells, rank: u8) {
-        let (Some(&first_time), Some(&last_time)) = (cells.times.first(), cells.times.last())
-        else {
+    /// Of the first and the last row of blocks and staging.
+    fn unsealed_times(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let staged = self.rows.times();
+        let first = (self.open.rows() > 0).then(|| self.open.first_time());
+        // Rows stay staged whenever there are any.
+        (first.or(staged.first().copied()), staged.last().copied())
+    }
+
+    fn insert_cells(&mut self, cells: &Cells, rank: u8) {
+        let (Some(&first), Some(&last)) = (cells.times.first(), cells.times.last()) else {
             return;
         };
         let positions = (self.first_position, self.last_position);
-        let bytes = chunk::encode(cells, positions, &mut self.hints, Effort::Cheap);
+        let bytes = chunk::encode(cells, positions, &mut Hints::default(), Effort::Cheap);
+        self.insert_chunk(bytes, (first, last), cells.rows(), rank);
+    }
+
+    fn insert_chunk(
+        &mut self,
+        bytes: Vec<u8>,
+        (first_time, last_time): (Timestamp, Timestamp),
+        rows: usize,
+        rank: u8,
+    ) {
         self.sealed_newest = self.sealed_newest.max(last_time);
         self.ring.insert(Sealed {
             first_time,
             last_time,
-            rows: cells.times.len() as u32,
+            rows: rows as u32,
             len_bytes: bytes.len() as u32,
             first_position: self.first_position,
             last_position: self.last_position,
@@ -457,6 +477,7 @@ impl<E: Clone> Series<E> {
     fn forget_unsealed(&mut self) {
         self.open.clear();
         self.rows.clear();
+        self.staged_max = 0;
         self.late = None;
         self.first_position = Position(0);
     }

@@ -6,12 +6,21 @@
 
 mod decode;
 mod encode;
+mod part;
+mod tally;
+mod times;
 
 use super::bytes::Reader;
 use super::error::CodecError;
 
 pub use decode::decode;
+pub(super) use decode::read_id;
 pub use encode::encode;
+pub(super) use encode::encode_cells;
+pub(super) use part::Part;
+pub use tally::Tallies;
+pub(super) use tally::Tally;
+pub(super) use times::Times;
 
 /// Most rows of a block.
 pub const ROWS_MAX: usize = 64;
@@ -31,50 +40,46 @@ pub struct Header {
 
 /// Reads the header of the block that `bytes` begins with.
 pub fn header(bytes: &[u8]) -> Result<Header, CodecError> {
-    Preamble::read(&mut Reader::new(bytes)).map(|preamble| preamble.header)
+    let preamble = Preamble::read(&mut Reader::new(bytes))?;
+    Ok(Header {
+        rows: preamble.rows,
+        first_time: preamble.times.first,
+        last_time: preamble.times.last,
+        len: preamble.len,
+    })
 }
 
-/// The header and what else precedes the packed times.
-struct Preamble {
-    header: Header,
-    columns: usize,
-    unit: u64,
-    /// Of the times of the rows, in units.
-    span: u64,
+/// What precedes the columns.
+pub(in crate::codec) struct Preamble<'a> {
+    /// Of the whole block.
+    pub(in crate::codec) len: usize,
+    pub(in crate::codec) rows: usize,
+    pub(in crate::codec) columns: usize,
+    /// Where the times begin; they end where the reader stands.
+    pub(in crate::codec) times_at: usize,
+    pub(in crate::codec) times: Times<'a>,
 }
 
-impl Preamble {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+impl<'a> Preamble<'a> {
+    /// Reads it, and leaves a reader that ends with the block.
+    pub(in crate::codec) fn read(reader: &mut Reader<'a>) -> Result<Self, CodecError> {
+        let start = reader.offset();
         let payload = reader.bounded("length of a block", usize::MAX >> 1)?;
-        let len = reader.offset() + payload;
-        if payload > reader.rest().len() {
-            return Err(reader.truncated());
-        }
+        reader.narrow(payload)?;
+        let len = reader.offset() + payload - start;
         let rows = reader.bounded("rows of a block", ROWS_MAX)?;
         let columns = reader.bounded("columns of a block", crate::limits::COLUMNS)?;
-        let unit = *UNITS
-            .get(usize::from(reader.byte()?))
-            .ok_or_else(|| reader.invalid("unit of time"))?;
-        let first = reader.zigzag()?;
-        let span = if rows > 1 { reader.varint()? } else { 0 };
-        let first_time = first.checked_mul(unit as i64);
-        let last_time = span
-            .checked_mul(unit)
-            .and_then(|span| first_time?.checked_add_unsigned(span));
-        match (rows, first_time, last_time) {
-            (1.., Some(first_time), Some(last_time)) => Ok(Self {
-                header: Header {
-                    rows,
-                    first_time,
-                    last_time,
-                    len,
-                },
-                columns,
-                unit,
-                span,
-            }),
-            _ => Err(reader.invalid("times of a block")),
+        if rows == 0 {
+            return Err(reader.invalid("rows of a block"));
         }
+        let times_at = reader.offset();
+        Ok(Self {
+            len,
+            rows,
+            columns,
+            times_at,
+            times: Times::read(reader, rows)?,
+        })
     }
 }
 
@@ -92,6 +97,8 @@ const LAYOUT_XOR: u8 = 1;
 const LAYOUT_BITS: u8 = 2;
 const LAYOUT_DICTIONARY: u8 = 3;
 const LAYOUT_PLAIN: u8 = 4;
+/// No value at all: in a chunk only, for a block leaves such columns out.
+const LAYOUT_ABSENT: u8 = 5;
 
 /// Set in the byte with the width of packed numbers: they are differences.
 const WIDTH_DELTA: u8 = 0x80;

@@ -10,7 +10,7 @@ use crate::types::{ColumnId, FieldType};
 
 fn encoded(rows: &Rows) -> Vec<u8> {
     let mut out = Vec::new();
-    encode(&rows.view(), &mut out);
+    encode(&rows.view(), &mut Tallies::default(), &mut out);
     out
 }
 
@@ -33,7 +33,7 @@ proptest! {
         prop_assume!(first.columns.iter().all(|(id, field_type)|
             second.columns.iter().all(|(other, other_type)| id != other || field_type == other_type)));
         let mut bytes = encoded(&first);
-        encode(&second.view(), &mut bytes);
+        encode(&second.view(), &mut Tallies::default(), &mut bytes);
         let mut cells = Cells::new();
         let at = decode(&bytes, &mut cells).expect("just encoded");
         prop_assert_eq!(decode(&bytes[at..], &mut cells), Ok(bytes.len() - at));
@@ -84,6 +84,7 @@ fn a_block_of_a_regular_decimal_takes_two_bytes_a_point() {
             stride: 1,
             heap: &[],
         },
+        &mut Tallies::default(),
         &mut out,
     );
     assert_eq!(out.len(), 26);
@@ -121,6 +122,7 @@ fn a_block_of_all_types_keeps_its_bytes() {
             stride: 6,
             heap: b"abc",
         },
+        &mut Tallies::default(),
         &mut out,
     );
     assert_eq!(hex(&out), GOLDEN_ALL_TYPES);

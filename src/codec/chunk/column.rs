@@ -19,15 +19,15 @@ use crate::types::FieldType;
 #[derive(Debug, Default)]
 pub(super) struct Dense {
     /// Which rows have one, where not all do.
-    present: Option<Vec<bool>>,
-    numbers: Numbers,
+    pub(super) present: Option<Vec<bool>>,
+    pub(super) numbers: Numbers,
     /// Of all values but the strangers.
-    mark: u8,
+    pub(super) mark: u8,
     /// Index and IEEE 754 bits of doubles among decimals.
     strangers: Vec<(usize, u64)>,
     /// Whether the whole column has any: then its values count as doubles.
     has_strangers: bool,
-    heap: Vec<u8>,
+    pub(super) heap: Vec<u8>,
 }
 
 impl Dense {

@@ -2,17 +2,21 @@
 //!
 //! A chunk explains itself: version, checksum, number of rows, times and log positions of the first and
 //! last row, and of each column its type, codec and statistics, so that nobody decodes it for them. The
-//! layout is in `FORMAT.md`. Chunks are made by [`encode`] and read through [`Chunk`].
+//! layout is in `FORMAT.md`. Chunks are made by [`encode`], or by a [`Joiner`] of blocks as they are, and read
+//! through [`Chunk`].
 
 mod column;
 mod directory;
 mod doubles;
 mod floats;
+mod join;
+mod joined;
 mod parts;
 mod seal;
 
 use std::ops::Range;
 
+use super::block::ROWS_MAX;
 use super::bytes::Reader;
 use super::cells::Cells;
 use super::error::CodecError;
@@ -21,8 +25,10 @@ use super::vector::ColumnVector;
 use crate::limits::{CHUNK_ROWS, COLUMNS, ROWS_CLAIMED, VALUE_BYTES};
 use crate::types::{ColumnId, FieldType, Position};
 use directory::Entry;
+use joined::Place;
 
 pub use directory::Codec;
+pub use join::Joiner;
 pub use seal::{Hints, encode};
 
 /// The version that [`encode`] writes.
@@ -67,6 +73,8 @@ pub struct Chunk<B> {
     last_position: u64,
     directory: (u32, u32),
     times_end: u32,
+    /// Rows of a block, 0 where the chunk is not made of blocks.
+    block_rows: u8,
 }
 
 impl<B: AsRef<[u8]>> Chunk<B> {
@@ -96,8 +104,16 @@ impl<B: AsRef<[u8]>> Chunk<B> {
         let columns = reader.bounded("columns of a chunk", COLUMNS)?;
         let first_position = reader.varint()?;
         let last_position = first_position.wrapping_add(reader.zigzag()? as u64);
+        let unit = reader.byte()?;
+        let mut block_rows = 0;
+        if unit & UNIT_BLOCKS != 0 {
+            block_rows = reader.byte()?;
+            if !(1..=ROWS_MAX).contains(&usize::from(block_rows)) {
+                return Err(reader.invalid("rows of a block"));
+            }
+        }
         let unit = *UNITS
-            .get(usize::from(reader.byte()?))
+            .get(usize::from(unit & !UNIT_BLOCKS))
             .ok_or_else(|| reader.invalid("unit of time"))?;
         let first_time = reader.zigzag()?.checked_mul(unit as i64);
         let span = reader.varint()?.checked_mul(unit);
@@ -124,6 +140,7 @@ impl<B: AsRef<[u8]>> Chunk<B> {
             last_position,
             directory: (start as u32, end as u32),
             times_end: (end + times_len) as u32,
+            block_rows,
             bytes,
         };
         let mut walk = chunk.entries();
@@ -183,13 +200,20 @@ impl<B: AsRef<[u8]>> Chunk<B> {
         // Opening walked over all entries, so none is left out.
         self.entries()
             .map_while(Result::ok)
-            .map(|entry| entry.summary(self.bytes.as_ref()))
+            .map(|entry| self.summary(&entry))
     }
 
     /// What is known of one column.
     pub fn column(&self, id: ColumnId) -> Option<ColumnSummary> {
-        let entry = self.entry(id)?;
-        Some(entry.summary(self.bytes.as_ref()))
+        self.entry(id).map(|entry| self.summary(&entry))
+    }
+
+    fn summary(&self, entry: &Entry) -> ColumnSummary {
+        let mut summary = entry.summary(self.bytes.as_ref());
+        if self.block_rows > 0 && entry.count > 0 {
+            summary.packing = "blocks";
+        }
+        summary
     }
 
     /// Nanoseconds between rows, where that is the same for all: row `r` is at first time + `r` times this.
@@ -201,6 +225,9 @@ impl<B: AsRef<[u8]>> Chunk<B> {
 
     /// Appends the times of all rows.
     pub fn decode_times(&self, times: &mut Vec<i64>) -> Result<(), CodecError> {
+        if self.times_in_blocks().is_some() {
+            return self.decode_times_of(0..self.rows(), times);
+        }
         super::timestamps::decode(
             &mut self.times()?,
             self.rows(),
@@ -208,6 +235,21 @@ impl<B: AsRef<[u8]>> Chunk<B> {
             self.last_time,
             times,
         )
+    }
+
+    /// Where the times are, if they are parts of blocks.
+    fn times_in_blocks(&self) -> Option<Place<'_>> {
+        let (start, end) = (self.directory.1 as usize, self.times_end as usize);
+        let body = self.bytes.as_ref().get(start..end)?;
+        (self.block_rows > 0 && !body.is_empty()).then_some(self.place(body))
+    }
+
+    fn place<'a>(&self, body: &'a [u8]) -> Place<'a> {
+        Place {
+            body,
+            rows: self.rows(),
+            block_rows: usize::from(self.block_rows),
+        }
     }
 
     fn times(&self) -> Result<Reader<'_>, CodecError> {
@@ -285,9 +327,14 @@ fn checksum(bytes: &[u8]) -> u32 {
 /// Behind the version and the checksum.
 const CHECKED_FROM: usize = 5;
 
+/// Set in the byte of the unit: the chunk is made of blocks.
+const UNIT_BLOCKS: u8 = 0x80;
+
 /// Nanoseconds of the units of time that a header may count in.
 const UNITS: [u64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
 
+#[cfg(test)]
+mod join_tests;
 #[cfg(test)]
 mod parts_tests;
 #[cfg(test)]

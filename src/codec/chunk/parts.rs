@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::Chunk;
 use super::column::Dense;
 use super::directory::Entry;
+use super::{Chunk, joined};
+use crate::codec::bytes::Reader;
 use crate::codec::error::CodecError;
 use crate::codec::statistics::Statistics;
 use crate::codec::timestamps;
@@ -39,7 +40,11 @@ impl<B: AsRef<[u8]>> Chunk<B> {
             return Ok(usize::try_from(rows).unwrap_or(usize::MAX).min(self.rows()));
         }
         let mut near = 0..self.rows();
-        for (row, known) in timestamps::landmarks(&self.times()?, self.rows(), self.first_time)? {
+        let landmarks = match self.times_in_blocks() {
+            Some(place) => joined::landmarks(&place)?,
+            None => timestamps::landmarks(&self.times()?, self.rows(), self.first_time)?,
+        };
+        for (row, known) in landmarks {
             if known < time {
                 near.start = row + 1;
             } else {
@@ -59,6 +64,21 @@ impl<B: AsRef<[u8]>> Chunk<B> {
     ) -> Result<(), CodecError> {
         let ends = (self.first_time, self.last_time);
         let rows = self.existing(rows);
+        if let Some(place) = self.times_in_blocks() {
+            let before = times.len();
+            let decoded = joined::decode_times(&place, rows.clone(), times);
+            let fits = |row: usize, at: usize, time: i64| {
+                !rows.contains(&row) || times.get(at).is_none_or(|&found| found == time)
+            };
+            let last = times.len().saturating_sub(1);
+            let agree = fits(0, before, ends.0) && fits(self.rows() - 1, last, ends.1);
+            if decoded.is_err() || !agree {
+                times.truncate(before);
+                decoded?;
+                return Err(self.times()?.invalid("order of times"));
+            }
+            return Ok(());
+        }
         timestamps::decode_part(&mut self.times()?, self.rows(), ends, rows, times)
     }
 
@@ -108,6 +128,10 @@ impl<B: AsRef<[u8]>> Chunk<B> {
     }
 
     pub(super) fn read(&self, entry: &Entry, rows: Range<usize>) -> Result<Dense, CodecError> {
+        if self.block_rows > 0 && entry.count > 0 {
+            let body = Reader::within(self.bytes.as_ref(), entry.body.start, entry.body.end)?;
+            return joined::read(&self.place(body.rest()), entry, rows);
+        }
         Dense::read(self.bytes.as_ref(), entry, self.rows(), rows)
     }
 

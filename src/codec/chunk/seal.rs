@@ -4,7 +4,7 @@ use edgetime_protocol::cell::MARK_NULL;
 
 use super::directory::{Codec, Entry, Known};
 use super::floats::{self, FloatHabit};
-use super::{CELLS_MAX, CHECKED_FROM, UNITS, VERSION, checksum};
+use super::{CELLS_MAX, CHECKED_FROM, UNIT_BLOCKS, UNITS, VERSION, checksum, join};
 use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::cells::{CellColumn, Cells};
 use crate::codec::integers::{self, Effort, Habit};
@@ -13,8 +13,7 @@ use crate::codec::{bools, strings, timestamps};
 use crate::limits::{COLUMNS, ROWS_CLAIMED};
 use crate::types::{ColumnId, FieldType, Position};
 
-/// What fitted a series the last time, tried first the next time. Belongs to the series; losing it costs
-/// time, nothing else.
+/// What fitted the last chunk of a series, tried first the next time. Losing it costs time, nothing else.
 #[derive(Clone, Debug, Default)]
 pub struct Hints {
     times: Habit,
@@ -59,12 +58,17 @@ pub fn encode(
     assert!(cells.columns.len() <= COLUMNS, "columns of a chunk");
     assert!(rows * cells.columns.len() <= CELLS_MAX, "cells of a chunk");
     debug_assert!(cells.times.is_sorted_by(|a, b| a < b), "times ascend");
-    let mut times = Vec::new();
-    timestamps::encode(&cells.times, &mut hints.times, effort, &mut times);
     let mut columns: Vec<&CellColumn> = cells.columns.iter().collect();
     columns.sort_by_key(|column| column.id);
     let differ = columns.is_sorted_by(|a, b| a.id < b.id);
     assert!(differ, "a column that is there twice");
+    if effort == Effort::Cheap
+        && let Ok(joined) = join::of_cells(cells, positions)
+    {
+        return joined;
+    }
+    let mut times = Vec::new();
+    timestamps::encode(&cells.times, &mut hints.times, effort, &mut times);
     let mut directory = Vec::with_capacity(columns.len() * 32);
     let mut bodies = Vec::with_capacity(columns.len() * rows * 2);
     let mut previous = None;
@@ -87,31 +91,63 @@ pub fn encode(
         );
         previous = Some(column.id);
     }
-    let mut out = Vec::with_capacity(40 + directory.len() + times.len() + bodies.len());
+    let shape = Shape {
+        rows,
+        columns: cells.columns.len(),
+        positions,
+        bounds: (cells.times[0], cells.times[rows - 1]),
+        block_rows: None,
+    };
+    assemble(&shape, &directory, &times, || std::iter::once(&bodies[..]))
+}
+
+/// What a header says.
+pub(super) struct Shape {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) positions: (Position, Position),
+    /// The first and the last time.
+    pub(super) bounds: (i64, i64),
+    /// Rows of a block, where the chunk is made of blocks.
+    pub(super) block_rows: Option<u8>,
+}
+
+/// A chunk of all its pieces.
+pub(super) fn assemble<'a, Bodies: Iterator<Item = &'a [u8]>>(
+    shape: &Shape,
+    directory: &[u8],
+    times: &[u8],
+    bodies: impl Fn() -> Bodies,
+) -> Vec<u8> {
+    let bodies_len: usize = bodies().map(<[u8]>::len).sum();
+    let mut out = Vec::with_capacity(48 + directory.len() + times.len() + bodies_len);
     out.push(VERSION);
     out.extend_from_slice(&[0; 4]);
-    put_varint(&mut out, rows as u64);
-    put_varint(&mut out, cells.columns.len() as u64);
-    put_varint(&mut out, positions.0.0);
-    put_zigzag(&mut out, positions.1.0.wrapping_sub(positions.0.0) as i64);
-    put_bounds(cells.times[0], cells.times[rows - 1], &mut out);
+    put_varint(&mut out, shape.rows as u64);
+    put_varint(&mut out, shape.columns as u64);
+    let (first, last) = shape.positions;
+    put_varint(&mut out, first.0);
+    put_zigzag(&mut out, last.0.wrapping_sub(first.0) as i64);
+    put_bounds(shape.bounds, shape.block_rows, &mut out);
     put_varint(&mut out, times.len() as u64);
     put_varint(&mut out, directory.len() as u64);
-    out.extend_from_slice(&directory);
-    out.extend_from_slice(&times);
-    out.extend_from_slice(&bodies);
+    out.extend_from_slice(directory);
+    out.extend_from_slice(times);
+    bodies().for_each(|body| out.extend_from_slice(body));
     let checksum = checksum(&out);
     out[1..CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
     out
 }
 
-/// The first time and the distance to the last, in the largest unit that both are multiples of.
-fn put_bounds(first: i64, last: i64, out: &mut Vec<u8>) {
+/// The first time and the distance to the last, in the largest unit that both are multiples of, and between unit
+/// and times the rows of a block.
+fn put_bounds((first, last): (i64, i64), block_rows: Option<u8>, out: &mut Vec<u8>) {
     let span = last.wrapping_sub(first) as u64;
     let divides =
         |&code: &usize| first % UNITS[code] as i64 == 0 && span.is_multiple_of(UNITS[code]);
     let code = (0..UNITS.len()).rev().find(divides).unwrap_or(0);
-    out.push(code as u8);
+    out.push(code as u8 | if block_rows.is_some() { UNIT_BLOCKS } else { 0 });
+    out.extend(block_rows);
     put_zigzag(out, first / UNITS[code] as i64);
     put_varint(out, span / UNITS[code]);
 }

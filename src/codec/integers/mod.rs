@@ -29,7 +29,7 @@ pub(crate) use numbers::Numbers;
 /// How hard to look for the smallest form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// The write path: one good guess, a few nanoseconds a value.
+    /// One good guess, a few nanoseconds a value. Of a chunk: what the write path makes, its blocks as they are.
     Cheap,
     /// Maintenance: everything is tried, up to 150 ns a value.
     Full,
