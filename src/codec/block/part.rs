@@ -59,7 +59,7 @@ struct Integers<'a> {
 
 impl<'a> Part<'a> {
     /// Reads the part of a block of `rows`, 1 to [`ROWS_MAX`]; the reader goes on behind it.
-    #[inline]
+    #[inline(always)]
     pub(in crate::codec) fn read(reader: &mut Reader<'a>, rows: usize) -> Result<Self, CodecError> {
         let tag = reader.byte()?;
         let field_type =
@@ -176,7 +176,7 @@ impl<'a> Part<'a> {
 }
 
 impl<'a> Integers<'a> {
-    #[inline]
+    #[inline(always)]
     fn read(reader: &mut Reader<'a>, count: usize) -> Result<Self, CodecError> {
         let byte = reader.byte()?;
         let base = reader.zigzag()? as u64;

@@ -19,18 +19,34 @@ use crate::types::FieldType;
 #[derive(Debug, Default)]
 pub(super) struct Dense {
     /// Which rows have one, where not all do.
-    pub(super) present: Option<Vec<bool>>,
-    pub(super) numbers: Numbers,
+    present: Option<Vec<bool>>,
+    numbers: Numbers,
     /// Of all values but the strangers.
-    pub(super) mark: u8,
+    mark: u8,
     /// Index and IEEE 754 bits of doubles among decimals.
     strangers: Vec<(usize, u64)>,
     /// Whether the whole column has any: then its values count as doubles.
     has_strangers: bool,
-    pub(super) heap: Vec<u8>,
+    heap: Vec<u8>,
 }
 
 impl Dense {
+    /// Values at one mark, without strangers.
+    pub(super) fn of(
+        present: Option<Vec<bool>>,
+        numbers: Numbers,
+        mark: u8,
+        heap: Vec<u8>,
+    ) -> Self {
+        Self {
+            present,
+            numbers,
+            mark,
+            heap,
+            ..Self::default()
+        }
+    }
+
     /// Some of the rows of a chunk that has `rows` of them.
     pub(super) fn read(
         chunk: &[u8],

@@ -51,12 +51,9 @@ pub(super) fn read(
     if (whole && found.values.len() != entry.count) || (!entry.has_nulls() && missing > 0) {
         return Err(Reader::new(place.body).invalid("number of values"));
     }
-    let mut dense = Dense::default();
-    dense.present = entry.has_nulls().then_some(found.present);
-    dense.numbers = Numbers::Wide(found.values);
-    dense.mark = mark;
-    dense.heap = found.heap;
-    Ok(dense)
+    let present = entry.has_nulls().then_some(found.present);
+    let numbers = Numbers::Wide(found.values);
+    Ok(Dense::of(present, numbers, mark, found.heap))
 }
 
 /// All values there are, floats at the scale `mark` or as doubles.
