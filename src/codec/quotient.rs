@@ -75,7 +75,9 @@ impl Form {
                         round(divisor, &mut near, block);
                     }
                 } else {
-                    values.iter_mut().for_each(|value| *value /= divisor);
+                    for value in values {
+                        *value /= divisor;
+                    }
                 }
             },
         );

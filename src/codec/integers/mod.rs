@@ -113,7 +113,7 @@ fn encode_offsets(
     };
     let mut head = match &choice {
         Choice::Packed(plan, _) => plan.head(),
-        Choice::Runs(_) => KIND_RUNS << HEAD_KIND_SHIFT,
+        Choice::Runs(..) => KIND_RUNS << HEAD_KIND_SHIFT,
         Choice::Entropy(model, _) => KIND_ENTROPY << HEAD_KIND_SHIFT | model.order,
         Choice::Dictionary(_) => KIND_DICTIONARY << HEAD_KIND_SHIFT,
     };
@@ -134,9 +134,9 @@ fn encode_offsets(
             plan.put(offsets, range, &seeds, out);
             0
         }
-        Choice::Runs(body) => {
+        Choice::Runs(body, toll) => {
             out.extend_from_slice(&body);
-            0
+            toll
         }
         Choice::Entropy(model, seeds) => {
             seeds.put(lanes, out);
@@ -152,7 +152,7 @@ fn encode_offsets(
 
 enum Choice {
     Packed(Plan, Seeds),
-    Runs(Vec<u8>),
+    Runs(Vec<u8>, usize),
     Entropy(Box<Model>, Seeds),
     Dictionary(Vec<u8>),
 }
@@ -166,7 +166,8 @@ fn cheap(offsets: &[u64], range: u64, depth: Depth) -> Choice {
     let plan = if flat.bits <= plan.bits { flat } else { plan };
     let runs = runs::estimate(widths.changes(), offsets.len(), range);
     if depth != Depth::Inner && runs < plan.bits {
-        return Choice::Runs(runs::body(offsets, Effort::Cheap));
+        let (body, toll) = runs::body(offsets, Effort::Cheap);
+        return Choice::Runs(body, toll);
     }
     let seeds = if plan.order == order {
         seeds
@@ -195,10 +196,10 @@ fn full(offsets: &[u64], range: u64, depth: Depth) -> Choice {
     let mut least = plan.bits / 8;
     let mut best = Choice::Packed(plan, seeds[usize::from(plan.order)]);
     if depth != Depth::Inner && changes * 2 < offsets.len() {
-        let body = runs::body(offsets, Effort::Full);
-        if body.len() < least {
-            least = body.len();
-            best = Choice::Runs(body);
+        let (body, toll) = runs::body(offsets, Effort::Full);
+        if body.len() + toll < least {
+            least = body.len() + toll;
+            best = Choice::Runs(body, toll);
         }
     }
     if offsets.len() < ENTROPY_COUNT {

@@ -14,8 +14,8 @@ pub(super) fn estimate(changes: usize, count: usize, range: u64) -> usize {
     runs * (width_of(range) + len_width) as usize + 64
 }
 
-/// The runs of the offsets.
-pub(super) fn body(offsets: &[u64], effort: Effort) -> Vec<u8> {
+/// The runs of the offsets, and the toll of reading them.
+pub(super) fn body(offsets: &[u64], effort: Effort) -> (Vec<u8>, usize) {
     let mut numbers = Vec::new();
     let mut lens = Vec::new();
     for run in offsets.chunk_by(|a, b| a == b) {
@@ -24,11 +24,15 @@ pub(super) fn body(offsets: &[u64], effort: Effort) -> Vec<u8> {
     }
     let mut out = Vec::new();
     put_varint(&mut out, numbers.len() as u64);
+    let mut toll = numbers.len() / RUNS_A_BYTE;
     for part in [&numbers, &lens] {
-        encode_offsets(part, spread(part), 1, effort, Depth::Inner, &mut out);
+        toll += encode_offsets(part, spread(part), 1, effort, Depth::Inner, &mut out);
     }
-    out
+    (out, toll)
 }
+
+/// Runs that take as long to lay out as a byte is worth.
+const RUNS_A_BYTE: usize = 24;
 
 /// Appends the wanted of `count` numbers.
 pub(super) fn read<W: Word>(
