@@ -67,6 +67,7 @@ pub struct Catalog {
     layouts: HashMap<(MeasurementId, Box<[ColumnId]>), Arc<Layout>>,
     /// In the order in which they went.
     dropped: Vec<Dropped>,
+    dropped_measurements: HashSet<MeasurementId>,
     dropped_series: HashSet<SeriesId>,
 }
 
@@ -85,6 +86,7 @@ impl Catalog {
             strings: HashSet::new(),
             layouts: HashMap::new(),
             dropped: Vec::new(),
+            dropped_measurements: HashSet::new(),
             dropped_series: HashSet::new(),
         }
     }
@@ -189,6 +191,7 @@ impl Catalog {
             owner.measurements.remove(&found.name);
         }
         self.strings.retain(|text| Arc::strong_count(text) > 1);
+        self.dropped_measurements.insert(id);
         self.dropped.push(Dropped {
             measurement: id,
             series: gone.clone(),
@@ -210,7 +213,7 @@ impl Catalog {
     }
 
     fn is_dropped_measurement(&self, id: MeasurementId) -> bool {
-        self.dropped.iter().any(|dropped| dropped.measurement == id)
+        self.dropped_measurements.contains(&id)
     }
 
     /// The series of a key.
