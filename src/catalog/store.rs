@@ -70,6 +70,7 @@ pub struct Catalog {
     layouts: HashMap<LayoutKey, Arc<Layout>, HashSeed>,
     /// In the order in which they went.
     dropped: Vec<Dropped>,
+    dropped_measurements: HashSet<MeasurementId>,
     dropped_series: HashSet<SeriesId>,
 }
 
@@ -91,6 +92,7 @@ impl Catalog {
             strings: KeyTable::default(),
             layouts: HashMap::with_hasher(seed),
             dropped: Vec::new(),
+            dropped_measurements: HashSet::new(),
             dropped_series: HashSet::new(),
         }
     }
@@ -194,6 +196,7 @@ impl Catalog {
             owner.measurements.remove(&found.name);
         }
         self.strings.retain(|text| Arc::strong_count(text) > 1);
+        self.dropped_measurements.insert(id);
         self.dropped.push(Dropped {
             measurement: id,
             series: gone.clone(),
@@ -219,7 +222,7 @@ impl Catalog {
     }
 
     fn is_dropped_measurement(&self, id: MeasurementId) -> bool {
-        self.dropped.iter().any(|dropped| dropped.measurement == id)
+        self.dropped_measurements.contains(&id)
     }
 
     /// The series of a key.

@@ -32,22 +32,22 @@ const fn damaged(mutant: Mutant, seed: u64) -> Planted {
 
 /// All of them.
 pub const PLANTED: [Planted; 16] = [
-    planted(Mutant::SkippedSync, 32),
+    planted(Mutant::SkippedSync, 92),
     planted(Mutant::EarlyAcknowledgement, 2),
-    planted(Mutant::FrozenEpoch, 6),
-    planted(Mutant::RecycledBeforeManifest, 224),
+    planted(Mutant::FrozenEpoch, 9),
+    planted(Mutant::RecycledBeforeManifest, 239),
     planted(Mutant::RecycledAboveCheckpoint, 157),
     planted(Mutant::NoFolderSync, 0),
-    planted(Mutant::NoFileSync, 0),
+    planted(Mutant::NoFileSync, 3),
     planted(Mutant::RetriedSync, 13),
     damaged(Mutant::DurableStuck, 0),
     planted(Mutant::UnseededFrames, 3),
-    planted(Mutant::UncheckedManifest, 132),
+    planted(Mutant::UncheckedManifest, 1380),
     damaged(Mutant::ReplayedTwice, 6),
     planted(Mutant::DroppedChunk, 0),
     planted(Mutant::DroppedImage, 0),
-    planted(Mutant::UnsyncedRestart, 28),
-    planted(Mutant::ForgottenDeletion, 0),
+    planted(Mutant::UnsyncedRestart, 4),
+    planted(Mutant::ForgottenDeletion, 371),
 ];
 
 impl Planted {

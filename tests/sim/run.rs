@@ -252,7 +252,8 @@ impl Run {
             return Ok(());
         };
         if self.deletions.one_in(6) {
-            return self.drop_measurement(engine, (database, measurement), id);
+            self.drop_measurement(engine, (database, measurement), id);
+            return Ok(());
         }
         let shards = self.plan.engine.shards;
         let of_shard = |shard: usize| -> Vec<SeriesName> {
@@ -296,7 +297,7 @@ impl Run {
         engine: &Arc<Engine>,
         (database, measurement): (u8, u8),
         id: MeasurementId,
-    ) -> Result<(), Failure> {
+    ) {
         let of_it =
             |name: &SeriesName| (name.database, name.measurement) == (database, measurement);
         let series: Vec<SeriesName> = self.model.series().into_iter().filter(of_it).collect();
@@ -315,7 +316,6 @@ impl Run {
             Err(EngineError::Busy) if !is_off => self.checkpoint(engine),
             _ => {}
         }
-        Ok(())
     }
 
     fn checkpoint(&mut self, engine: &Engine) {

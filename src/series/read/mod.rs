@@ -57,21 +57,18 @@ struct Reading<'a, E, X> {
 impl<E: Clone> Series<E> {
     /// Copies what is needed to read a range: references to sealed chunks, a copy of the open end.
     pub fn snapshot(&self, range: TimeRange) -> Snapshot<E> {
-        let mut pieces: Vec<Placed<E>> = self
-            .ring
-            .overlapping(range)
-            .flat_map(|chunk| chunk.shown().into_iter().map(move |shown| (chunk, shown)))
-            .filter(|(_, (first, last))| range.overlaps(*first, *last))
-            .map(|(chunk, (first_time, last_time))| Placed {
-                first_time,
-                last_time,
-                clipped: (first_time, last_time) != (chunk.first_time, chunk.last_time),
-                rows: chunk.rows as usize,
-                precedence: chunk.precedence(),
-                joined: false,
-                piece: Piece::Sealed(chunk.location.clone()),
-            })
-            .collect();
+        let mut pieces: Vec<Placed<E>> = Vec::new();
+        for chunk in self.ring.overlapping(range) {
+            if chunk.hidden.is_none() {
+                if chunk.hidden_through < chunk.last_time {
+                    pieces.push(Placed::of(chunk, (chunk.first_shown(), chunk.last_time)));
+                }
+                continue;
+            }
+            let shown = chunk.shown().into_iter();
+            let shown = shown.filter(|&(first, last)| range.overlaps(first, last));
+            pieces.extend(shown.map(|shown| Placed::of(chunk, shown)));
+        }
         self.add_unsealed(range, &mut pieces);
         pieces.sort_by_key(|placed| placed.first_time);
         let mut end = None;

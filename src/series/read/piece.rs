@@ -6,7 +6,7 @@ use crate::codec::chunk::Chunk;
 use crate::codec::vector::ColumnVector;
 use crate::codec::{Cells, CodecError};
 use crate::series::merge::{merge_vectors, to_vector};
-use crate::series::{Location, open};
+use crate::series::{Location, Sealed, open};
 use crate::types::{FieldId, LayoutColumn, Position, Timestamp};
 
 /// Times and one column for each that was asked for.
@@ -41,6 +41,21 @@ pub(super) struct Placed<E> {
     /// Whether it overlaps a piece that begins earlier.
     pub(super) joined: bool,
     pub(super) piece: Piece<E>,
+}
+
+impl<E: Clone> Placed<E> {
+    /// What a chunk shows between two times, both included.
+    pub(super) fn of(chunk: &Sealed<E>, (first_time, last_time): (Timestamp, Timestamp)) -> Self {
+        Self {
+            first_time,
+            last_time,
+            clipped: (first_time, last_time) != (chunk.first_time, chunk.last_time),
+            rows: chunk.rows as usize,
+            precedence: chunk.precedence(),
+            joined: false,
+            piece: Piece::Sealed(chunk.location.clone()),
+        }
+    }
 }
 
 impl<E> Placed<E> {
