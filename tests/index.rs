@@ -74,7 +74,7 @@ fn count(server: &Server, measurement: &str) -> String {
 
 /// Asks until the index follows. Its server looks after it every second.
 fn wait_until_whole(server: &Server) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while !server.admin("pool --json").contains("\"whole\":true") {
         assert!(Instant::now() < until, "{}", server.admin("pool"));
     }
@@ -117,7 +117,7 @@ fn whatever_happened_to_the_index_a_start_makes_it_whole() {
         }),
         ("an older copy", &|| put(&older)),
         ("rows that are missing", &|| {
-            change(folder, "DELETE FROM series WHERE id % 3 = 1")
+            change(folder, "DELETE FROM series WHERE id % 3 = 1");
         }),
         ("rows that are too many", &|| change(folder, foreign)),
         ("rows that say something else", &|| {
@@ -171,7 +171,7 @@ fn an_index_that_goes_or_is_replaced_under_a_running_server_comes_back() {
     wait_until_whole(&server);
     remove(folder);
     server.write(&lines(10));
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while !file(folder).exists() {
         assert!(Instant::now() < until, "{}", server.admin("pool"));
         server.admin("ping");
@@ -211,7 +211,7 @@ fn a_lock_of_another_program_keeps_nobody_from_anything() {
     let server = start(folder);
     server.write(&lines(5));
     assert_eq!(count(&server, "cpu"), "5");
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while !server
         .admin("pool --json")
         .contains("locked by another process")

@@ -105,6 +105,7 @@ struct TagPostings {
 #[derive(Debug)]
 enum Posting {
     One(u32),
+    #[expect(clippy::box_collection, reason = "a vector itself takes a word more")]
     Few(Box<Vec<u32>>),
     Many(Box<RoaringBitmap>),
 }
@@ -232,12 +233,11 @@ impl TagPostings {
         self.present.insert(id);
         let hash = seed.hash_one(&**value);
         let is = |&index: &u32| self.values[index as usize].0 == *value;
-        match self.by_value.find(hash, is) {
-            Some(&index) => self.values[index as usize].1.insert(id),
-            None => {
-                let index = self.values.push((Arc::clone(value), Posting::One(id)));
-                self.by_value.insert(hash, index as u32);
-            }
+        if let Some(&index) = self.by_value.find(hash, is) {
+            self.values[index as usize].1.insert(id);
+        } else {
+            let index = self.values.push((Arc::clone(value), Posting::One(id)));
+            self.by_value.insert(hash, index as u32);
         }
     }
 }

@@ -45,25 +45,18 @@ fn holds(condition: &Condition, tags: &[Option<usize>]) -> Option<bool> {
         Condition::Is(tag, value) => tags[*tag].map(|known| known == *value),
         Condition::Test(tag, outcomes) => outcomes[tags[*tag].unwrap_or(4)],
         Condition::Not(inner) => holds(inner, tags).map(|held| !held),
-        Condition::All(parts) => {
-            parts
-                .iter()
-                .fold(Some(true), |all, part| match (all, holds(part, tags)) {
-                    (Some(false), _) | (_, Some(false)) => Some(false),
-                    (Some(true), Some(true)) => Some(true),
-                    _ => None,
-                })
-        }
-        Condition::Any(parts) => {
-            parts
-                .iter()
-                .fold(Some(false), |any, part| match (any, holds(part, tags)) {
-                    (Some(true), _) | (_, Some(true)) => Some(true),
-                    (Some(false), Some(false)) => Some(false),
-                    _ => None,
-                })
-        }
+        Condition::All(parts) => all(parts, tags, true),
+        Condition::Any(parts) => all(parts, tags, false),
     }
+}
+
+/// Whether all parts have the outcome `wanted`, or one of them certainly not.
+fn all(parts: &[Condition], tags: &[Option<usize>], wanted: bool) -> Option<bool> {
+    let outcomes: Vec<_> = parts.iter().map(|part| holds(part, tags)).collect();
+    if outcomes.contains(&Some(!wanted)) {
+        return Some(!wanted);
+    }
+    (!outcomes.contains(&None)).then_some(wanted)
 }
 
 /// The filter; tests know their first `ahead` values already.
@@ -153,7 +146,7 @@ fn tags_are_listed_with_their_values() {
     let values = |tag| {
         postings
             .values(tag, 0)
-            .map(|v| v.to_string())
+            .map(ToString::to_string)
             .collect::<Vec<_>>()
     };
     assert_eq!(values("host"), ["c", "b"]);
