@@ -194,7 +194,7 @@ fn check(server: &Server, steps: u64, acknowledged: &[u64]) -> u64 {
 
 /// Both back ends of the log in turn.
 fn backend(number: u64) -> &'static str {
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         "log.backend=mmap"
     } else {
         "log.backend=file"

@@ -120,6 +120,8 @@ pub struct RecordedLayout {
     pub measurement: MeasurementId,
     /// Columns and their types, in the order of the cells.
     pub columns: Vec<(ColumnId, FieldType)>,
+    /// Whether any of them is of strings or binary values.
+    has_bytes: bool,
 }
 
 /// A row of a payload.
@@ -182,10 +184,10 @@ impl<'a> RowsPayload<'a> {
                 } else {
                     0
                 };
-                let columns = &self.layouts.get(layout)?.columns;
+                let recorded = self.layouts.get(layout)?;
                 series = series.checked_add(unzigzag(take(&mut rest)?))?;
                 time = time.wrapping_add(unzigzag(take(&mut rest)?));
-                self.take_cells(&mut rest, columns, &mut bits, &mut marks)?;
+                self.take_cells(&mut rest, recorded, &mut bits, &mut marks)?;
                 Some((layout, SeriesId(u32::try_from(series).ok()?)))
             };
             let (layout, id) = one().ok_or(PayloadError {
@@ -211,41 +213,61 @@ impl<'a> RowsPayload<'a> {
         })
     }
 
+    #[inline]
     fn take_cells(
         &self,
         rest: &mut &'a [u8],
-        columns: &[(ColumnId, FieldType)],
+        layout: &RecordedLayout,
         bits: &mut Vec<u64>,
         marks: &mut Vec<u8>,
     ) -> Option<()> {
+        let columns = layout.columns.len();
         let head = take_byte(rest)?;
         let width = head & !MARKED;
         if width > 64 {
             return None;
         }
-        marks.clear();
-        if head & MARKED == 0 {
-            marks.resize(columns.len(), 0);
+        let uniform = if head & MARKED == 0 {
+            0
         } else {
-            let uniform = take_byte(rest)?;
-            if uniform == MARKS_FOLLOW {
-                marks.extend_from_slice(rest.split_off(..columns.len())?);
-            } else {
-                marks.resize(columns.len(), uniform);
+            take_byte(rest)?
+        };
+        marks.clear();
+        if head & MARKED != 0 && uniform == MARKS_FOLLOW {
+            marks.extend_from_slice(rest.split_off(..columns)?);
+        } else {
+            marks.resize(columns, uniform);
+            if uniform <= SCALE_MAX && !layout.has_bytes {
+                let mut packed = PackedCells::new(rest, width);
+                rest.split_off(..(columns * usize::from(width)).div_ceil(8))?;
+                bits.clear();
+                bits.extend((0..columns).map(|_| unzigzag(packed.next()) as u64));
+                return Some(());
             }
         }
+        self.take_marked(rest, &layout.columns, width, bits, marks)
+    }
+
+    /// Cells some of which are not packed.
+    fn take_marked(
+        &self,
+        rest: &mut &'a [u8],
+        columns: &[(ColumnId, FieldType)],
+        width: u8,
+        bits: &mut Vec<u64>,
+        marks: &[u8],
+    ) -> Option<()> {
         let packed = columns
             .iter()
-            .zip(marks.iter())
+            .zip(marks)
             .filter(|((_, field_type), mark)| is_packed(*field_type, **mark))
             .count();
-        let bytes = rest.split_off(..(packed * usize::from(width)).div_ceil(8))?;
+        let mut cells = PackedCells::new(rest, width);
+        rest.split_off(..(packed * usize::from(width)).div_ceil(8))?;
         bits.clear();
-        let mut index = 0;
-        for ((_, field_type), &mark) in columns.iter().zip(marks.iter()) {
+        for ((_, field_type), &mark) in columns.iter().zip(marks) {
             if is_packed(*field_type, mark) {
-                bits.push(unzigzag(unpack(bytes, width, index)) as u64);
-                index += 1;
+                bits.push(unzigzag(cells.next()) as u64);
             } else if mark == MARK_NULL {
                 bits.push(0);
             } else if matches!(field_type, FieldType::String | FieldType::Binary) {
@@ -267,6 +289,41 @@ impl<'a> RowsPayload<'a> {
     }
 }
 
+/// Packed cells, one behind the other. Sees what lies behind them too, so that a cell is one load.
+struct PackedCells<'a> {
+    bytes: &'a [u8],
+    width: u32,
+    bit: usize,
+}
+
+impl<'a> PackedCells<'a> {
+    fn new(bytes: &'a [u8], width: u8) -> Self {
+        Self {
+            bytes,
+            width: u32::from(width),
+            bit: 0,
+        }
+    }
+
+    #[inline]
+    fn next(&mut self) -> u64 {
+        let (at, shift) = (self.bit / 8, self.bit % 8);
+        self.bit += self.width as usize;
+        let mask = u64::MAX.unbounded_shr(64 - self.width);
+        // Up to 57 bits lie in eight bytes wherever they begin.
+        if self.width <= 57
+            && let Some(window) = self.bytes.get(at..).and_then(|rest| rest.first_chunk())
+        {
+            return (u64::from_le_bytes(*window) >> shift) & mask;
+        }
+        let mut window = [0u8; 16];
+        let from = &self.bytes[at.min(self.bytes.len())..];
+        let len = from.len().min(9);
+        window[..len].copy_from_slice(&from[..len]);
+        (u128::from_le_bytes(window) >> shift) as u64 & mask
+    }
+}
+
 fn take_head(rest: &mut &[u8]) -> Option<(Vec<RecordedLayout>, usize)> {
     let count = usize::try_from(take(rest)?)
         .ok()
@@ -283,8 +340,12 @@ fn take_head(rest: &mut &[u8]) -> Option<(Vec<RecordedLayout>, usize)> {
                 Some((ColumnId(id), take_type(rest)?))
             })
             .collect::<Option<Vec<_>>>()?;
+        let is_bytes = |(_, field_type): &(ColumnId, FieldType)| {
+            matches!(field_type, FieldType::String | FieldType::Binary)
+        };
         layouts.push(RecordedLayout {
             measurement,
+            has_bytes: columns.iter().any(is_bytes),
             columns,
         });
     }
@@ -330,18 +391,6 @@ fn pack(out: &mut Vec<u8>, width: u8, values: impl Iterator<Item = u64>) {
         }
     }
     out.extend_from_slice(&word.to_le_bytes()[..used.div_ceil(8) as usize]);
-}
-
-#[inline]
-fn unpack(bytes: &[u8], width: u8, index: usize) -> u64 {
-    let bit = index * usize::from(width);
-    let mut window = [0u8; 16];
-    let from = &bytes[(bit / 8).min(bytes.len())..];
-    let len = from.len().min(9);
-    window[..len].copy_from_slice(&from[..len]);
-    let word = u128::from_le_bytes(window) >> (bit % 8);
-    let mask = u64::MAX.unbounded_shr(64 - u32::from(width));
-    word as u64 & mask
 }
 
 /// Head of a row's cells: marks follow. Below it the width of packed cells, 0 to 64.
