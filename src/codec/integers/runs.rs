@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::lanes::Seeds;
+use super::packed::Plan;
 use super::{Depth, Effort, Opening, encode_offsets, spread};
 use crate::codec::bits::{Word, width_of};
 use crate::codec::bytes::{Reader, put_varint};
@@ -14,21 +16,47 @@ pub(super) fn estimate(changes: usize, count: usize, range: u64) -> usize {
     runs * (width_of(range) + len_width) as usize + 64
 }
 
-/// The runs of the offsets.
-pub(super) fn body(offsets: &[u64], effort: Effort) -> Vec<u8> {
-    let mut numbers = Vec::new();
-    let mut lens = Vec::new();
-    for run in offsets.chunk_by(|a, b| a == b) {
-        numbers.push(run[0]);
-        lens.push(run.len() as u64 - 1);
+/// The runs of the offsets, as the write path makes them.
+pub(super) fn body(offsets: &[u64]) -> Vec<u8> {
+    let (numbers, lens) = split(offsets);
+    join(&numbers, &lens, Effort::Cheap)
+}
+
+/// The runs of the offsets in their smallest form, where it takes less than `least` bytes.
+pub(super) fn smaller_body(offsets: &[u64], least: usize) -> Option<Vec<u8>> {
+    let (numbers, lens) = split(offsets);
+    // Few of them are made sooner than reckoned.
+    if numbers.len() * RECKONED > offsets.len() {
+        let bits = |part: &[u64], order| {
+            let (_, widths) = Plan::deltas(part, u64::MAX, order, &Seeds::default());
+            widths.information()
+        };
+        let bits = bits(&numbers, 0).min(bits(&numbers, 1)) + bits(&lens, 0);
+        if bits / 9 > least {
+            return None;
+        }
     }
+    let body = join(&numbers, &lens, Effort::Full);
+    (body.len() < least).then_some(body)
+}
+
+/// Numbers and lengths less 1 of all runs.
+fn split(offsets: &[u64]) -> (Vec<u64>, Vec<u64>) {
+    let runs = offsets.chunk_by(|a, b| a == b);
+    runs.map(|run| (run[0], run.len() as u64 - 1)).unzip()
+}
+
+fn join(numbers: &[u64], lens: &[u64], effort: Effort) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, numbers.len() as u64);
-    for part in [&numbers, &lens] {
+    for part in [numbers, lens] {
         encode_offsets(part, spread(part), 1, effort, Depth::Inner, &mut out);
     }
     out
 }
+
+/// Of one run for so many numbers and more, the size is reckoned before they are made.
+const RECKONED: usize = 16;
 
 /// Appends the wanted of `count` numbers.
 pub(super) fn read<W: Word>(
