@@ -10,13 +10,13 @@ pub(crate) const fn packed_len(count: usize, width: u32) -> usize {
 }
 
 /// Bits needed for a number.
-#[inline]
+#[inline(always)]
 pub(crate) const fn width_of(value: u64) -> u32 {
     64 - value.leading_zeros()
 }
 
 /// All numbers of `width` bits have no bit outside.
-#[inline]
+#[inline(always)]
 pub(crate) const fn mask(width: u32) -> u64 {
     if width >= 64 {
         u64::MAX
@@ -129,6 +129,8 @@ pub(crate) trait Word: Copy + Default + PartialEq {
     fn extend(self) -> u64;
     fn plus(self, other: Self) -> Self;
     fn unzigzag(self) -> Self;
+    /// Of a signed number, rounded down.
+    fn half(self) -> Self;
 }
 
 macro_rules! word {
@@ -154,6 +156,11 @@ macro_rules! word {
             #[inline(always)]
             fn unzigzag(self) -> Self {
                 self >> 1 ^ (self & 1).wrapping_neg()
+            }
+
+            #[inline(always)]
+            fn half(self) -> Self {
+                (self as $signed >> 1) as Self
             }
         }
     };

@@ -170,6 +170,12 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// Bytes that a number takes as a varint.
+#[inline]
+pub(crate) const fn varint_len(value: u64) -> usize {
+    (70 - (value | 1).leading_zeros() as usize) / 7
+}
+
 #[inline]
 pub(crate) fn put_zigzag(out: &mut Vec<u8>, value: i64) {
     put_varint(out, zigzag(value));
@@ -185,7 +191,7 @@ pub(crate) fn put_wide_zigzag(out: &mut Vec<u8>, value: i128) {
 }
 
 /// Small magnitudes of either sign to small numbers.
-#[inline]
+#[inline(always)]
 pub(crate) const fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63) as u64
 }
@@ -206,6 +212,7 @@ mod tests {
         for value in ones.chain(borders) {
             let mut out = Vec::new();
             put_varint(&mut out, value);
+            assert_eq!(out.len(), varint_len(value));
             assert_eq!(Reader::new(&out).varint(), Ok(value));
             assert!(Reader::new(&out[..out.len() - 1]).varint().is_err());
             // What follows changes nothing but how it is read.

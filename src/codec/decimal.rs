@@ -129,6 +129,14 @@ pub(crate) fn widened(doubles: &[u64]) -> Option<(u8, Vec<u64>)> {
             let back = f64::from((integer as f64 / power) as f32);
             (back.to_bits() == double && integer.unsigned_abs() < 1 << 31).then_some(integer as u64)
         };
+        // Zeros are anything: a few of the others tell more, and sooner.
+        let mut some = doubles
+            .iter()
+            .step_by(SAMPLE)
+            .filter(|&&double| double != 0);
+        if !some.all(|double| integer(double).is_some()) {
+            return None;
+        }
         let integers: Option<Vec<u64>> = doubles.iter().map(integer).collect();
         Some((scale, integers?))
     })

@@ -31,13 +31,7 @@ impl Form {
             .map(|&double| f64::from_bits(double))
             .filter(|value| value.is_normal())
             .collect();
-        let mut divisors: Vec<u32> = SMALL
-            .iter()
-            .flat_map(|small| TENS.iter().map(move |ten| small * ten))
-            .collect();
-        divisors.sort_unstable();
-        divisors.dedup();
-        let divisor = divisors.into_iter().find(|&divisor| {
+        let divisor = DIVISORS.into_iter().find(|&divisor| {
             let allowed = sample.len() / 16;
             let far = sample.iter().filter(|&&value| !is_near(value, divisor));
             far.take(allowed + 1).count() <= allowed
@@ -210,28 +204,54 @@ const ZEROS_MAX: i32 = 7;
 /// Integers whose range is looked at before they are divided.
 const BLOCK: usize = 64;
 
-/// Appends all values: form, integers, corrections.
-pub(crate) fn encode(form: Form, doubles: &[u64], effort: Effort, out: &mut Vec<u8>) {
-    put_varint(out, u64::from(form.divisor) << 1 | u64::from(form.rounded));
-    let integers: Vec<i64> = doubles
-        .iter()
-        .map(|&double| form.integer(f64::from_bits(double)))
-        .collect();
-    let mut made: Vec<f64> = integers.iter().map(|&integer| integer as f64).collect();
-    form.quotients(&mut made);
-    let corrections: Vec<u64> = doubles
-        .iter()
-        .zip(made)
-        .map(|(double, made)| double.wrapping_sub(made.to_bits()))
-        .collect();
-    let integers: Vec<u64> = integers.into_iter().map(|integer| integer as u64).collect();
-    for numbers in [&integers, &corrections] {
-        let signed = || numbers.iter().map(|&number| number as i64);
-        let (least, most) = (signed().min().unwrap_or(0), signed().max().unwrap_or(0));
-        let range = most.wrapping_sub(least) as u64;
-        put_zigzag(out, numbers.first().copied().unwrap_or(0) as i64);
-        integers::encode(numbers, range, &mut Habit::default(), effort, out);
+/// Doubles as quotients of a form.
+pub(crate) struct Quotients {
+    form: Form,
+    integers: Vec<u64>,
+    /// What the bits of the quotients are short of.
+    corrections: Vec<u64>,
+}
+
+impl Quotients {
+    pub(crate) fn new(form: Form, doubles: &[u64]) -> Self {
+        let integers: Vec<i64> = doubles
+            .iter()
+            .map(|&double| form.integer(f64::from_bits(double)))
+            .collect();
+        let mut made: Vec<f64> = integers.iter().map(|&integer| integer as f64).collect();
+        form.quotients(&mut made);
+        let corrections = doubles.iter().zip(made);
+        Self {
+            form,
+            integers: integers.into_iter().map(|integer| integer as u64).collect(),
+            corrections: corrections
+                .map(|(double, made)| double.wrapping_sub(made.to_bits()))
+                .collect(),
+        }
     }
+
+    /// About how many bytes they take.
+    pub(crate) fn reckon(&self) -> usize {
+        let parts = [&self.integers, &self.corrections].into_iter();
+        parts.map(|part| integers::reckon(part, range(part))).sum()
+    }
+
+    /// Appends form, integers and corrections.
+    pub(crate) fn put(&self, effort: Effort, out: &mut Vec<u8>) {
+        let Self { form, .. } = self;
+        put_varint(out, u64::from(form.divisor) << 1 | u64::from(form.rounded));
+        for part in [&self.integers, &self.corrections] {
+            put_zigzag(out, part.first().copied().unwrap_or(0) as i64);
+            integers::encode(part, range(part), &mut Habit::default(), effort, out);
+        }
+    }
+}
+
+/// The distance between the least and the greatest.
+fn range(numbers: &[u64]) -> u64 {
+    let signed = || numbers.iter().map(|&number| number as i64);
+    let (least, most) = (signed().min().unwrap_or(0), signed().max().unwrap_or(0));
+    most.wrapping_sub(least) as u64
 }
 
 /// Reads the wanted of `count` values. The reader goes on behind all of them.
@@ -260,10 +280,31 @@ pub(crate) fn decode(
 const SMALL: [u32; 12] = [1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 16];
 /// Resolutions of a reading.
 const TENS: [u32; 6] = [1, 5, 10, 100, 1_000, 10_000];
+/// Resolutions of decimals that were reckoned with: a few end far from where they were.
+const FINE: [u32; 4] = [100_000, 1_000_000, 10_000_000, 100_000_000];
+/// Products of the first two, and the third, in ascending order; some occur twice.
+const DIVISORS: [u32; SMALL.len() * TENS.len() + FINE.len()] = {
+    let mut all = [0; SMALL.len() * TENS.len() + FINE.len()];
+    let mut count = 0;
+    while count < all.len() {
+        let next = match count.checked_sub(SMALL.len() * TENS.len()) {
+            Some(fine) => FINE[fine],
+            None => SMALL[count / TENS.len()] * TENS[count % TENS.len()],
+        };
+        let mut at = count;
+        while at > 0 && all[at - 1] > next {
+            all[at] = all[at - 1];
+            at -= 1;
+        }
+        all[at] = next;
+        count += 1;
+    }
+    all
+};
 /// Relative distance from a quotient that still counts: about a thousand units in the last place.
 const TOLERANCE: f64 = 2.5e-13;
 /// Beyond it, chance alone comes close to an integer.
-const INTEGER_MAX: f64 = 1e9;
+const INTEGER_MAX: f64 = 1e11;
 /// Doubles looked at.
 const SAMPLE: usize = 48;
 
@@ -276,7 +317,7 @@ mod tests {
         #[test]
         fn any_double_comes_back(doubles in prop::collection::vec(prop_oneof![any::<u64>(), (-1e6f64..1e6).prop_map(f64::to_bits)], 1..100), divisor in 1u32..1000, rounded in any::<bool>()) {
             let mut bytes = Vec::new();
-            encode(Form { divisor, rounded }, &doubles, Effort::Full, &mut bytes);
+            Quotients::new(Form { divisor, rounded }, &doubles).put(Effort::Full, &mut bytes);
             let out = decode(&mut Reader::new(&bytes), doubles.len(), 0..doubles.len());
             prop_assert_eq!(out, Ok(doubles));
         }
@@ -333,7 +374,24 @@ mod tests {
             }
         );
         let mut bytes = Vec::new();
-        encode(form, &doubles, Effort::Full, &mut bytes);
+        Quotients::new(form, &doubles).put(Effort::Full, &mut bytes);
         assert!(bytes.len() < 200);
+    }
+
+    #[test]
+    fn decimals_that_were_reckoned_with_are_recognised() {
+        // A tenth added up: a part of the sums ends in many nines or zeros.
+        let mut sum = 70.123_456_78;
+        let doubles: Vec<u64> = std::iter::repeat_with(|| {
+            sum += 0.100_000_01;
+            f64::to_bits(sum)
+        })
+        .take(200)
+        .collect();
+        let form = Form::detect(&doubles).expect("decimals");
+        assert_eq!(form.divisor, 100_000_000);
+        let mut bytes = Vec::new();
+        Quotients::new(form, &doubles).put(Effort::Full, &mut bytes);
+        assert!(bytes.len() < 400, "{} bytes", bytes.len());
     }
 }

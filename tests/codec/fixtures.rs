@@ -193,7 +193,7 @@ fn chunks_of_every_version_hold_what_was_put_into_them() {
     for version in 1..=VERSION {
         let mut codecs = Vec::new();
         let mut types = Vec::new();
-        let mut has_dictionary = false;
+        let mut packings = Vec::new();
         for table in &tables {
             for (effort, _) in EFFORTS {
                 let path = chunk_path(version, &table.name, effort);
@@ -203,7 +203,7 @@ fn chunks_of_every_version_hold_what_was_put_into_them() {
                 table.compare(&bytes, &place);
                 let chunk = Chunk::open(&bytes[..]).expect("just read");
                 codecs.extend(chunk.columns().map(|column| column.codec));
-                has_dictionary |= chunk.columns().any(|column| column.packing == "dictionary");
+                packings.extend(chunk.columns().map(|column| column.packing));
                 types.extend(chunk.columns().map(|column| column.field_type));
             }
         }
@@ -213,12 +213,19 @@ fn chunks_of_every_version_hold_what_was_put_into_them() {
             version < VERSION || missing.is_empty(),
             "no fixture of {missing:?}"
         );
-        assert!(has_dictionary, "no fixture of integers in a dictionary");
+        for packing in ["dictionary", "lagged entropy"] {
+            assert!(packings.contains(&packing), "no fixture of {packing}");
+        }
         assert!(
             FieldType::ALL
                 .iter()
                 .all(|field_type| types.contains(field_type))
         );
+    }
+    for sealed in current.chunks(EFFORTS.len()) {
+        let [cheap, full] = [0, 1].map(|effort| sealed[effort].1.len());
+        let place = sealed[1].0.display();
+        assert!(full <= cheap, "{place}: {full} bytes, more than {cheap}");
     }
     for (path, bytes) in &current {
         assert!(

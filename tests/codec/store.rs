@@ -1,4 +1,4 @@
-//! Typical series in a store: every value reads back, and takes there what `edgetime codec` says.
+//! Series in a store: every value reads back, and takes there what `edgetime codec` says.
 
 use std::path::{Path, PathBuf};
 
@@ -72,7 +72,7 @@ fn a_store_is_as_small_as_the_codecs_and_gives_every_value_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let server = Server::start(&data, &["--no-self-monitor"]);
-    let sensors = sensors::typical();
+    let sensors = sensors::all();
     let files: Vec<PathBuf> = sensors
         .iter()
         .map(|sensor| folder.path().join(format!("{}.csv", sensor.name)))

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use edgetime_protocol::cell::{MANTISSA_MAX, MARK_RAW, SCALE_MAX};
 
 /// One series.
 pub struct Sensor {
@@ -54,10 +56,28 @@ pub fn typical() -> Vec<Sensor> {
     series.collect()
 }
 
-/// The typical series, and all others that there are.
+/// A decimal as it is written, or the double: bits and mark of a cell.
+pub fn cell(text: &str) -> (u64, u8) {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let mantissa = format!("{whole}{fraction}").parse::<i64>().ok();
+    let negative_zero = text.starts_with('-') && mantissa == Some(0);
+    match mantissa {
+        Some(mantissa)
+            if mantissa.abs() <= MANTISSA_MAX
+                && fraction.len() <= usize::from(SCALE_MAX)
+                && !negative_zero =>
+        {
+            (mantissa as u64, fraction.len() as u8)
+        }
+        _ => (text.parse::<f64>().expect("a number").to_bits(), MARK_RAW),
+    }
+}
+
+/// The typical series, and all others that there are: those without times, in `alp_samples`, as one a second.
 pub fn all() -> Vec<Sensor> {
     let mut all = typical();
     if let Some(folder) = folder() {
+        all.extend(samples(&folder.join("alp_samples")));
         let entries = std::fs::read_dir(folder).expect("EDGETIME_TEST_DATA/data is a folder");
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "csv"));
@@ -74,6 +94,28 @@ pub fn all() -> Vec<Sensor> {
         }
     }
     all
+}
+
+fn samples(folder: &Path) -> Vec<Sensor> {
+    let entries =
+        std::fs::read_dir(folder).expect("EDGETIME_TEST_DATA/data/alp_samples is a folder");
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "csv"));
+    paths.sort();
+    let samples = paths.iter().map(|path| {
+        let values = std::fs::read_to_string(path).expect("readable");
+        let mut text = "ts_ms,value\n".to_owned();
+        for (row, value) in values.lines().enumerate() {
+            writeln!(text, "{},{value}", 1_600_000_000_000 + row * 1_000).expect("memory");
+        }
+        let name = path.file_stem().expect("a name").to_string_lossy();
+        Sensor {
+            name: format!("alp_{name}"),
+            text,
+            real: true,
+        }
+    });
+    samples.collect()
 }
 
 /// How a series looks.

@@ -1,13 +1,15 @@
 //! Choosing and making the form of a column of floats.
 
+use std::borrow::Cow;
+
 use edgetime_protocol::cell;
 
 use super::directory::{Codec, Known};
 use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::decimal::{self, Decimals, Floats};
 use crate::codec::gorilla;
-use crate::codec::integers::{self, Effort, Habit};
-use crate::codec::quotient::{self, Form};
+use crate::codec::integers::{self, Distinct, Effort, Habit};
+use crate::codec::quotient::{Form, Quotients};
 use crate::codec::statistics::{Doubles, Integers};
 
 /// What fitted the last time.
@@ -42,31 +44,42 @@ pub(super) fn put(
     if effort == Effort::Cheap || matches!(&floats, Floats::Decimal(d) if d.is_plain()) {
         return found;
     }
-    let doubles = match floats {
-        Floats::Doubles(doubles) => doubles,
-        Floats::Decimal(_) => bits
-            .iter()
-            .zip(marks)
-            .map(|(&bits, &mark)| cell::float(bits, mark).to_bits())
-            .collect(),
-    };
-    let known = Known::Doubles(Doubles::of(&values(&doubles)));
-    let mut best = (found.0, found.1, out.split_off(start));
-    let count = doubles.len();
-    let mut consider = |codec, body: Vec<u8>| {
-        let price = body.len() + known.len() + toll(codec, count);
-        if price < best.2.len() + best.1.len() + toll(best.0, count) {
-            best = (codec, known, body);
+    let doubles = match &floats {
+        Floats::Doubles(doubles) => Cow::Borrowed(doubles),
+        Floats::Decimal(_) => {
+            let cells = bits.iter().zip(marks);
+            Cow::Owned(
+                cells
+                    .map(|(&bits, &mark)| cell::float(bits, mark).to_bits())
+                    .collect(),
+            )
         }
     };
-    for (codec, body) in alternatives(&doubles) {
-        consider(codec, body);
+    let known = Known::Doubles(Doubles::of(&values(&doubles)));
+    let found_bytes = out.len() - start;
+    let most = found_bytes + found.1.len();
+    let price = most + toll(found.0, doubles.len());
+    let own = known.len();
+    let other = smallest(
+        &doubles,
+        most.saturating_sub(own),
+        price.saturating_sub(own),
+    );
+    let (codec, known, body) = match (other, floats) {
+        (Some((codec, body)), _) => (codec, known, body),
+        (None, Floats::Decimal(decimals)) => {
+            let mut body = Vec::new();
+            let (codec, known) = put_decimals(&decimals, bits, marks, habit, effort, &mut body);
+            (codec, known, body)
+        }
+        (None, Floats::Doubles(_)) => return found,
+    };
+    if body.len() + known.len() > most {
+        return found;
     }
-    if let Some(body) = dictionary(&doubles) {
-        consider(Codec::Dictionary, body);
-    }
-    out.extend_from_slice(&best.2);
-    (best.0, best.1)
+    out.truncate(start);
+    out.extend_from_slice(&body);
+    (codec, known)
 }
 
 fn put_decimals(
@@ -131,63 +144,116 @@ const fn toll(codec: Codec, count: usize) -> usize {
     }
 }
 
-/// The forms of doubles that take time to find.
-fn alternatives(doubles: &[u64]) -> Vec<(Codec, Vec<u8>)> {
-    let mut found = Vec::new();
-    if let Some(form) = Form::detect(doubles) {
-        let mut body = Vec::new();
-        quotient::encode(form, doubles, Effort::Full, &mut body);
-        found.push((Codec::Quotient, body));
-    }
-    if let Some((scale, integers)) = decimal::widened(doubles) {
-        let known = Integers::of(&integers, false);
-        let mut body = vec![scale];
-        put_zigzag(&mut body, known.first as i64);
-        let habit = &mut Habit::default();
-        integers::encode(&integers, known.range(), habit, Effort::Full, &mut body);
-        found.push((Codec::Widened, body));
-    }
-    found
-}
-
-/// The distinct values in ascending order, in the smallest form of their own, and the index of each row.
-fn dictionary(doubles: &[u64]) -> Option<Vec<u8>> {
-    let mut distinct = doubles.to_vec();
-    // Signed order of the bits is a total order, and close enough to that of the values.
-    distinct.sort_unstable_by_key(|&double| double as i64);
-    distinct.dedup();
-    if distinct.len() * 4 > doubles.len() {
-        return None;
-    }
-    let mut body = Vec::new();
-    put_varint(&mut body, distinct.len() as u64);
-    let mut entries = Vec::new();
-    let mut codec = put_xor(&distinct, &mut entries);
-    for (other, alternative) in alternatives(&distinct) {
-        let count = distinct.len();
-        if alternative.len() + toll(other, count) < entries.len() + toll(codec, count) {
-            codec = other;
-            entries = alternative;
+/// Of the forms that take time to find, the one with the lowest price: bytes and toll. It has at most `most`
+/// bytes, and its price is below `price`.
+fn smallest(doubles: &[u64], most: usize, price: usize) -> Option<(Codec, Vec<u8>)> {
+    let count = doubles.len();
+    let mut candidates = [
+        Form::detect(doubles).map(|form| Candidate::Quotients(Quotients::new(form, doubles))),
+        decimal::widened(doubles).map(|(scale, integers)| Candidate::Widened(scale, integers)),
+        Dictionary::new(doubles).map(Candidate::Dictionary),
+    ]
+    .map(|candidate| candidate.map(|candidate| (candidate.reckon(), candidate)));
+    candidates.sort_by_key(|candidate| candidate.as_ref().map(|(bytes, _)| *bytes));
+    let (mut price, mut best) = (price, None);
+    for (bytes, candidate) in candidates.into_iter().flatten() {
+        // What is reckoned is seldom much more than what is made.
+        if bytes - bytes / 16 + toll(candidate.codec(), count) >= price {
+            continue;
+        }
+        let (codec, body) = (candidate.codec(), candidate.put());
+        if body.len() <= most && body.len() + toll(codec, count) < price {
+            price = body.len() + toll(codec, count);
+            best = Some((codec, body));
         }
     }
-    body.push(codec as u8);
-    put_varint(&mut body, entries.len() as u64);
-    body.extend_from_slice(&entries);
-    let indexes: Vec<u64> = doubles
-        .iter()
-        .map(|&double| {
-            let found = distinct.binary_search_by_key(&(double as i64), |&other| other as i64);
-            found.unwrap_or_default() as u64
-        })
-        .collect();
-    put_varint(&mut body, indexes[0]);
-    let range = distinct.len() as u64 - 1;
-    integers::encode(
-        &indexes,
-        range,
-        &mut Habit::default(),
-        Effort::Full,
-        &mut body,
-    );
-    Some(body)
+    best
+}
+
+/// A form of doubles.
+enum Candidate {
+    Quotients(Quotients),
+    /// Scale and integers.
+    Widened(u8, Vec<u64>),
+    Dictionary(Dictionary),
+}
+
+impl Candidate {
+    /// About how many bytes it takes.
+    fn reckon(&self) -> usize {
+        match self {
+            Self::Quotients(quotients) => quotients.reckon(),
+            Self::Widened(_, integers) => {
+                integers::reckon(integers, Integers::of(integers, false).range())
+            }
+            Self::Dictionary(dictionary) => dictionary.reckon(),
+        }
+    }
+
+    const fn codec(&self) -> Codec {
+        match self {
+            Self::Quotients(_) => Codec::Quotient,
+            Self::Widened(..) => Codec::Widened,
+            Self::Dictionary(_) => Codec::Dictionary,
+        }
+    }
+
+    fn put(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        match self {
+            Self::Quotients(quotients) => quotients.put(Effort::Full, &mut body),
+            Self::Widened(scale, integers) => {
+                body.push(*scale);
+                let known = Integers::of(integers, false);
+                put_zigzag(&mut body, known.first as i64);
+                let habit = &mut Habit::default();
+                integers::encode(integers, known.range(), habit, Effort::Full, &mut body);
+            }
+            Self::Dictionary(dictionary) => dictionary.put(&mut body),
+        }
+        body
+    }
+}
+
+/// The distinct values in ascending order of their bits as signed numbers, which is close enough to that of the
+/// values, and the index of each row.
+struct Dictionary {
+    distinct: Vec<u64>,
+    indexes: Vec<u64>,
+}
+
+impl Dictionary {
+    fn new(doubles: &[u64]) -> Option<Self> {
+        let distinct = Distinct::of(doubles)?;
+        if distinct.count() * 4 > doubles.len() {
+            return None;
+        }
+        let (distinct, indexes) = distinct.sorted();
+        Some(Self { distinct, indexes })
+    }
+
+    fn range(&self) -> u64 {
+        self.distinct.len() as u64 - 1
+    }
+
+    fn reckon(&self) -> usize {
+        // Entries take about a byte.
+        self.distinct.len() + integers::reckon(&self.indexes, self.range())
+    }
+
+    fn put(&self, body: &mut Vec<u8>) {
+        put_varint(body, self.distinct.len() as u64);
+        let mut entries = Vec::new();
+        let mut codec = put_xor(&self.distinct, &mut entries);
+        let price = entries.len() + toll(codec, self.distinct.len());
+        // Entries have no dictionary of their own: they are distinct.
+        if let Some(found) = smallest(&self.distinct, price, price) {
+            (codec, entries) = found;
+        }
+        body.push(codec as u8);
+        put_varint(body, entries.len() as u64);
+        body.extend_from_slice(&entries);
+        put_varint(body, self.indexes[0]);
+        integers::encode_indexes(&self.indexes, self.range(), body);
+    }
 }

@@ -132,6 +132,12 @@ proptest! {
     }
 
     #[test]
+    fn the_full_seal_is_never_larger_than_the_cheap_one(rows in test_rows::rows(1..=300)) {
+        let [cheap, full] = EFFORTS.map(|effort| sealed(&rows, effort).len());
+        prop_assert!(full <= cheap, "{full}, {cheap}");
+    }
+
+    #[test]
     fn statistics_are_those_of_the_values(rows in test_rows::rows(1..=300)) {
         for effort in EFFORTS {
             let bytes = sealed(&rows, effort);

@@ -52,7 +52,7 @@ fn seem_few(offsets: &[u64]) -> bool {
 }
 
 /// Numbers in the order in which they occur first.
-struct Distinct {
+pub(crate) struct Distinct {
     entries: Vec<u64>,
     /// How often each of them occurs.
     counts: [u32; ENTRIES_MAX],
@@ -61,8 +61,8 @@ struct Distinct {
 }
 
 impl Distinct {
-    /// `None` where there are too many, or none.
-    fn of(offsets: &[u64]) -> Option<Self> {
+    /// `None` where there are more than 256, or none.
+    pub(crate) fn of(offsets: &[u64]) -> Option<Self> {
         // Where to look for an entry, behind the hash of the number; 0 is nowhere.
         let mut places = [0u16; 1 << PLACES_LOG];
         let mut entries: Vec<u64> = Vec::new();
@@ -92,6 +92,10 @@ impl Distinct {
         })
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.entries.len()
+    }
+
     /// About the least number of bytes that they take: by their frequency, or as runs.
     fn estimate(&self, changes: usize) -> usize {
         let count = self.indexes.len() as f64;
@@ -104,7 +108,7 @@ impl Distinct {
     }
 
     /// The entries as signed numbers in ascending order, and the indexes that follow from it.
-    fn sorted(mut self) -> (Vec<u64>, Vec<u64>) {
+    pub(crate) fn sorted(mut self) -> (Vec<u64>, Vec<u64>) {
         let mut order: Vec<usize> = (0..self.entries.len()).collect();
         order.sort_unstable_by_key(|&index| self.entries[index] as i64);
         let mut ranks = [0u64; ENTRIES_MAX];

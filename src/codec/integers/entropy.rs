@@ -8,11 +8,12 @@ mod decode;
 
 use std::ops::Range;
 
-use super::lanes::{LANES, Lanes, Seeds};
+use super::lanes::{Lanes, Seeds};
 use super::packed::residuals;
 use super::stream::BitWriter;
 use crate::codec::bits::{mask, width_of};
-use crate::codec::bytes::{put_varint, put_zigzag, zigzag};
+use crate::codec::bytes::{put_varint, put_zigzag, varint_len, zigzag};
+use crate::codec::simd::widest;
 
 pub(super) use decode::read;
 
@@ -34,7 +35,7 @@ const fn symbols(width: u32) -> usize {
 }
 
 /// Symbol, number of bits as they are, and these bits.
-#[inline]
+#[inline(always)]
 fn split(number: u64) -> (usize, u32, u64) {
     if number < EXACT {
         return (number as usize, 0, 0);
@@ -90,21 +91,19 @@ impl Model {
         if width_of(all) > WIDTH_MAX {
             return None;
         }
-        let mut counts = [0u32; SYMBOLS];
-        let mut verbatim = 0;
-        for &number in &numbers {
-            let (symbol, rest, _) = split(number);
-            counts[symbol] += 1;
-            verbatim += rest as usize;
-        }
+        let (counts, verbatim) = widest(
+            #[inline(always)]
+            || count(&numbers),
+        );
         let lengths = lengths(&counts)?;
         let codes = counts.iter().zip(&lengths);
         let codes: usize = codes
             .map(|(&count, &length)| count as usize * usize::from(length))
             .sum();
-        // Lengths of lanes and of codes, and bytes that are not filled.
-        let last = lengths.iter().rposition(|&length| length > 0).unwrap_or(0);
-        let bytes = (verbatim + codes + last * 2).div_ceil(8) + 3 * LANES;
+        // Lengths of lanes, and bytes that are not filled.
+        let lanes = Lanes::of(offsets.len());
+        let opening = varint_len(zigzag(center as i64)) + 1 + seeds.len(lanes) + 3 * lanes.count();
+        let bytes = (verbatim + codes + lengths_bits(&lengths)).div_ceil(8) + opening;
         Some(Self {
             order,
             center,
@@ -121,13 +120,10 @@ impl Model {
         let mut streams = Vec::new();
         for (_, part) in lanes.parts(0..lanes.numbers) {
             let [first, second] = halves(part).map(|half| {
-                let mut stream = BitWriter::default();
-                for &number in &self.numbers[half] {
-                    let (symbol, rest, bits) = split(number);
-                    let length = u32::from(self.lengths[symbol]);
-                    stream.put(u64::from(codes[symbol]) << rest | bits, length + rest);
-                }
-                stream.finish()
+                widest(
+                    #[inline(always)]
+                    || self.stream(&codes, half),
+                )
             });
             put_varint(out, (first.len() + second.len()) as u64);
             streams.extend_from_slice(&first);
@@ -135,6 +131,31 @@ impl Model {
         }
         out.extend_from_slice(&streams);
     }
+
+    /// The codes of some numbers.
+    #[inline(always)]
+    fn stream(&self, codes: &[u16; SYMBOLS], numbers: Range<usize>) -> Vec<u8> {
+        let mut stream = BitWriter::default();
+        for &number in &self.numbers[numbers] {
+            let (symbol, rest, bits) = split(number);
+            let length = u32::from(self.lengths[symbol]);
+            stream.put(u64::from(codes[symbol]) << rest | bits, length + rest);
+        }
+        stream.finish()
+    }
+}
+
+/// How often each symbol occurs, and how many bits are added to all of them.
+#[inline(always)]
+fn count(numbers: &[u64]) -> ([u32; SYMBOLS], usize) {
+    let mut counts = [0; SYMBOLS];
+    let mut verbatim = 0;
+    for &number in numbers {
+        let (symbol, rest, _) = split(number);
+        counts[symbol] += 1;
+        verbatim += rest as usize;
+    }
+    (counts, verbatim)
 }
 
 /// The numbers of a lane, cut in two: one half is read forwards, the other backwards from the lane's end.
@@ -234,24 +255,41 @@ const ANY: u32 = 3;
 /// What the first is compared with.
 const LENGTH_START: u8 = 4;
 
-fn put_lengths(lengths: &[u8; SYMBOLS], out: &mut Vec<u8>) {
+/// For each symbol up to the last one that occurs: zeros, and a bit and how many more behind the one.
+fn steps(lengths: &[u8; SYMBOLS]) -> impl Iterator<Item = (u32, u64, u32)> {
     let last = lengths.iter().rposition(|&length| length > 0).unwrap_or(0);
-    out.push(last as u8);
-    let mut bits = BitWriter::default();
     let mut previous = LENGTH_START;
-    for &length in &lengths[..=last] {
-        let (zeros, more, count) = match length {
+    lengths[..=last].iter().map(move |&length| {
+        let step = match length {
             0 => (ABSENT, 0, 0),
             same if same == previous => (SAME, 0, 0),
             near if near.abs_diff(previous) == 1 => (NEAR, u64::from(near > previous), 1),
             any => (ANY, u64::from(any), 4),
         };
-        bits.put(1 << count | more, zeros + 1 + count);
         if length > 0 {
             previous = length;
         }
+        step
+    })
+}
+
+fn put_lengths(lengths: &[u8; SYMBOLS], out: &mut Vec<u8>) {
+    let place = out.len();
+    out.push(0);
+    let mut bits = BitWriter::default();
+    let mut symbols = 0;
+    for (zeros, more, count) in steps(lengths) {
+        bits.put(1 << count | more, zeros + 1 + count);
+        symbols += 1;
     }
+    out[place] = symbols - 1;
     out.extend_from_slice(&bits.finish());
+}
+
+/// Bits that [`put_lengths`] takes.
+fn lengths_bits(lengths: &[u8; SYMBOLS]) -> usize {
+    let bits = steps(lengths).map(|(zeros, _, count)| zeros + 1 + count);
+    bits.sum::<u32>() as usize
 }
 
 #[cfg(test)]

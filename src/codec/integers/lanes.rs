@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::codec::bits::Word;
-use crate::codec::bytes::{Reader, put_zigzag};
+use crate::codec::bytes::{Reader, put_zigzag, varint_len, zigzag};
 use crate::codec::error::CodecError;
 
 /// Most lanes of a sequence.
@@ -99,6 +99,23 @@ impl Seeds {
     /// The slope before the first offset.
     pub(super) const fn slope(&self) -> u64 {
         self.seeds[0].1
+    }
+
+    /// Bytes that they take.
+    pub(super) fn len(&self, lanes: Lanes) -> usize {
+        if self.order == 0 {
+            return 0;
+        }
+        let mut len = 0;
+        for (lane, &(value, delta)) in self.seeds.iter().enumerate().take(lanes.count()) {
+            if lane > 0 {
+                len += varint_len(zigzag(value as i64));
+            }
+            if self.order == 2 {
+                len += varint_len(zigzag(delta as i64));
+            }
+        }
+        len
     }
 
     pub(super) fn put(&self, lanes: Lanes, out: &mut Vec<u8>) {

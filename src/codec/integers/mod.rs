@@ -8,6 +8,7 @@
 mod dictionary;
 mod entropy;
 mod factor;
+mod lagged;
 mod lanes;
 mod numbers;
 mod packed;
@@ -21,9 +22,11 @@ use super::bytes::{Reader, put_varint};
 use super::error::CodecError;
 use super::simd::widest;
 use entropy::Model;
+use lagged::Lag;
 use lanes::{Lanes, Seeds};
 use packed::Plan;
 
+pub(crate) use dictionary::Distinct;
 pub(crate) use numbers::Numbers;
 
 /// How hard to look for the smallest form.
@@ -44,6 +47,8 @@ pub(crate) struct Habit {
 
 /// Bits of the byte that opens a sequence.
 const HEAD_ORDER: u8 = 0b0000_0011;
+/// In place of an order: differences of those a while before.
+const ORDER_LAGGED: u8 = 3;
 const HEAD_FACTOR: u8 = 0b0000_0100;
 const HEAD_PATCHES: u8 = 0b0000_1000;
 const HEAD_KIND_SHIFT: u32 = 4;
@@ -80,22 +85,49 @@ pub(crate) fn encode(
     if rest.is_empty() {
         return;
     }
-    let mut offsets: Vec<u64> = rest
-        .iter()
-        .map(|value| value.wrapping_sub(*first))
-        .collect();
+    let guess = if effort == Effort::Cheap {
+        habit.factor
+    } else {
+        0
+    };
+    let (offsets, factor) = divided(*first, rest, range, guess);
+    habit.factor = factor;
+    encode_offsets(&offsets, range / factor, factor, effort, Depth::Outer, out);
+}
+
+/// [`encode`] for numbers that are indexes already, with full effort.
+pub(crate) fn encode_indexes(indexes: &[u64], range: u64, out: &mut Vec<u8>) {
+    let [first, rest @ ..] = indexes else { return };
+    if !rest.is_empty() {
+        let (offsets, _) = divided(*first, rest, u64::MAX, 0);
+        encode_offsets(&offsets, range, 1, Effort::Full, Depth::Indexes, out);
+    }
+}
+
+/// About how many bytes [`encode`] takes with full effort.
+pub(crate) fn reckon(values: &[u64], range: u64) -> usize {
+    let [first, rest @ ..] = values else { return 0 };
+    if range == 0 {
+        return 0;
+    }
+    let (offsets, factor) = divided(*first, rest, range, 0);
+    let bits = [0, 1].map(|order| {
+        let (_, widths) = Plan::deltas(&offsets, range / factor, order, &Seeds::default());
+        widths.information()
+    });
+    bits[0].min(bits[1]) / 8
+}
+
+/// Offsets from the first value, and what they were divided by.
+fn divided(first: u64, rest: &[u64], range: u64, guess: u64) -> (Vec<u64>, u64) {
+    let offsets = rest.iter().map(|value| value.wrapping_sub(first));
+    let mut offsets: Vec<u64> = offsets.collect();
     let factor = if range >> 63 == 0 {
-        let guess = if effort == Effort::Cheap {
-            habit.factor
-        } else {
-            0
-        };
         factor::divide(&mut offsets, guess)
     } else {
         1
     };
-    habit.factor = factor;
-    encode_offsets(&offsets, range / factor, factor, effort, Depth::Outer, out);
+    (offsets, factor)
 }
 
 /// Appends offsets from a first value, which is not among them. Returns the toll of reading them.
@@ -111,12 +143,7 @@ fn encode_offsets(
         Effort::Cheap => cheap(offsets, range, depth),
         Effort::Full => full(offsets, range, depth),
     };
-    let mut head = match &choice {
-        Choice::Packed(plan, _) => plan.head(),
-        Choice::Runs(..) => KIND_RUNS << HEAD_KIND_SHIFT,
-        Choice::Entropy(model, _) => KIND_ENTROPY << HEAD_KIND_SHIFT | model.order,
-        Choice::Dictionary(_) => KIND_DICTIONARY << HEAD_KIND_SHIFT,
-    };
+    let mut head = choice.head();
     if factor != 1 {
         head |= HEAD_FACTOR;
     }
@@ -134,6 +161,11 @@ fn encode_offsets(
             plan.put(offsets, range, &seeds, out);
             0
         }
+        Choice::LaggedPacked(lag, plan, residuals) => {
+            lag.put(out);
+            plan.put(&residuals, range, &Seeds::default(), out);
+            toll_lagged(offsets.len())
+        }
         Choice::Runs(body, toll) => {
             out.extend_from_slice(&body);
             toll
@@ -142,6 +174,11 @@ fn encode_offsets(
             seeds.put(lanes, out);
             model.put(lanes, out);
             toll(offsets.len())
+        }
+        Choice::LaggedEntropy(lag, model) => {
+            lag.put(out);
+            model.put(lanes, out);
+            toll(offsets.len()) + toll_lagged(offsets.len())
         }
         Choice::Dictionary(body) => {
             out.extend_from_slice(&body);
@@ -155,6 +192,23 @@ enum Choice {
     Runs(Vec<u8>, usize),
     Entropy(Box<Model>, Seeds),
     Dictionary(Vec<u8>),
+    /// With the residuals.
+    LaggedPacked(Lag, Plan, Vec<u64>),
+    LaggedEntropy(Lag, Box<Model>),
+}
+
+impl Choice {
+    /// Order, patches and kind.
+    fn head(&self) -> u8 {
+        match self {
+            Self::Packed(plan, _) => plan.head(),
+            Self::Runs(..) => KIND_RUNS << HEAD_KIND_SHIFT,
+            Self::Entropy(model, _) => KIND_ENTROPY << HEAD_KIND_SHIFT | model.order,
+            Self::Dictionary(_) => KIND_DICTIONARY << HEAD_KIND_SHIFT,
+            Self::LaggedPacked(_, plan, _) => plan.head() | ORDER_LAGGED,
+            Self::LaggedEntropy(..) => KIND_ENTROPY << HEAD_KIND_SHIFT | ORDER_LAGGED,
+        }
+    }
 }
 
 /// One order is guessed from a sample, runs from the number of changes.
@@ -164,9 +218,10 @@ fn cheap(offsets: &[u64], range: u64, depth: Depth) -> Choice {
     let seeds = Seeds::of(offsets, order, Lanes::of(offsets.len()));
     let (plan, widths) = Plan::deltas(offsets, range, order, &seeds);
     let plan = if flat.bits <= plan.bits { flat } else { plan };
+    // Of order 2 the widths tell nothing of how often the numbers change.
     let runs = runs::estimate(widths.changes(), offsets.len(), range);
-    if depth != Depth::Inner && runs < plan.bits {
-        let (body, toll) = runs::body(offsets, Effort::Cheap);
+    if depth != Depth::Inner && order == 1 && runs < plan.bits {
+        let (body, toll) = runs::body(offsets);
         return Choice::Runs(body, toll);
     }
     let seeds = if plan.order == order {
@@ -177,61 +232,105 @@ fn cheap(offsets: &[u64], range: u64, depth: Depth) -> Choice {
     Choice::Packed(plan, seeds)
 }
 
-/// Everything is made, the smallest stays.
+/// Everything that may be the smallest is made, the smallest stays.
 fn full(offsets: &[u64], range: u64, depth: Depth) -> Choice {
     let seeds = [0, 1, 2].map(|order| Seeds::of(offsets, order, Lanes::of(offsets.len())));
     let mut plan = Plan::frame(offsets, range);
+    if range == 0 {
+        return Choice::Packed(plan, seeds[0]);
+    }
     let mut changes = 0;
-    let mut likely = (usize::MAX, 0);
-    for order in [0, 1, 2] {
+    let mut information = [usize::MAX; 3];
+    for &order in packed::promising_orders(offsets) {
         let (other, widths) = Plan::deltas(offsets, range, order, &seeds[usize::from(order)]);
         if order == 1 {
             changes = widths.changes();
         }
-        likely = likely.min((widths.information(), order));
+        information[usize::from(order)] = widths.information();
         if other.bits < plan.bits {
             plan = other;
         }
     }
-    let mut least = plan.bits / 8;
+    let likely = (0..3)
+        .min_by_key(|&order| information[usize::from(order)])
+        .unwrap_or(1);
+    let mut least = plan.bits.div_ceil(8);
     let mut best = Choice::Packed(plan, seeds[usize::from(plan.order)]);
-    if depth != Depth::Inner && changes * 2 < offsets.len() {
-        let (body, toll) = runs::body(offsets, Effort::Full);
-        if body.len() + toll < least {
-            least = body.len() + toll;
-            best = Choice::Runs(body, toll);
+    let codes = offsets.len() >= ENTROPY_COUNT;
+    let toll = toll(offsets.len());
+    if codes {
+        // The order that bit-packing favours is a candidate too: it may be narrow far from zero.
+        let model = |order: u8| Model::new(offsets, order, &seeds[usize::from(order)]);
+        let mut found = model(likely);
+        if plan.order != likely {
+            let models = found.into_iter().chain(model(plan.order));
+            found = models.min_by_key(|model| model.bytes);
+        }
+        if let Some(model) = found
+            && model.bytes + toll < least
+        {
+            least = model.bytes + toll;
+            let seeds = seeds[usize::from(model.order)];
+            best = Choice::Entropy(Box::new(model), seeds);
         }
     }
-    if offsets.len() < ENTROPY_COUNT {
+    let runs = runs::estimate(changes, offsets.len(), range);
+    if depth != Depth::Inner
+        && (changes * 2 < offsets.len() || runs < least * 8)
+        && let Some((body, toll)) = runs::smaller_body(offsets, least)
+    {
+        least = body.len() + toll;
+        best = Choice::Runs(body, toll);
+    }
+    if !codes || depth != Depth::Outer {
         return best;
     }
-    // The order that bit-packing favours is a candidate too: it may be narrow far from zero.
-    let model = |order: u8| Model::new(offsets, order, &seeds[usize::from(order)]);
-    let mut found = model(likely.1);
-    if plan.order != likely.1 {
-        let models = found.into_iter().chain(model(plan.order));
-        found = models.min_by_key(|model| model.bytes);
-    }
-    let toll = toll(offsets.len());
-    if let Some(model) = found
-        && model.bytes + toll < least
+    if least > offsets.len() / LAGGED_SHARE
+        && let Some((bytes, choice)) = lagged(offsets, range, least)
     {
-        least = model.bytes + toll;
-        let seeds = seeds[usize::from(model.order)];
-        best = Choice::Entropy(Box::new(model), seeds);
+        least = bytes;
+        best = choice;
     }
-    if depth == Depth::Outer
-        && let Some(body) = dictionary::body(offsets, range, changes, least.saturating_sub(toll))
-    {
+    if let Some(body) = dictionary::body(offsets, range, changes, least.saturating_sub(toll)) {
         best = Choice::Dictionary(body);
     }
     best
+}
+
+/// What is left of numbers that recur, where that takes less than `least` bytes; and how many, with the toll.
+fn lagged(offsets: &[u64], range: u64, least: usize) -> Option<(usize, Choice)> {
+    let toll_lagged = toll_lagged(offsets.len());
+    let lag = Lag::detect(offsets, range, toll_lagged * 8)?;
+    let residuals = lag.residuals(offsets);
+    let none = Seeds::default();
+    let (plan, _) = Plan::deltas(&residuals, range, 0, &none);
+    let packed = plan.bits.div_ceil(8) + 2 + toll_lagged;
+    let model = Model::new(&residuals, 0, &none);
+    let codes = model.as_ref().map_or(usize::MAX, |model| {
+        model.bytes + 2 + toll_lagged + toll(offsets.len())
+    });
+    match model {
+        Some(model) if codes < packed.min(least) => {
+            Some((codes, Choice::LaggedEntropy(lag, Box::new(model))))
+        }
+        _ if packed < least => Some((packed, Choice::LaggedPacked(lag, plan, residuals))),
+        _ => None,
+    }
 }
 
 /// Bytes that codes and dictionaries have to save: one for about 30 ns that they are slower to read.
 const fn toll(numbers: usize) -> usize {
     10 + numbers / 28
 }
+
+/// Bytes that differences of differences a while before have to save: they are added up twice, and no part of
+/// them can be read alone.
+const fn toll_lagged(numbers: usize) -> usize {
+    4 + numbers / 64
+}
+
+/// Numbers for each byte below which it is not worth while to look whether they recur.
+const LAGGED_SHARE: usize = 8;
 
 /// Numbers from which on a table of frequencies may pay.
 const ENTROPY_COUNT: usize = 32;
@@ -315,7 +414,7 @@ pub(crate) fn landmarks(
     }
     let opening = Opening::read(&mut reader)?;
     let order = opening.head & HEAD_ORDER;
-    if order > 0 && matches!(opening.kind(), KIND_PACKED | KIND_ENTROPY) {
+    if matches!(order, 1 | 2) && matches!(opening.kind(), KIND_PACKED | KIND_ENTROPY) {
         let lanes = Lanes::of(count - 1);
         let seeds = Seeds::read(&mut reader, order, lanes)?;
         for lane in 1..lanes.count() {
@@ -415,22 +514,35 @@ impl Opening {
             (KIND_DICTIONARY, Depth::Outer) => {
                 return dictionary::read(reader, count, wanted, out);
             }
-            (KIND_PACKED | KIND_ENTROPY, _) if order <= 2 => {}
+            (KIND_PACKED | KIND_ENTROPY, Depth::Outer) => {}
+            (KIND_PACKED | KIND_ENTROPY, _) if order != ORDER_LAGGED => {}
             _ => return Err(reader.invalid("kind of integers")),
         }
         let lanes = Lanes::of(count);
+        // Each number that recurs is told by all before it.
+        let (lag, order, needed) = if order == ORDER_LAGGED {
+            let needed = if wanted.is_empty() { 0 } else { wanted.end };
+            (Some(Lag::read(reader, count)?), 0, 0..needed)
+        } else {
+            (None, order, wanted.clone())
+        };
         let seeds = Seeds::read(reader, order, lanes)?;
         let from = out.len();
         let first = if kind == KIND_PACKED {
             let patched = self.head & HEAD_PATCHES != 0;
-            packed::read(reader, lanes, (order, patched), wanted.clone(), out)?
+            packed::read(reader, lanes, (order, patched), needed, out)?
         } else {
-            entropy::read(reader, lanes, wanted.clone(), out)?
+            entropy::read(reader, lanes, needed, out)?
         };
         if wanted.is_empty() {
             return Ok(());
         }
-        if order > 0 {
+        if let Some(lag) = lag {
+            widest(
+                #[inline(always)]
+                || lag.integrate(&mut out[from..]),
+            );
+        } else if order > 0 {
             let lane = lanes.lane(first);
             widest(
                 #[inline(always)]
@@ -448,10 +560,12 @@ pub(crate) fn name(head: u8) -> &'static str {
         (KIND_PACKED, 0) => "frame",
         (KIND_PACKED, 1) => "delta",
         (KIND_PACKED, 2) => "delta2",
+        (KIND_PACKED, ORDER_LAGGED) => "lagged",
         (KIND_RUNS, _) => "runs",
         (KIND_ENTROPY, 0) => "entropy",
         (KIND_ENTROPY, 1) => "delta entropy",
         (KIND_ENTROPY, 2) => "delta2 entropy",
+        (KIND_ENTROPY, ORDER_LAGGED) => "lagged entropy",
         (KIND_DICTIONARY, _) => "dictionary",
         _ => "unknown",
     }

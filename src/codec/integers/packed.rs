@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::lanes::{Lanes, Seeds};
 use super::{HEAD_KIND_SHIFT, HEAD_PATCHES, KIND_PACKED, NARROW_RANGE};
 use crate::codec::bits::{Word, get, mask, pack, pack_slice, packed_len, unpack, width_of};
-use crate::codec::bytes::{Reader, put_varint, put_zigzag, zigzag};
+use crate::codec::bytes::{Reader, put_varint, put_zigzag, varint_len, zigzag};
 use crate::codec::error::CodecError;
 use crate::codec::simd::widest;
 
@@ -20,7 +20,7 @@ pub(super) struct Plan {
     base: u64,
     width: u32,
     patched: bool,
-    /// What it takes, without the few bytes before the numbers.
+    /// What it takes, with its seeds.
     pub(super) bits: usize,
 }
 
@@ -42,35 +42,25 @@ impl Plan {
             base: least,
             width,
             patched: false,
-            bits: offsets.len() * width as usize,
+            bits: offsets.len() * width as usize + opening_bits(least, 0),
         }
     }
 
     /// The cheapest window for differences of an order, and how wide the differences are.
     pub(super) fn deltas(offsets: &[u64], range: u64, order: u8, seeds: &Seeds) -> (Self, Widths) {
-        // Four in turn, so that one count does not wait for the one before.
-        let mut histograms = [[0u32; 65]; 4];
-        let mut turn = 0;
-        let (mut least, mut most) = (i64::MAX, i64::MIN);
-        residuals(offsets, order, seeds.slope(), |residual| {
-            let residual = residual as i64;
-            least = least.min(residual);
-            most = most.max(residual);
-            histograms[turn & 3][width_of(zigzag(residual)) as usize] += 1;
-            turn += 1;
-        });
-        let mut histogram = [0u32; 65];
-        for (width, count) in histogram.iter_mut().enumerate() {
-            *count = histograms.iter().map(|histogram| histogram[width]).sum();
-        }
+        let (histogram, least, most) = widest(
+            #[inline(always)]
+            || measure(offsets, order, seeds.slope()),
+        );
         let count = offsets.len();
         let whole = width_of(most.wrapping_sub(least) as u64);
+        let seeds = seeds.len(Lanes::of(count));
         let mut plan = Self {
             order,
             base: least as u64,
             width: whole,
             patched: false,
-            bits: count * whole as usize,
+            bits: count * whole as usize + opening_bits(least as u64, seeds),
         };
         // Around zero, each narrower window leaves more residuals to patches.
         let position = position_width(offsets.len());
@@ -81,13 +71,14 @@ impl Plan {
             if outside * 4 > count {
                 break;
             }
-            let bits =
-                count * width as usize + outside * (position + bits_of(range) - width) as usize;
+            let base = 0u64.wrapping_sub(1 << width >> 1);
             // Above the window, a residual below zero has all bits set; see `Plan::put`.
-            if bits + 16 < plan.bits {
+            let patches = outside * (position + bits_of(range) - width) as usize + PATCHES_BITS;
+            let bits = count * width as usize + patches + opening_bits(base, seeds);
+            if bits < plan.bits {
                 plan = Self {
                     order,
-                    base: 0u64.wrapping_sub(1 << width >> 1),
+                    base,
                     width,
                     patched: true,
                     bits,
@@ -135,6 +126,35 @@ impl Plan {
     }
 }
 
+/// How many residuals there are of each width in zigzag form, the least and the greatest.
+#[inline(always)]
+fn measure(offsets: &[u64], order: u8, slope: u64) -> ([u32; 65], i64, i64) {
+    // Four in turn, so that one count does not wait for the one before.
+    let mut histograms = [[0u32; 65]; 4];
+    let mut turn = 0;
+    let (mut least, mut most) = (i64::MAX, i64::MIN);
+    residuals(offsets, order, slope, |residual| {
+        let residual = residual as i64;
+        least = least.min(residual);
+        most = most.max(residual);
+        histograms[turn & 3][width_of(zigzag(residual)) as usize] += 1;
+        turn += 1;
+    });
+    let mut histogram = [0u32; 65];
+    for (width, count) in histogram.iter_mut().enumerate() {
+        *count = histograms.iter().map(|histogram| histogram[width]).sum();
+    }
+    (histogram, least, most)
+}
+
+/// Bits of base, width and seeds.
+const fn opening_bits(base: u64, seeds_bytes: usize) -> usize {
+    8 * (varint_len(zigzag(base as i64)) + 1 + seeds_bytes)
+}
+
+/// Bits that patches take beside their own: how many there are and how wide, and what fills the last bytes.
+const PATCHES_BITS: usize = 8 * 3;
+
 /// Bits in which sequences of a range are counted.
 const fn bits_of(range: u64) -> u32 {
     if range < NARROW_RANGE { 32 } else { 64 }
@@ -181,8 +201,34 @@ pub(super) fn likely_order(offsets: &[u64]) -> u8 {
     if widths[1] + 8 < widths[0] { 2 } else { 1 }
 }
 
+/// The orders whose differences may be the smallest: order 2 only where a sample does not speak against it.
+pub(super) fn promising_orders(offsets: &[u64]) -> &'static [u8] {
+    let (mut first, mut second) = (0, 0);
+    let step = (offsets.len() / SAMPLES).max(SAMPLE);
+    for sample in offsets.chunks(step) {
+        let sample = &sample[..sample.len().min(SAMPLE)];
+        for three in sample.windows(3) {
+            let delta = three[2].wrapping_sub(three[1]);
+            let before = three[1].wrapping_sub(three[0]);
+            first += width_of(zigzag(delta as i64));
+            second += width_of(zigzag(delta.wrapping_sub(before) as i64));
+        }
+    }
+    if second > first + first / 4 + SLACK_BITS {
+        &[0, 1]
+    } else {
+        &[0, 1, 2]
+    }
+}
+
+/// Parts of a sequence that are looked at, and numbers of each.
+const SAMPLES: usize = 4;
+const SAMPLE: usize = 32;
+/// Bits by which the sum of a sample may be larger in any case.
+const SLACK_BITS: u32 = 64;
+
 /// Hands out the differences of an order, of numbers that follow a 0, and of a slope that follows `slope`.
-#[inline]
+#[inline(always)]
 pub(super) fn residuals(offsets: &[u64], order: u8, slope: u64, mut take: impl FnMut(u64)) {
     match order {
         0 => offsets.iter().for_each(|&offset| take(offset)),

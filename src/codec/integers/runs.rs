@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::lanes::Seeds;
+use super::packed::Plan;
 use super::{Depth, Effort, Opening, encode_offsets, spread};
 use crate::codec::bits::{Word, width_of};
 use crate::codec::bytes::{Reader, put_varint};
@@ -14,18 +16,42 @@ pub(super) fn estimate(changes: usize, count: usize, range: u64) -> usize {
     runs * (width_of(range) + len_width) as usize + 64
 }
 
-/// The runs of the offsets, and the toll of reading them.
-pub(super) fn body(offsets: &[u64], effort: Effort) -> (Vec<u8>, usize) {
-    let mut numbers = Vec::new();
-    let mut lens = Vec::new();
-    for run in offsets.chunk_by(|a, b| a == b) {
-        numbers.push(run[0]);
-        lens.push(run.len() as u64 - 1);
+/// The runs of the offsets, as they are made in haste, and the toll of reading them.
+pub(super) fn body(offsets: &[u64]) -> (Vec<u8>, usize) {
+    let (numbers, lens) = split(offsets);
+    join(&numbers, &lens, Effort::Cheap)
+}
+
+/// The runs of the offsets in their smallest form and the toll of reading them, where both are less than `least`
+/// bytes.
+pub(super) fn smaller_body(offsets: &[u64], least: usize) -> Option<(Vec<u8>, usize)> {
+    let (numbers, lens) = split(offsets);
+    // Few of them are made sooner than reckoned.
+    if numbers.len() * RECKONED > offsets.len() {
+        let bits = |part: &[u64], order| {
+            let (_, widths) = Plan::deltas(part, u64::MAX, order, &Seeds::default());
+            widths.information()
+        };
+        let bits = bits(&numbers, 0).min(bits(&numbers, 1)) + bits(&lens, 0);
+        if bits / 9 > least {
+            return None;
+        }
     }
+    let (body, toll) = join(&numbers, &lens, Effort::Full);
+    (body.len() + toll < least).then_some((body, toll))
+}
+
+/// Numbers and lengths less 1 of all runs.
+fn split(offsets: &[u64]) -> (Vec<u64>, Vec<u64>) {
+    let runs = offsets.chunk_by(|a, b| a == b);
+    runs.map(|run| (run[0], run.len() as u64 - 1)).unzip()
+}
+
+fn join(numbers: &[u64], lens: &[u64], effort: Effort) -> (Vec<u8>, usize) {
     let mut out = Vec::new();
     put_varint(&mut out, numbers.len() as u64);
     let mut toll = numbers.len() / RUNS_A_BYTE;
-    for part in [&numbers, &lens] {
+    for part in [numbers, lens] {
         toll += encode_offsets(part, spread(part), 1, effort, Depth::Inner, &mut out);
     }
     (out, toll)
@@ -33,6 +59,8 @@ pub(super) fn body(offsets: &[u64], effort: Effort) -> (Vec<u8>, usize) {
 
 /// Runs that take as long to lay out as a byte is worth.
 const RUNS_A_BYTE: usize = 24;
+/// Of one run for so many numbers and more, the size is reckoned before they are made.
+const RECKONED: usize = 16;
 
 /// Appends the wanted of `count` numbers.
 pub(super) fn read<W: Word>(

@@ -12,6 +12,7 @@ pub(super) struct BitWriter {
 
 impl BitWriter {
     /// Appends up to 56 bits.
+    #[inline(always)]
     pub(super) fn put(&mut self, bits: u64, count: u32) {
         debug_assert!(bits & !mask(count) == 0 && count <= 56);
         let free = 64 - self.filled;
