@@ -359,6 +359,26 @@ mod tests {
     }
 
     #[test]
+    fn powers_of_ten_begin_another_decade() {
+        for (divisor, power) in [(1, 10), (3, 10), (7, 1_000), (90_000, 10), (12, 1)] {
+            let border = i64::from(divisor) * power;
+            let mut values: Vec<f64> = (border - 9..border + 9).map(|i| i as f64).collect();
+            values.extend(values.clone().iter().map(|value| -value));
+            let book = values
+                .iter()
+                .map(|&value| by_the_book(value, f64::from(divisor)));
+            let expected: Vec<u64> = book.map(f64::to_bits).collect();
+            Form {
+                divisor,
+                rounded: true,
+            }
+            .quotients(&mut values);
+            let found: Vec<u64> = values.into_iter().map(f64::to_bits).collect();
+            assert_eq!(found, expected, "{divisor}");
+        }
+    }
+
+    #[test]
     fn printed_thirds_are_recognised() {
         let doubles: Vec<u64> = (0..200)
             .map(|row| f64::from(1300 + row * 7 % 50) / 3.0)
