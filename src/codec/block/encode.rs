@@ -230,9 +230,10 @@ impl Gathered {
                 at += stride;
             }
         }
-        let nulls = into_marks
-            .iter()
-            .fold(false, |nulls, &mark| nulls | (mark == MARK_NULL));
+        let mut nulls = false;
+        for &mut mark in into_marks {
+            nulls |= mark == MARK_NULL;
+        }
         self.count = count;
         let present = u64::MAX >> (64 - count);
         if nulls {

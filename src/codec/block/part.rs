@@ -301,7 +301,7 @@ pub(super) fn checked_width(reader: &Reader<'_>, width: u8) -> Result<u32, Codec
     if width > 64 {
         return Err(reader.invalid("width"));
     }
-    Ok(width as u32)
+    Ok(u32::from(width))
 }
 
 /// Numbers of one width, and all that follows them in the buffer: it may be looked at, but is not consumed.
