@@ -4,6 +4,7 @@ mod backup;
 mod clock;
 mod losses;
 mod space;
+mod wear;
 
 use std::collections::BTreeMap;
 use std::path::Path;
