@@ -7,6 +7,7 @@ mod drops;
 mod index;
 mod losses;
 mod space;
+mod wear;
 
 use std::collections::BTreeMap;
 use std::path::Path;
