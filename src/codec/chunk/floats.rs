@@ -157,8 +157,8 @@ fn smallest(doubles: &[u64], most: usize, price: usize) -> Option<(Codec, Vec<u8
     candidates.sort_by_key(|candidate| candidate.as_ref().map(|(bytes, _)| *bytes));
     let (mut price, mut best) = (price, None);
     for (bytes, candidate) in candidates.into_iter().flatten() {
-        // What is reckoned is seldom much more than what is made.
-        if bytes - bytes / 16 + toll(candidate.codec(), count) >= price {
+        // What is reckoned is seldom more than what is made.
+        if bytes + toll(candidate.codec(), count) >= price {
             continue;
         }
         let (codec, body) = (candidate.codec(), candidate.put());
