@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 use crate::blocks::{ChunkEntry, ChunkMeta, CommitInfo, ImageRecord};
 use crate::catalog::Catalog;
-use crate::codec::chunk::{self, Chunk, Hints};
-use crate::codec::{Cells, CodecError, Effort};
+use crate::codec::chunk::{self, Hints};
+use crate::codec::{CodecError, Effort};
 use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
 use crate::engine::{Engine, EngineError};
 use crate::log::definitions::{Definition, encode_dropped, encode_series};
@@ -303,8 +303,8 @@ impl Engine {
                 self.forget_flush(&flush);
                 continue;
             };
-            if in_time {
-                shown.bytes = recompress(&shown.bytes)?;
+            if in_time && let Some(smaller) = chunk::recompress(&shown.bytes)? {
+                shown.bytes = smaller.into();
             }
             ready.push(Ready {
                 flush,
@@ -497,20 +497,6 @@ fn image_of(
             Effort::Cheap,
         ),
     }))
-}
-
-/// The smallest form of a chunk.
-fn recompress(bytes: &Bytes) -> Result<Bytes, CodecError> {
-    let opened = Chunk::open(bytes)?;
-    let mut cells = Cells::default();
-    opened.decode_cells(&mut cells)?;
-    let positions = (opened.first_position(), opened.last_position());
-    let smaller = chunk::encode(&cells, positions, &mut Hints::default(), Effort::Full);
-    Ok(if smaller.len() < bytes.len() {
-        Bytes::from(smaller)
-    } else {
-        bytes.clone()
-    })
 }
 
 /// What the catalog has beyond `since`, as records of definitions, and how much it has now.

@@ -29,7 +29,7 @@ use joined::Place;
 
 pub use directory::Codec;
 pub use join::Joiner;
-pub use seal::{Hints, encode};
+pub use seal::{Hints, encode, recompress};
 
 /// The version that [`encode`] writes.
 pub const VERSION: u8 = 1;

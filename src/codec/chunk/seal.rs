@@ -4,9 +4,10 @@ use edgetime_protocol::cell::MARK_NULL;
 
 use super::directory::{Codec, Entry, Known};
 use super::floats::{self, FloatHabit};
-use super::{CELLS_MAX, CHECKED_FROM, UNIT_BLOCKS, UNITS, VERSION, checksum, join};
+use super::{CELLS_MAX, CHECKED_FROM, Chunk, UNIT_BLOCKS, UNITS, VERSION, checksum, join};
 use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::cells::{CellColumn, Cells};
+use crate::codec::error::CodecError;
 use crate::codec::integers::{self, Effort, Habit};
 use crate::codec::statistics::Integers;
 use crate::codec::{bools, strings, timestamps};
@@ -99,6 +100,16 @@ pub fn encode(
         block_rows: None,
     };
     assemble(&shape, &directory, &times, || std::iter::once(&bodies[..]))
+}
+
+/// The smallest form of a chunk; nothing where it has it.
+pub fn recompress(bytes: &[u8]) -> Result<Option<Vec<u8>>, CodecError> {
+    let opened = Chunk::open(bytes)?;
+    let mut cells = Cells::default();
+    opened.decode_cells(&mut cells)?;
+    let positions = (opened.first_position(), opened.last_position());
+    let smaller = encode(&cells, positions, &mut Hints::default(), Effort::Full);
+    Ok((smaller.len() < bytes.len()).then_some(smaller))
 }
 
 /// What a header says.
