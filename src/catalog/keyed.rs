@@ -148,8 +148,8 @@ mod tests {
             });
         assert!(least > SPLIT_ITEMS * 5 / PARTS / 2 && most < SPLIT_ITEMS * 5 / PARTS * 2);
         assert_eq!(table.find(seed.hash_one(-1), |_| true), None);
-        table.remove(seed.hash_one(3), |item| *item == 3);
-        table.remove(seed.hash_one(3), |item| *item == 3);
+        table.remove(seed.hash_one(3_usize), |item| *item == 3);
+        table.remove(seed.hash_one(3_usize), |item| *item == 3);
         table.retain(|item| item % 2 == 1);
         for known in 0..SPLIT_ITEMS * 5 {
             let found = table.find(seed.hash_one(known), |item| *item == known);
