@@ -16,6 +16,10 @@ mod mutants;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod query;
+#[cfg(feature = "simulation")]
+pub mod schedule;
+#[cfg(not(feature = "simulation"))]
+mod schedule;
 pub mod series;
 pub mod server;
 pub mod storage;

@@ -37,6 +37,8 @@ pub enum Mutant {
     DroppedImage,
     /// Pages of log and manifest that a killed process left are not synced before they count.
     UnsyncedRestart,
+    /// What the device does not give counts as never written.
+    UnreadIgnored,
 }
 
 #[cfg(feature = "mutants")]

@@ -19,37 +19,30 @@ use super::writer::Log;
 impl Log {
     /// Moves `failed` and everything appended since. Fails when the log turned read-only.
     pub(super) fn relocate(&self, failed: Vec<Run>, cause: &StorageError) -> Result<(), LogError> {
-        let segments = {
+        {
             let mut state = self.state.lock();
             state.failures += 1;
             if state.failures >= self.options.sync_failures_max {
                 return Err(self.turn_read_only(&mut state, cause.to_string()));
             }
-            let runs = failed.iter().chain(&state.runs);
-            let mut epochs: Vec<Epoch> = runs.map(|run| run.header.epoch).collect();
-            epochs.dedup();
-            // A full log may exceed its slots for this; they go when they are recycled.
-            let mut missing = epochs
-                .len()
-                .saturating_sub(state.ready.len() + state.free.len());
-            while missing > 0 && state.slot_next < SLOTS {
-                let number = state.slot_next;
-                state.slot_next += 1;
-                state.free.push(Slot {
-                    number,
-                    exists: false,
+        }
+        loop {
+            let mut state = self.state.lock();
+            let needed = segments_of(&failed, &state.runs);
+            if state.ready.len() >= needed || !state.allow_slots(needed) {
+                let later = std::mem::take(&mut state.runs);
+                let moved = self.move_runs(&mut state, failed, later);
+                return moved.map_err(|reason| {
+                    self.turn_read_only(&mut state, format!("{cause}; then: {reason}"))
                 });
-                missing -= 1;
             }
-            epochs.len()
-        };
-        let prepared = self.prepare_ready(segments);
-        let mut state = self.state.lock();
-        let later = std::mem::take(&mut state.runs);
-        let moved = prepared
-            .map_err(|error| error.to_string())
-            .and_then(|_| self.move_runs(&mut state, failed, later));
-        moved.map_err(|reason| self.turn_read_only(&mut state, format!("{cause}; then: {reason}")))
+            drop(state);
+            // Meanwhile an append may take what is ready, and begin a segment that has to move, too.
+            if let Err(error) = self.prepare_ready(needed) {
+                let mut state = self.state.lock();
+                return Err(self.turn_read_only(&mut state, format!("{cause}; then: {error}")));
+            }
+        }
     }
 
     fn move_runs(
@@ -149,6 +142,32 @@ fn abandon(state: &mut State, old: &Run, from_start: bool) {
         });
     }
 }
+
+/// Segments that runs are in: each moves to one of its own.
+fn segments_of(failed: &[Run], later: &[Run]) -> usize {
+    let runs = failed.iter().chain(later);
+    let mut epochs: Vec<Epoch> = runs.map(|run| run.header.epoch).collect();
+    epochs.dedup();
+    epochs.len()
+}
+
+impl State {
+    /// A full log may exceed its slots for this; they go when they are recycled. Whether there are as many.
+    fn allow_slots(&mut self, needed: usize) -> bool {
+        while self.ready.len() + self.free.len() < needed {
+            if self.slot_next >= SLOTS {
+                return false;
+            }
+            self.free.push(Slot {
+                number: self.slot_next,
+                exists: false,
+            });
+            self.slot_next += 1;
+        }
+        true
+    }
+}
+
 /// Joins runs of one segment, which follow each other without a gap.
 fn by_segment(runs: impl Iterator<Item = Run>) -> Vec<Run> {
     let mut joined: Vec<Run> = Vec::new();

@@ -32,8 +32,8 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// L0: plain types, which may name one another and nothing above.
-const FOUNDATION: [&str; 8] = [
-    "clock", "config", "error", "limits", "memory", "metrics", "mutants", "types",
+const FOUNDATION: [&str; 9] = [
+    "clock", "config", "error", "limits", "memory", "metrics", "mutants", "schedule", "types",
 ];
 
 /// Says that a module may name all others.
