@@ -11,7 +11,7 @@ use crate::mutants::{self, Mutant};
 use crate::storage::{Storage, TEMPORARY};
 use crate::types::{Epoch, Position, StoreId};
 
-use super::frame::{Frame, FrameType, ProducerPart};
+use super::frame::{Frame, FrameType, HEADER_BYTES, ProducerPart};
 use super::quarantine;
 use super::segment::{FOLDER, slot_name};
 use super::state::{Next, Sealed, Slot, State};
@@ -306,9 +306,13 @@ fn continue_behind(
             state.failures += 1;
         }
         let mut end = end.min(survey.end);
-        if index + 1 == counted && !survey.gaps.is_empty() {
+        if index + 1 == counted {
             // A gap at the end is part of the log: the next start sees it again.
-            end = survey.end.min(header.limit());
+            for gap in &survey.gaps {
+                if gap.from.0 < end.0 + HEADER_BYTES as u64 && gap.to <= header.limit() {
+                    end = end.max(gap.to);
+                }
+            }
         }
         state.next.previous_epoch = header.epoch;
         state.next.previous_end = end;
