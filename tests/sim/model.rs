@@ -194,6 +194,11 @@ impl Model {
         self.proven = self.acknowledged;
     }
 
+    /// Nothing in the log proves what was acknowledged.
+    pub fn doubt(&mut self) {
+        self.proven = 0;
+    }
+
     pub fn units(&self) -> usize {
         self.units.len()
     }

@@ -508,7 +508,8 @@ impl Run {
             };
             let Some(first) = first else {
                 let text = format!(
-                    "{series:?} has no {count} rows of its own time from {now} on: {times:?}"
+                    "{series:?} has no {count} rows of its own time from {now} on: {times:?}, {:?}",
+                    engine.time_bounds()
                 );
                 return Err(Failure::new(Kind::Lost, text));
             };
