@@ -17,6 +17,10 @@ mod mutants;
 pub mod mutants;
 mod paged;
 pub mod query;
+#[cfg(feature = "simulation")]
+pub mod schedule;
+#[cfg(not(feature = "simulation"))]
+mod schedule;
 pub mod series;
 pub mod server;
 pub mod storage;

@@ -36,6 +36,8 @@ pub const BLOCK_FILE_CHUNKS: usize = 1 << 20;
 pub const MANIFEST_COUNTERS: usize = 65_536;
 /// Block files that are held open for reading at a time.
 pub const BLOCK_FILES_OPEN: usize = 128;
+/// Times that bytes are asked for which the device does not give, before they count as lost.
+pub const READ_ATTEMPTS: u32 = 3;
 /// A page of the log: a sync group starts on one.
 pub const PAGE_BYTES: usize = 4096;
 /// Smallest segment of the log, bytes.

@@ -39,6 +39,8 @@ pub enum Mutant {
     ForgottenDeletion,
     /// Pages of log and manifest that a killed process left are not synced before they count.
     UnsyncedRestart,
+    /// What the device does not give counts as never written.
+    UnreadIgnored,
 }
 
 #[cfg(feature = "mutants")]

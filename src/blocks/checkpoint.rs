@@ -130,6 +130,11 @@ impl Checkpoint {
         self.records_are_evidence = true;
     }
 
+    /// From now on the state and image files of before are moved aside, not removed.
+    pub(super) const fn keep_evidence(&mut self) {
+        self.records_are_evidence = true;
+    }
+
     pub(super) const fn state_is_required(&self) -> bool {
         self.state_required
     }

@@ -81,7 +81,7 @@ impl BlockStore {
         let mut offset = 0;
         while offset < len_bytes {
             let part = &mut buffer[..(len_bytes - offset).min(COPY_BYTES as u64) as usize];
-            from.read_at(offset, part)?;
+            from.read_patiently(offset, part)?;
             to.write_at(offset, part)?;
             offset += part.len() as u64;
         }

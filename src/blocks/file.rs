@@ -113,7 +113,7 @@ impl BlockFile {
             return Err(damaged("chunk beyond the end of the file"));
         }
         let mut record = vec![0; RECORD_HEADER_BYTES + entry.len_bytes as usize];
-        self.file.read_at(entry.offset, &mut record)?;
+        self.file.read_patiently(entry.offset, &mut record)?;
         let header = ChunkEntry::decode_header(&self.seed, self.id, entry.offset, &record)
             .ok_or_else(|| damaged("chunk header"))?;
         if header != *entry {
@@ -137,7 +137,7 @@ impl BlockFile {
             .filter(|offset| *offset >= HEADER_BYTES)
             .ok_or_else(|| damaged(size_bytes, "no room for a trailer"))?;
         let mut trailer = [0; TRAILER_BYTES as usize];
-        self.file.read_at(trailer_offset, &mut trailer)?;
+        self.file.read_patiently(trailer_offset, &mut trailer)?;
         let trailer = Trailer::decode(&self.seed, &trailer)
             .ok_or_else(|| damaged(trailer_offset, "trailer"))?;
         let len_bytes = (INDEX_MAGIC.len() + trailer.chunks as usize * INDEX_ENTRY_BYTES) as u64;
@@ -148,7 +148,7 @@ impl BlockFile {
             return Err(damaged(trailer_offset, "place of the index"));
         }
         let mut index = vec![0; len_bytes as usize];
-        self.file.read_at(trailer.index_offset, &mut index)?;
+        self.file.read_patiently(trailer.index_offset, &mut index)?;
         if self.seed.crc(&[&index]) != trailer.index_crc {
             return Err(damaged(trailer.index_offset, "index checksum"));
         }
@@ -190,7 +190,7 @@ pub(super) fn read_header(file: &dyn File, size_bytes: u64) -> Result<(StoreId, 
         return Err(damaged("no room for a header"));
     }
     let mut header = [0; HEADER_BYTES as usize];
-    file.read_at(0, &mut header)?;
+    file.read_patiently(0, &mut header)?;
     decode_header(&header).ok_or_else(|| damaged("header"))
 }
 

@@ -22,6 +22,8 @@ pub enum ManifestFound {
 /// Both manifests.
 pub(super) struct Manifests {
     pub(super) found: [ManifestFound; 2],
+    /// Whether the device does not give one that is there: it may be the newer one.
+    pub(super) unread: bool,
     /// The one that counts: slot of the valid one with the higher sequence number.
     pub(super) current: Option<usize>,
     pub(super) damage: Vec<Damage>,
@@ -31,8 +33,9 @@ impl Manifests {
     pub(super) fn read(storage: &dyn Storage, expected: Option<StoreId>) -> Result<Self> {
         let mut found = [ManifestFound::Absent, ManifestFound::Absent];
         let mut damage = Vec::new();
+        let mut unread = false;
         for (slot, name) in MANIFEST_NAMES.into_iter().enumerate() {
-            found[slot] = read_manifest(storage, name)?;
+            found[slot] = read_manifest(storage, name, &mut unread)?;
             if let ManifestFound::Damaged(reason) = &found[slot] {
                 damage.push(Damage::Manifest {
                     name,
@@ -65,6 +68,7 @@ impl Manifests {
         }
         Ok(Self {
             found,
+            unread,
             current,
             damage,
         })
@@ -78,20 +82,30 @@ impl Manifests {
     }
 }
 
-fn read_manifest(storage: &dyn Storage, name: &'static str) -> Result<ManifestFound> {
+fn read_manifest(
+    storage: &dyn Storage,
+    name: &'static str,
+    unread: &mut bool,
+) -> Result<ManifestFound> {
     let file = match storage.open_file(name) {
         Ok(file) => file,
         Err(error) if error.is_not_found() => return Ok(ManifestFound::Absent),
-        Err(error) => return Ok(ManifestFound::Damaged(error.to_string())),
+        Err(error) => {
+            *unread = true;
+            return Ok(ManifestFound::Damaged(error.to_string()));
+        }
     };
     let bytes = file.len_bytes().and_then(|len| {
         let mut bytes = vec![0; len.min(MANIFEST_BYTES) as usize];
-        file.read_at(0, &mut bytes)?;
+        file.read_patiently(0, &mut bytes)?;
         Ok(bytes)
     });
     let bytes = match bytes {
         Ok(bytes) => bytes,
-        Err(error) => return Ok(ManifestFound::Damaged(error.to_string())),
+        Err(error) => {
+            *unread = true;
+            return Ok(ManifestFound::Damaged(error.to_string()));
+        }
     };
     match Manifest::decode(&bytes) {
         Ok(manifest) => Ok(ManifestFound::Valid(manifest)),

@@ -74,7 +74,7 @@ pub(super) fn read_file_header(
     name: &str,
 ) -> Result<(StoreId, u32)> {
     let mut header = [0; FILE_HEADER_BYTES];
-    file.read_at(0, &mut header)?;
+    file.read_patiently(0, &mut header)?;
     let damaged = || BlockError::Damaged {
         name: name.to_owned(),
         offset: 0,

@@ -64,6 +64,9 @@ pub struct Opened {
     /// Where the log does not reach back to `replay_from`, call [`BlockStore::adopt_unreferenced`], elsewhere
     /// [`BlockStore::drop_unreferenced`].
     pub unreferenced: usize,
+    /// Whether the device does not give a manifest that is there: a later start may be able to read it, so
+    /// nothing is removed meanwhile.
+    pub manifest_unread: bool,
     /// Whether the state has to be written anew before the next commit: the old file is damaged, or no
     /// manifest says how far it is valid.
     pub state_rewrite_needed: bool,
@@ -137,6 +140,14 @@ impl BlockStore {
             if loader.damage.iter().any(of_state) {
                 checkpoint.require_state();
             }
+            let image = manifest
+                .image
+                .map(|image| RecordFile::Image.name(image.number));
+            if image
+                .is_some_and(|image| loader.damage.iter().any(|d| d.file_name() == Some(&image)))
+            {
+                checkpoint.keep_evidence();
+            }
             let unreferenced = folder.unreferenced(manifest);
             if manifests.damage.is_empty() {
                 checkpoint.remove_leftovers(&unreferenced);
@@ -155,6 +166,7 @@ impl BlockStore {
             manifest: manifest.cloned(),
             damage: loader.damage,
             unreferenced: checkpoint.unreferenced(),
+            manifest_unread: manifests.unread,
             state_rewrite_needed: checkpoint.state_is_required(),
         };
         let record_bytes = checkpoint.record_bytes().map(AtomicU64::new);

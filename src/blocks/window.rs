@@ -57,7 +57,7 @@ impl<'a> Window<'a> {
         self.buffer.clear();
         self.buffer.resize(len, 0);
         self.start = offset;
-        let read = self.file.read_at(offset, &mut self.buffer);
+        let read = self.file.read_patiently(offset, &mut self.buffer);
         if read.is_err() {
             self.buffer.clear();
         }

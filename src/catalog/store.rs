@@ -459,6 +459,13 @@ impl Catalog {
         Ok(())
     }
 
+    /// Numbers below these are not given out again, whether or not it is known whose they were.
+    pub fn reserve(&mut self, databases: u32, measurements: u32, series: u32) {
+        reserve(&mut self.databases, databases);
+        reserve(&mut self.measurements, measurements);
+        reserve(&mut self.series, series);
+    }
+
     fn measurement_mut(&mut self, id: MeasurementId) -> Result<&mut Measurement, CatalogError> {
         self.measurements
             .get_mut(id.0 as usize)
@@ -485,6 +492,12 @@ impl Database {
     /// Its measurements, by name.
     pub fn measurements(&self) -> impl Iterator<Item = (&Arc<str>, MeasurementId)> {
         self.measurements.iter().map(|(name, id)| (name, *id))
+    }
+}
+
+fn reserve<T>(list: &mut Vec<Option<T>>, end: u32) {
+    if list.len() < end as usize {
+        list.resize_with(end as usize, || None);
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::Damage;
 use crate::catalog::Catalog;
+use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
 use crate::engine::{Engine, EngineError};
 use crate::log::rows::RowsPayload;
 use crate::log::{FrameType, Gap, suspects};
@@ -168,6 +169,38 @@ impl Engine {
             self.checkpoint_in_passing()?;
         }
         Ok(count)
+    }
+
+    /// What a start found lost has its name on the device before anything else is: the log and the checkpoint
+    /// stay as they are. Where that fails, the next checkpoint does it.
+    pub(super) fn keep_losses(&self) {
+        let _one = self.persisted.lock();
+        let anew = self.opened.state_rewrite_needed;
+        let (new, lost, reached) = {
+            let losses = self.losses.lock();
+            (
+                losses.records(false),
+                losses.records(anew),
+                losses.reached(),
+            )
+        };
+        let manifest = self.blocks.committed();
+        let Some(manifest) = manifest.filter(|_| !new.is_empty()) else {
+            return;
+        };
+        let lost = lost.iter().map(|(kind, record)| (*kind, record));
+        let kept = if anew {
+            let (all, _) = news(&self.catalog.read(), &Persisted::default());
+            let all = all.iter().map(|record| (STATE_DEFINITIONS, record));
+            self.blocks.rewrite_state(all.chain(lost))
+        } else {
+            self.blocks.append_state(lost)
+        };
+        let kept = kept.and_then(|()| self.blocks.commit(manifest.info.clone()));
+        match kept {
+            Ok(_) => self.losses.lock().keep(reached),
+            Err(error) => tracing::warn!(%error, "what is lost is not yet noted on the device"),
+        }
     }
 
     /// Whether something was lost that nobody has taken note of.

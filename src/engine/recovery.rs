@@ -147,11 +147,21 @@ impl Engine {
         restored.report.state_rewrite_needed = opened.state_rewrite_needed;
         let known = opened.manifest.map(|manifest| manifest.info);
         let replay_from = known.as_ref().map_or(Position(0), |info| info.replay_from);
+        let durable = known.as_ref().map_or(Position(0), |info| info.durable);
+        if let Some(info) = &known {
+            restored.catalog.reserve(
+                info.highest_database.0,
+                info.highest_measurement.0,
+                info.highest_series.0,
+            );
+        }
         let newest_wall = known.map_or(Timestamp::MIN, |info| info.newest_wall);
         let is_torn = restored.report.misses_only_a_manifest()
             && log::reaches_back(&*storage, opened.store, replay_from)?;
         if opened.unreferenced > 0 && is_torn {
-            blocks.drop_unreferenced();
+            if !opened.manifest_unread {
+                blocks.drop_unreferenced();
+            }
         } else if opened.unreferenced > 0 {
             let damage = blocks.adopt_unreferenced(&mut restored)?;
             restored.report.damage.extend(damage);
@@ -176,7 +186,10 @@ impl Engine {
             Arc::clone(&storage),
             opened.store,
             options.log.clone(),
-            replay_from,
+            log::Known {
+                replay_from,
+                durable,
+            },
             &mut |frame| {
                 restored.frame(&frame);
                 Ok(())
@@ -213,6 +226,7 @@ impl Engine {
             checkpoint_began_ns: began_ns.into(),
         };
         engine.check_space();
+        engine.keep_losses();
         Ok(engine)
     }
 }
@@ -235,6 +249,11 @@ impl Visitor for Restored {
         }
         if self.catalog.series(meta.series).is_none() {
             let series = meta.series;
+            self.catalog.reserve(
+                meta.database.0.saturating_add(1),
+                meta.measurement.0.saturating_add(1),
+                series.0.saturating_add(1),
+            );
             self.report.problem(format!(
                 "a chunk belongs to series {series}, which is not defined"
             ));
@@ -292,6 +311,7 @@ impl Visitor for Restored {
         }
         let Some(layout) = self.layout_of_cells(image.series, &cells) else {
             let series = image.series;
+            self.catalog.reserve(0, 0, series.0.saturating_add(1));
             self.report.problem(format!(
                 "an image belongs to series {series}, which is not defined"
             ));
@@ -479,6 +499,9 @@ impl Restored {
             let layout = layouts[row.layout].as_ref().filter(|layout| Some(layout.measurement) == known);
             let Some(layout) = layout else {
                 let series = row.series;
+                // Whose they were is lost: nobody else may have them.
+                let measurement = opened.layouts[row.layout].measurement;
+                self.catalog.reserve(0, measurement.0.saturating_add(1), series.0.saturating_add(1));
                 self.report.problem(format!("a row at position {position} belongs to series {series}, whose definition is missing"));
                 return;
             };

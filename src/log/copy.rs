@@ -53,7 +53,7 @@ impl Log {
             let mut offset = 0;
             while offset < len {
                 let part = &mut buffer[..(len - offset).min(COPY_BYTES as u64) as usize];
-                from.read_at(offset, part)?;
+                from.read_patiently(offset, part)?;
                 to.write_at(offset, part)?;
                 offset += part.len() as u64;
             }

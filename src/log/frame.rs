@@ -242,6 +242,11 @@ impl FrameSeal {
         })
     }
 
+    /// What every frame of this epoch has at [`EPOCH`].
+    pub(super) const fn epoch_mark(&self) -> [u8; 4] {
+        (self.epoch.0 as u32).to_le_bytes()
+    }
+
     /// Gives the whole frames in `bytes` another epoch and durable position, as they move to
     /// another segment. Their positions stay.
     pub(super) fn restamp(&self, bytes: &mut [u8], durable: Position) {
@@ -309,7 +314,7 @@ pub(super) const LENGTH: usize = 0;
 const CRC: usize = 4;
 pub(super) const KIND: usize = 8;
 pub(super) const FLAGS: usize = 9;
-const EPOCH: usize = 12;
+pub(super) const EPOCH: usize = 12;
 const POSITION: usize = 16;
 const DURABLE: usize = 24;
 

@@ -33,7 +33,7 @@ pub use recovery::{FrameView, Gap, GapReason, Recovery, TornTail};
 pub use remains::suspects;
 pub use scan::{Scan, ScannedFrame, ScannedSegment, find_store, scan};
 pub use segment::{FOLDER, FORMAT_VERSION, HeaderPage, SegmentHeader};
-pub use survey::reaches_back;
+pub use survey::{Known, reaches_back};
 pub use writer::{Appended, Log, LogUsage};
 
 /// How a log is laid out.

@@ -11,11 +11,11 @@ use crate::mutants::{self, Mutant};
 use crate::storage::{Storage, TEMPORARY};
 use crate::types::{Epoch, Position, StoreId};
 
-use super::frame::{Frame, FrameType, ProducerPart};
+use super::frame::{Frame, FrameType, HEADER_BYTES, ProducerPart};
 use super::quarantine;
 use super::segment::{FOLDER, slot_name};
 use super::state::{Next, Sealed, Slot, State};
-use super::survey::{Chain, Extent, Survey, read_segment};
+use super::survey::{Chain, Extent, Known, Survey, read_segment};
 use super::walk::walk;
 use super::writer::Log;
 use super::{LogError, LogOptions};
@@ -111,19 +111,19 @@ impl GapReason {
 }
 
 impl Log {
-    /// Opens a log, or makes one. Hands every frame that ends behind `replay_from` to `visit`, in the
-    /// order of positions, and starts a new epoch in a fresh segment.
-    ///
-    /// `replay_from` is the position of the newest durable checkpoint, or 0. The log may come back
+    /// Opens a log, or makes one. Hands every frame that ends behind the checkpoint to `visit`, in the
+    /// order of positions, and starts a new epoch in a fresh segment. The log may come back
     /// full: appends then fail with [`AppendError::Full`](super::AppendError::Full) until segments are
     /// recycled.
     pub fn open(
         storage: Arc<dyn Storage>,
         store: StoreId,
         options: LogOptions,
-        replay_from: Position,
+        known: impl Into<Known>,
         visit: &mut dyn FnMut(FrameView<'_>) -> Result<(), LogError>,
     ) -> Result<(Self, Recovery), LogError> {
+        let known = known.into();
+        let replay_from = known.replay_from;
         options.check()?;
         storage.create_folder(FOLDER)?;
         remove_unfinished(&*storage)?;
@@ -132,7 +132,7 @@ impl Log {
             storage.sync_folder(FOLDER)?;
         }
         let chain = Chain::read(&*storage, store, replay_from)?;
-        let survey = chain.survey(&*storage, store, replay_from)?;
+        let survey = chain.survey(&*storage, store, known)?;
         let mut recovery = replay(&*storage, store, &chain, &survey, replay_from, visit)?;
         for gap in &mut recovery.corruption {
             gap.quarantined = Some(quarantine::keep(&*storage, &chain, gap));
@@ -291,7 +291,10 @@ fn continue_behind(
     replay_from: Position,
 ) -> Result<State, LogError> {
     let mut state = State::default();
-    for (extent, &end) in chain.extents.iter().zip(&survey.ends) {
+    let counted = chain
+        .extents
+        .partition_point(|extent| extent.header.first() < survey.end);
+    for (index, (extent, &end)) in chain.extents.iter().zip(&survey.ends).enumerate() {
         let header = extent.header;
         if header.first() >= survey.end {
             break;
@@ -302,7 +305,15 @@ fn continue_behind(
         {
             state.failures += 1;
         }
-        let end = end.min(survey.end);
+        let mut end = end.min(survey.end);
+        if index + 1 == counted {
+            // A gap at the end is part of the log: the next start sees it again.
+            for gap in &survey.gaps {
+                if gap.from.0 < end.0 + HEADER_BYTES as u64 && gap.to <= header.limit() {
+                    end = end.max(gap.to);
+                }
+            }
+        }
         state.next.previous_epoch = header.epoch;
         state.next.previous_end = end;
         if end > replay_from {
@@ -317,9 +328,11 @@ fn continue_behind(
         // all that is known: as many as there can be segments.
         let page = crate::limits::PAGE_BYTES as u64;
         let used = chain.position_max.max(replay_from).max(survey.end);
-        let margin = u64::from(LOG_SEGMENTS) * options.segment_size_bytes;
+        // What cannot be read may be the start before this one.
+        let runs = if chain.unread.is_empty() { 1 } else { 2 };
+        let margin = runs * u64::from(LOG_SEGMENTS) * options.segment_size_bytes;
         *next = Next {
-            epoch: Epoch(chain.epoch_max.0 + u64::from(LOG_SEGMENTS)),
+            epoch: Epoch(chain.epoch_max.0 + runs * u64::from(LOG_SEGMENTS)),
             base: Position(used.0.next_multiple_of(page) + margin),
             ..*next
         };
@@ -333,6 +346,11 @@ fn continue_behind(
     state.slot_next = named.max(options.segment_count_max);
     for &number in &chain.slots {
         if held.contains(&number) {
+            continue;
+        }
+        if chain.unread.contains(&number) {
+            // Not written over: the next start may be able to read it.
+            state.retired += 1;
             continue;
         }
         if number >= options.segment_count_max {

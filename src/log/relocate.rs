@@ -47,45 +47,34 @@ impl Log {
     /// Moves what a failed sync left, and everything appended since.
     pub(super) fn rehouse(&self, stranded: Stranded) -> Result<(), LogError> {
         let Stranded { runs, cause } = stranded;
-        let segments = {
+        let mut prepared = Ok(());
+        loop {
             let mut state = self.state.lock();
-            let runs = runs.iter().chain(&state.runs);
-            let mut epochs: Vec<Epoch> = runs.map(|run| run.header.epoch).collect();
-            epochs.dedup();
-            // A full log may exceed its slots for this; they go when they are recycled.
-            let mut missing = epochs
-                .len()
-                .saturating_sub(state.ready.len() + state.free.len());
-            while missing > 0 && state.slot_next < SLOTS {
-                let number = state.slot_next;
-                state.slot_next += 1;
-                state.free.push(Slot {
-                    number,
-                    exists: false,
-                });
-                missing -= 1;
+            let needed = segments_of(&runs, &state.runs);
+            // An append may take what was prepared, and begin a segment that has to move, too.
+            if prepared.is_ok() && state.ready.len() < needed && state.allow_slots(needed) {
+                drop(state);
+                prepared = self.prepare_ready(needed).map(drop).map_err(Obstacle::from);
+                continue;
             }
-            epochs.len()
-        };
-        let prepared = self.prepare_ready(segments).map_err(Obstacle::from);
-        let mut state = self.state.lock();
-        let later = std::mem::take(&mut state.runs);
-        let mut runs = by_segment(runs.into_iter().chain(later));
-        match prepared.and_then(|_| self.write_copies(&mut state, &mut runs)) {
-            Ok(headers) => {
-                for (run, header) in runs.into_iter().zip(headers) {
-                    self.continue_in(&mut state, run, header);
+            let later = std::mem::take(&mut state.runs);
+            let mut runs = by_segment(runs.into_iter().chain(later));
+            return match prepared.and_then(|()| self.write_copies(&mut state, &mut runs)) {
+                Ok(headers) => {
+                    for (run, header) in runs.into_iter().zip(headers) {
+                        self.continue_in(&mut state, run, header);
+                    }
+                    Ok(())
                 }
-                Ok(())
-            }
-            Err(Obstacle::NoRoom(source)) => {
-                let reason = cause.clone();
-                state.stranded = Some(Stranded { runs, cause });
-                Err(LogError::NoRoom { reason, source })
-            }
-            Err(Obstacle::Other(reason)) => {
-                Err(self.turn_read_only(&mut state, format!("{cause}; then: {reason}")))
-            }
+                Err(Obstacle::NoRoom(source)) => {
+                    let reason = cause.clone();
+                    state.stranded = Some(Stranded { runs, cause });
+                    Err(LogError::NoRoom { reason, source })
+                }
+                Err(Obstacle::Other(reason)) => {
+                    Err(self.turn_read_only(&mut state, format!("{cause}; then: {reason}")))
+                }
+            };
         }
     }
 
@@ -185,6 +174,31 @@ fn abandon(state: &mut State, old: &Run) {
             header: old.header,
             end: old.first(),
         });
+    }
+}
+
+/// Segments that runs are in: each moves to one of its own.
+fn segments_of(failed: &[Run], later: &[Run]) -> usize {
+    let runs = failed.iter().chain(later);
+    let mut epochs: Vec<Epoch> = runs.map(|run| run.header.epoch).collect();
+    epochs.dedup();
+    epochs.len()
+}
+
+impl State {
+    /// A full log may exceed its slots for this; they go when they are recycled. Whether there are as many.
+    fn allow_slots(&mut self, needed: usize) -> bool {
+        while self.ready.len() + self.free.len() < needed {
+            if self.slot_next >= SLOTS {
+                return false;
+            }
+            self.free.push(Slot {
+                number: self.slot_next,
+                exists: false,
+            });
+            self.slot_next += 1;
+        }
+        true
     }
 }
 

@@ -73,7 +73,7 @@ pub fn scan(
         return Ok(Scan::default());
     };
     let chain = Chain::read(storage, store, replay_from)?;
-    let survey = chain.survey(storage, store, replay_from)?;
+    let survey = chain.survey(storage, store, replay_from.into())?;
     let mut segments = Vec::new();
     for (extent, &end) in chain.extents.iter().zip(&survey.ends) {
         let header = extent.header;
@@ -114,19 +114,23 @@ pub fn scan(
     })
 }
 
-/// The store that the newest header names; none where no segment has a whole header.
+/// The store that the newest header names; none where no segment has a whole header. Fails where the device
+/// does, and gives no other header.
 pub fn find_store(storage: &dyn Storage) -> Result<Option<StoreId>, LogError> {
     let mut newest: Option<SegmentHeader> = None;
+    let mut unread = None;
     for name in storage.list(FOLDER)? {
         let Some(slot) = slot_of(&name) else {
             continue;
         };
         let mut page = [0_u8; crate::limits::PAGE_BYTES];
-        if storage
+        let read = storage
             .open_file(&slot_name(slot))?
-            .read_at(0, &mut page)
-            .is_err()
-        {
+            .read_patiently(0, &mut page);
+        if let Err(error) = read {
+            if !error.is_beyond_end() {
+                unread = Some(error);
+            }
             continue;
         }
         if let HeaderPage::Valid(header) = SegmentHeader::decode(&page)
@@ -135,5 +139,9 @@ pub fn find_store(storage: &dyn Storage) -> Result<Option<StoreId>, LogError> {
             newest = Some(header);
         }
     }
-    Ok(newest.map(|header| header.store))
+    match (newest, unread) {
+        // It may well have one.
+        (None, Some(error)) => Err(error.into()),
+        (newest, _) => Ok(newest.map(|header| header.store)),
+    }
 }

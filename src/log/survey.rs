@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::limits::{LOG_SEGMENT_BYTES_MIN, PAGE_BYTES};
+use crate::mutants::{self, Mutant};
 use crate::storage::{Storage, StorageError};
 use crate::types::{Epoch, Position, StoreId};
 
@@ -37,10 +38,30 @@ pub(super) struct Chain {
     pub(super) slots: Vec<u32>,
     /// Slots whose file is shorter than any segment, and holds no header.
     stumps: Vec<u32>,
+    /// Slots whose header the device does not give now. What they hold may be part of the log.
+    pub(super) unread: Vec<u32>,
     /// The largest epoch of any header.
     pub(super) epoch_max: Epoch,
     /// No header reaches beyond this position.
     pub(super) position_max: Position,
+}
+
+/// What is known of a log before it is read: from the manifest in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The position of the newest durable checkpoint; 0 without one.
+    pub replay_from: Position,
+    /// What was durable then.
+    pub durable: Position,
+}
+
+impl From<Position> for Known {
+    fn from(replay_from: Position) -> Self {
+        Self {
+            replay_from,
+            durable: Position(0),
+        }
+    }
 }
 
 /// What of the chain counts.
@@ -71,9 +92,10 @@ impl Chain {
             };
             chain.slots.push(slot);
             match read_header(storage, store, slot)? {
-                Some(found) => headers.push(found),
-                None if is_stump(storage, slot)? => chain.stumps.push(slot),
-                None => {}
+                FoundHeader::Some { header, inferred } => headers.push((header, inferred)),
+                FoundHeader::Unread => chain.unread.push(slot),
+                FoundHeader::None if is_stump(storage, slot)? => chain.stumps.push(slot),
+                FoundHeader::None => {}
             }
         }
         for (header, _) in &headers {
@@ -91,14 +113,15 @@ impl Chain {
         &self,
         storage: &dyn Storage,
         store: StoreId,
-        replay_from: Position,
+        known: Known,
     ) -> Result<Survey, LogError> {
+        let replay_from = known.replay_from;
         let mut survey = Survey {
             end: replay_from,
             ..Survey::default()
         };
         let mut holes: Vec<(Hole, &Extent, GapReason)> = Vec::new();
-        let mut proven = Position(0);
+        let mut proven = known.durable;
         let mut last_unit = Position(0);
         for (index, extent) in self.extents.iter().enumerate() {
             if extent.predecessor_lost || extent.inferred {
@@ -155,7 +178,8 @@ impl Chain {
             }
         }
         survey.judge(&holes, proven, replay_from, last_unit);
-        for &slot in &self.stumps {
+        survey.reach(known.durable, self.extents.last());
+        for &slot in self.stumps.iter().chain(&self.unread) {
             // What it held is not known; what a later header proves is a gap already.
             let from = survey.end;
             survey.gaps.push(Gap {
@@ -180,6 +204,9 @@ impl Survey {
         walked_end: Position,
         replay_from: Position,
     ) {
+        if mutants::is(Mutant::UnreadIgnored) {
+            return;
+        }
         let header = &extent.header;
         let limit = extent.limit.unwrap_or(header.limit());
         for range in unread {
@@ -197,6 +224,26 @@ impl Survey {
                     quarantined: None,
                 });
             }
+        }
+    }
+
+    /// What cannot be read stays part of the log, so that a later start looks there again; and what a
+    /// checkpoint knew to be durable is lost where the log ends before it.
+    fn reach(&mut self, durable: Position, last: Option<&Extent>) {
+        for gap in &self.gaps {
+            if gap.reason == GapReason::CutOff && gap.from <= self.end && self.end < gap.to {
+                self.end = gap.to;
+                self.torn_tail = None;
+            }
+        }
+        if durable.0 >= self.end.0 + HEADER_BYTES as u64 {
+            self.gaps.push(Gap {
+                from: self.end,
+                to: durable,
+                segment: last.map_or_else(String::new, |last| slot_name(last.header.slot)),
+                reason: GapReason::MissingSegment,
+                quarantined: None,
+            });
         }
     }
 
@@ -219,7 +266,8 @@ impl Survey {
                 let to = hole.to.map_or(proven, |to| to.min(proven));
                 // What is too short for a frame never held one: a group ends with up to so many bytes. A frame
                 // that begins before the replay does and is needed has more behind the row that is.
-                if to.0 - from.0 >= HEADER_BYTES as u64 {
+                let is_known = |gap: &Gap| gap.from <= from && to <= gap.to;
+                if to.0 - from.0 >= HEADER_BYTES as u64 && !self.gaps.iter().any(is_known) {
                     self.gaps.push(Gap {
                         from,
                         to,
@@ -276,7 +324,7 @@ fn read_noting(
             // Page by page around the bad ones.
             for (page, into) in chunk.chunks_mut(PAGE_BYTES).enumerate() {
                 let start = offset + (page * PAGE_BYTES) as u64;
-                if file.read_at(start, into).is_err() {
+                if file.read_patiently(start, into).is_err() {
                     into.fill(0);
                     unread.push(start..start + into.len() as u64);
                 }
@@ -289,35 +337,56 @@ fn read_noting(
     Ok(bytes)
 }
 
-/// The header of a slot, and whether it had to be inferred; none for a slot that holds nothing.
-fn read_header(
-    storage: &dyn Storage,
-    store: StoreId,
-    slot: u32,
-) -> Result<Option<(SegmentHeader, bool)>, LogError> {
+/// What the first page of a slot says.
+enum FoundHeader {
+    Some {
+        header: SegmentHeader,
+        /// It is lost, and what it said was inferred.
+        inferred: bool,
+    },
+    /// The slot holds nothing.
+    None,
+    /// The device does not give it.
+    Unread,
+}
+
+/// The header of a slot.
+fn read_header(storage: &dyn Storage, store: StoreId, slot: u32) -> Result<FoundHeader, LogError> {
     let name = slot_name(slot);
     let file = storage.open_file(&name)?;
     let size_bytes = file.len_bytes()?.min(crate::limits::LOG_SEGMENT_BYTES_MAX);
     let mut pages = [0_u8; 2 * PAGE_BYTES];
-    for (index, page) in pages.chunks_mut(PAGE_BYTES).enumerate() {
-        let read: Result<(), StorageError> = file.read_at((index * PAGE_BYTES) as u64, page);
-        if read.is_err() {
-            page.fill(0);
+    let mut unread = false;
+    // In halves of a page: each of the first has a copy.
+    for (index, part) in pages.chunks_mut(PAGE_BYTES / 2).enumerate() {
+        let read: Result<(), StorageError> =
+            file.read_patiently((index * PAGE_BYTES / 2) as u64, part);
+        if let Err(error) = read {
+            unread |= !error.is_beyond_end();
+            part.fill(0);
         }
     }
+    let none = if unread && !mutants::is(Mutant::UnreadIgnored) {
+        FoundHeader::Unread
+    } else {
+        FoundHeader::None
+    };
     match SegmentHeader::decode(&pages[..PAGE_BYTES]) {
         HeaderPage::Valid(header) if header.store != store => Err(LogError::OtherStore {
             name,
             found: header.store,
             expected: store,
         }),
-        HeaderPage::Valid(header) => Ok(Some((SegmentHeader { slot, ..header }, false))),
+        HeaderPage::Valid(header) => Ok(FoundHeader::Some {
+            header: SegmentHeader { slot, ..header },
+            inferred: false,
+        }),
         HeaderPage::OtherVersion(version) => Err(LogError::Version { name, version }),
         HeaderPage::None => {
             // A slot that was prepared and never used is zeros, and is not read to its end.
             let used = claim(&pages[PAGE_BYTES..]).is_some_and(|(epoch, _)| epoch != 0);
             if !used {
-                return Ok(None);
+                return Ok(none);
             }
             let whole = SegmentHeader {
                 store,
@@ -330,7 +399,11 @@ fn read_header(
                 durable: Position(0),
             };
             let bytes = read_segment(storage, &whole)?;
-            Ok(infer_header(slot, store, &bytes).map(|header| (header, true)))
+            let inferred = infer_header(slot, store, &bytes);
+            Ok(inferred.map_or(none, |header| FoundHeader::Some {
+                header,
+                inferred: true,
+            }))
         }
     }
 }

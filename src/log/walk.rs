@@ -6,7 +6,7 @@
 use crate::types::{Position, StoreId};
 
 use super::LogError;
-use super::frame::{Frame, FrameSeal, HEADER_BYTES, claim, left_in_page};
+use super::frame::{EPOCH, Frame, FrameSeal, HEADER_BYTES, claim, left_in_page};
 use super::segment::SegmentHeader;
 
 /// A range without whole units.
@@ -140,12 +140,19 @@ fn hole_at(unit: Option<&Frame<'_>>, position: Position) -> Hole {
     }
 }
 
-/// The next whole frame at or behind an offset. Every frame names its own position, which makes the
-/// search a comparison at every byte.
+/// The next whole frame at or behind an offset. Every frame names its own epoch and position: only where the
+/// epoch stands is anything compared.
 fn find(seal: &FrameSeal, bytes: &[u8], base: u64, from: usize) -> Option<usize> {
-    let end = bytes.len().checked_sub(HEADER_BYTES)?;
-    (from..=end).find(|&offset| {
+    let epoch = seal.epoch_mark();
+    let finder = memchr::memmem::Finder::new(&epoch);
+    let mut at = from + EPOCH;
+    loop {
+        at += finder.find(bytes.get(at..)?)?;
+        let offset = at - EPOCH;
         let position = Position(base + offset as u64);
-        seal.decode(&bytes[offset..], position).is_some()
-    })
+        if seal.decode(&bytes[offset..], position).is_some() {
+            return Some(offset);
+        }
+        at += 1;
+    }
 }

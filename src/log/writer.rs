@@ -8,12 +8,11 @@
 //! epochs; positions and epochs only grow.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use parking_lot::Mutex;
+use std::sync::atomic::Ordering;
 
 use crate::limits::{FRAME_BYTES, PAGE_BYTES};
 use crate::mutants::{self, Mutant};
+use crate::schedule::{AtomicBool, AtomicU64, Mutex};
 use crate::storage::{Segment, Storage};
 use crate::types::{Epoch, Position, StoreId};
 
@@ -372,7 +371,9 @@ impl Log {
         }
         state.next.base = header.limit();
         self.epoch.store(header.epoch.0, Ordering::Release);
-        self.end.store(active.end().0, Ordering::Release);
+        // Segments that move come one by one, and readers of the end see them all the time.
+        let end = active.end().0.max(self.end.load(Ordering::Relaxed));
+        self.end.store(end, Ordering::Release);
         state.active = Some(active);
     }
 

@@ -16,6 +16,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::limits::READ_ATTEMPTS;
+
 pub use choice::{BackendChoice, open};
 pub use directory::TEMPORARY;
 pub use file::FileStorage;
@@ -60,6 +62,16 @@ impl StorageError {
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. }
             if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
+    /// Whether the bytes are not there, as against a device that fails to give them: asking again is in vain.
+    #[must_use]
+    pub fn is_beyond_end(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::UnexpectedEof,
+            Self::OutOfBounds { .. } => true,
+            Self::MapFault { .. } => false,
+        }
     }
 
     /// Whether the file does not exist.
@@ -128,6 +140,16 @@ pub trait File: Send + Sync {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
     /// Fills the buffer from an offset; an end of file before that is an error.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()>;
+    /// As [`Self::read_at`], and asks again where the device fails: up to [`READ_ATTEMPTS`] times in all.
+    fn read_patiently(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        let mut attempts = 1;
+        loop {
+            match self.read_at(offset, into) {
+                Err(error) if attempts < READ_ATTEMPTS && !error.is_beyond_end() => attempts += 1,
+                read => return read,
+            }
+        }
+    }
     /// Returns when everything written before the call is on the device.
     fn sync(&self) -> Result<()>;
 }

@@ -5,10 +5,12 @@
 mod check;
 mod damage;
 mod kills;
+mod losses;
 mod model;
 mod mutants;
 mod plan;
 mod run;
+mod schedules;
 mod threads;
 mod world;
 
@@ -41,6 +43,27 @@ fn one_seed_is_one_run() {
     let [first, second] = [0, 1].map(|_| run::run(seed, asked.is_some()));
     let (first, second) = (expect(seed, first), expect(seed, second));
     assert_eq!(format!("{first:?}"), format!("{second:?}"));
+}
+
+#[test]
+fn reads_that_fail_take_nothing_away_and_no_loss_is_silent() {
+    let met = faulty(losses::Wrong::Reads);
+    assert!(
+        met.refused > 0 && met.missing > 0 && met.back > 0,
+        "{met:?}"
+    );
+}
+
+#[test]
+fn syncs_that_lie_lose_nothing_in_silence_that_something_knew_to_be_durable() {
+    let met = faulty(losses::Wrong::Lies);
+    assert!(met.missing > 0, "{met:?}");
+}
+
+#[test]
+fn old_sectors_never_bring_back_old_rows_in_silence() {
+    let met = faulty(losses::Wrong::Stale);
+    assert!(met.missing > 0, "{met:?}");
 }
 
 #[test]
@@ -136,6 +159,16 @@ fn whatever_threads_do_meanwhile_nothing_counts_as_durable_that_is_not() {
 }
 
 #[test]
+fn no_schedule_acknowledges_what_is_not_synced_or_leaves_somebody_waiting() {
+    let schedules = number("EDGETIME_SIM_SCHEDULES").unwrap_or(SCHEDULES) as usize;
+    schedules::run_all(schedules);
+    plant(Some(Mutant::EarlyAcknowledgement));
+    let found = std::panic::catch_unwind(|| schedules::run_all(schedules));
+    plant(None);
+    assert!(found.is_err(), "an early acknowledgement is not found");
+}
+
+#[test]
 fn a_process_killed_anywhere_in_a_checkpoint_leaves_what_a_cut_behind_it_keeps() {
     let calls = kills::every_call().unwrap_or_else(|text| panic!("{text}"));
     assert!(calls > 5, "a checkpoint of {calls} calls");
@@ -193,14 +226,36 @@ fn until(first: u64, cuts: u64) -> (Done, u64) {
                     let result = run::run(seed, false);
                     failed.fetch_or(result.is_err(), Ordering::Relaxed);
                     let done = expect(seed, result);
-                    cut.fetch_add(done.cuts, Ordering::Relaxed);
+                    let before = cut.fetch_add(done.cuts, Ordering::Relaxed);
                     total.lock().expect("nobody panicked").add(done);
+                    if (before + done.cuts) / TOLD_EVERY > before / TOLD_EVERY {
+                        println!("{} cuts, up to seed {seed}", before + done.cuts);
+                    }
                 }
             });
         }
     });
     let total = *total.lock().expect("nobody panicked");
     (total, next.into_inner() - first)
+}
+
+/// Runs seeds on a disk that does something wrong.
+fn faulty(wrong: losses::Wrong) -> losses::Met {
+    let mut total = losses::Met::default();
+    let first = number("EDGETIME_SIM_FIRST").unwrap_or(0);
+    let asked = number("EDGETIME_SIM_SEED");
+    let seeds = first..first + number("EDGETIME_SIM_FAULTY").unwrap_or(FAULTY);
+    for seed in asked.map_or(seeds, |seed| seed..seed + 1) {
+        match losses::run(seed, wrong, asked.is_some()) {
+            Ok(met) => total.add(met),
+            Err(failure) => {
+                let (kind, text) = (failure.kind, failure.text);
+                panic!("{wrong:?}, seed {seed}: {kind:?}: {text}");
+            }
+        }
+    }
+    println!("{wrong:?}: {total:?}");
+    total
 }
 
 fn expect(seed: u64, result: Result<Done, Failure>) -> Done {
@@ -214,6 +269,10 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// Power cuts after which a long run says where it is.
+const TOLD_EVERY: u64 = 10_000;
+/// Schedules of threads, of each kind.
+const SCHEDULES: u64 = 1_000;
 /// Interleavings of threads.
 const TURNS: u64 = 300;
 /// Small stores that are damaged byte by byte.
@@ -223,5 +282,7 @@ const SEEDS_SEARCHED: u64 = 2_000;
 /// Flips in every run of the tests, and how many each store takes.
 const FLIPS: u64 = 1_000;
 const FLIPS_OF_ONE: u64 = 20;
+/// Runs on a disk that fails reads, that lies, and that serves old sectors.
+const FAULTY: u64 = 50;
 /// Power cuts in every run of the tests.
 const CUTS: u64 = 20_000;

@@ -3,7 +3,7 @@
 //! Writes come in units, which the log takes whole or not at all. A cut leaves the first so many units;
 //! those that were acknowledged are among them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use edgetimedb::types::FieldType;
 
@@ -44,6 +44,8 @@ pub struct SeriesName {
 pub struct Row {
     pub series: SeriesName,
     pub time: i64,
+    /// Whether it is the server that gives it its time.
+    pub stamped: bool,
     /// Number of the field, and its value; each field once.
     pub fields: Vec<(u8, Value)>,
 }
@@ -60,6 +62,8 @@ type Writes = Vec<(usize, Option<Value>)>;
 /// Rows that the log takes together.
 #[derive(Clone, Debug)]
 struct Unit {
+    /// What was durable when it was written.
+    durable: u64,
     /// Acknowledged as durable when the log is durable up to here; none where nothing was promised.
     position: Option<u64>,
     /// What the log had taken before.
@@ -76,6 +80,8 @@ pub struct Model {
     acknowledged: usize,
     /// So many were before the last acknowledgement.
     proven: usize,
+    /// Writes that were lost.
+    gone: BTreeSet<((SeriesName, i64), u8, usize)>,
     /// By series: rows before this may have left by age or number.
     loose_before: BTreeMap<SeriesName, i64>,
     /// Rows that were ever sent.
@@ -117,7 +123,7 @@ impl Failure {
 
 impl Model {
     /// Notes a unit: what it wrote, and when it counts as durable.
-    pub fn write(&mut self, rows: &[&Row], begin: u64, position: Option<u64>) {
+    pub fn write(&mut self, rows: &[&Row], (begin, durable): (u64, u64), position: Option<u64>) {
         let number = self.units.len();
         for row in rows {
             self.rows_sent += 1;
@@ -131,6 +137,7 @@ impl Model {
         }
         let keys = rows.iter().map(|row| (row.series, row.time)).collect();
         self.units.push(Unit {
+            durable,
             position,
             begin,
             keys,
@@ -187,6 +194,11 @@ impl Model {
         self.proven = self.acknowledged;
     }
 
+    /// Nothing in the log proves what was acknowledged.
+    pub fn doubt(&mut self) {
+        self.proven = 0;
+    }
+
     pub fn units(&self) -> usize {
         self.units.len()
     }
@@ -194,6 +206,50 @@ impl Model {
     /// Units that are acknowledged, and followed by something that proves it.
     pub fn proven(&self) -> usize {
         self.proven
+    }
+
+    /// Units that are acknowledged.
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledged
+    }
+
+    /// What a store that shows these rows can know to have been durable: some of them say so. A unit is there
+    /// for sure where a value is shown that no other one wrote.
+    pub fn known_durable(&self, shown: &Shown) -> u64 {
+        let mut known = 0;
+        for (key, cells) in &self.cells {
+            let Some(found) = shown.get(key) else {
+                continue;
+            };
+            for (field, writes) in cells {
+                let value = found.get(field);
+                let mut of = writes.iter().filter(|(_, sent)| Some(sent) == value);
+                if let (Some((unit, _)), None) = (of.next(), of.next()) {
+                    known = known.max(self.units[*unit].durable);
+                }
+            }
+        }
+        known
+    }
+
+    /// Takes what is shown for what there is. What is lost may come back, but not over what is newer.
+    pub fn settle(&mut self, shown: &Shown) {
+        for (key, cells) in &self.cells {
+            let found = shown.get(key);
+            for (field, writes) in cells {
+                let value = found.and_then(|fields| fields.get(field));
+                let last = writes.iter().rposition(|(_, sent)| Some(sent) == value);
+                for (index, (unit, _)) in writes.iter().enumerate() {
+                    let write = (*key, *field, *unit);
+                    if Some(index) == last {
+                        self.gone.remove(&write);
+                    } else if last.is_none_or(|last| last < index) {
+                        self.gone.insert(write);
+                    }
+                }
+            }
+        }
+        self.prove();
     }
 
     /// Where in the log a unit lies, at most.
@@ -239,6 +295,14 @@ impl Model {
         self.cells.range(range).map(|((_, time), _)| *time)
     }
 
+    pub fn has(&self, series: SeriesName, time: i64) -> bool {
+        let cells = self.cells.get(&(series, time));
+        cells.into_iter().flatten().any(|(field, writes)| {
+            let is_there = |unit: usize| !self.gone.contains(&((series, time), *field, unit));
+            writes.iter().any(|(unit, _)| is_there(*unit))
+        })
+    }
+
     pub fn is_loose(&self, series: SeriesName, time: i64) -> bool {
         self.loose_bound(series) > time
     }
@@ -256,7 +320,9 @@ impl Model {
     fn row(&self, key: (SeriesName, i64), units: usize) -> Fields {
         let cells = self.cells.get(&key);
         let values = cells.into_iter().flatten().filter_map(|(field, writes)| {
-            let last = writes.iter().rev().find(|(unit, _)| *unit < units)?;
+            let mut writes = writes.iter().rev();
+            let last = writes
+                .find(|(unit, _)| *unit < units && !self.gone.contains(&(key, *field, *unit)))?;
             Some((*field, last.1.clone()?))
         });
         values.collect()
@@ -349,7 +415,10 @@ impl Model {
                         "{series:?} at {time}, field {field}: writes {writes:?}, units {pending:?}"
                     )
                 };
-                let sure = writes.iter().rposition(|(unit, _)| *unit < pending.start);
+                let is_sure = |unit: usize| {
+                    unit < pending.start && !self.gone.contains(&((*series, *time), *field, unit))
+                };
+                let sure = writes.iter().rposition(|(unit, _)| is_sure(*unit));
                 let allowed = &writes[sure.unwrap_or(0)..];
                 let Some(value) = found.and_then(|fields| fields.get(field)) else {
                     let deleted = allowed
@@ -389,7 +458,10 @@ impl Model {
             let found = shown.get(&(*series, *time));
             for (field, writes) in cells {
                 let place = || format!("{series:?} at {time}, field {field}: writes {writes:?}");
-                let sure = writes.iter().rposition(|(unit, _)| !may_be_lost(*unit));
+                let is_gone = |unit: usize| self.gone.contains(&((*series, *time), *field, unit));
+                let sure = writes
+                    .iter()
+                    .rposition(|(unit, _)| !may_be_lost(*unit) && !is_gone(*unit));
                 let allowed = &writes[sure.unwrap_or(0)..];
                 let Some(value) = found.and_then(|fields| fields.get(field)) else {
                     missing += usize::from(writes.last().is_some_and(|(_, sent)| sent.is_some()));

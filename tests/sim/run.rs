@@ -2,15 +2,15 @@
 //!
 //! Everything happens on one thread, and all chance comes from the seed: a run repeats itself exactly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use edgetimedb::engine::{Engine, EngineError};
+use edgetimedb::engine::{Engine, EngineError, SeriesRef};
 use edgetimedb::storage::simulated::{Faults, Random, SimulatedStorage};
 use edgetimedb::types::MeasurementId;
 
 use super::check;
-use super::model::{Failure, Kind, Model, Row, SeriesName};
+use super::model::{Failure, Kind, Model, Row, SeriesName, Shown};
 use super::plan::{NOW, Plan, SECOND};
 use super::world::{self, JumpingClock};
 
@@ -23,6 +23,17 @@ pub struct Done {
     pub checkpoints: u64,
     pub chunks: u64,
     pub replayed: u64,
+    /// Rows that the server gave their time.
+    pub stamped: u64,
+    /// Backups that were opened.
+    pub backups: u64,
+    /// Answers to queries.
+    pub answers: u64,
+    /// Times that everything was sealed.
+    pub seals: u64,
+    /// Jumps of the wall clock, and of these, starts without any time.
+    pub jumps: u64,
+    pub resets: u64,
 }
 
 impl Done {
@@ -33,6 +44,12 @@ impl Done {
         self.checkpoints += other.checkpoints;
         self.chunks += other.chunks;
         self.replayed += other.replayed;
+        self.stamped += other.stamped;
+        self.backups += other.backups;
+        self.answers += other.answers;
+        self.seals += other.seals;
+        self.jumps += other.jumps;
+        self.resets += other.resets;
     }
 }
 
@@ -53,6 +70,9 @@ pub struct Run {
     /// Whether to tell every step.
     pub told: bool,
 }
+
+/// The time of a row that the server has not yet given one.
+const UNKNOWN: i64 = i64::MIN;
 
 /// How a life ended.
 enum End {
@@ -96,7 +116,7 @@ impl Run {
         }
     }
 
-    fn tell(&self, what: impl FnOnce() -> String) {
+    pub fn tell(&self, what: impl FnOnce() -> String) {
         if self.told {
             println!("{:>6} {}", self.disk.operations(), what());
         }
@@ -108,6 +128,13 @@ impl Run {
             write_back: self.plan.faults.write_back,
             ..Faults::default()
         });
+        if self.plan.jump_one_in > 0 && self.random.one_in(4) {
+            self.jump();
+            if self.random.one_in(4) {
+                self.clock.reset();
+                self.done.resets += 1;
+            }
+        }
         loop {
             if self.random.one_in(self.plan.cut_again_one_in) {
                 let operations = self.random.below(30);
@@ -132,6 +159,12 @@ impl Run {
                 Err(error) => return Err(Failure::new(Kind::Refused, error)),
             }
         }
+    }
+
+    fn jump(&mut self) {
+        let hours = self.random.below(7) as i64 - 3;
+        self.clock.jump(hours * 3_600 * SECOND);
+        self.done.jumps += 1;
     }
 
     fn cut(&mut self) {
@@ -193,8 +226,10 @@ impl Run {
         let by_ns = self.random.below(2 * SECOND as u64);
         self.clock.advance(by_ns);
         if self.random.one_in(self.plan.jump_one_in) {
-            let hours = self.random.below(7) as i64 - 3;
-            self.clock.jump(hours * 3_600 * SECOND);
+            self.jump();
+        }
+        if self.random.one_in(self.plan.backup_one_in) {
+            check::backup(self, engine)?;
         }
         let Plan {
             syncs,
@@ -215,6 +250,7 @@ impl Run {
             if self.random.below(4) == 0 {
                 let sealed = engine.seal_all();
                 self.tell(|| format!("seal: {sealed:?}"));
+                self.done.seals += u64::from(sealed.is_ok());
             } else {
                 self.tick(engine)?;
             }
@@ -342,7 +378,9 @@ impl Run {
             }
             return Ok(());
         }
-        let shown = world::read(engine)?;
+        let Some(shown) = self.read(engine)? else {
+            return Ok(());
+        };
         let evicted = self.model.evict(&shown);
         let counted = engine.row_counts().evicted;
         if evicted > 0 && counted == 0 {
@@ -350,6 +388,18 @@ impl Run {
             return Err(Failure::new(Kind::Lost, text));
         }
         Ok(())
+    }
+
+    /// All rows; none where the device failed to give some, and the store said so.
+    pub fn read(&self, engine: &Arc<Engine>) -> Result<Option<Shown>, Failure> {
+        let failed = self.disk.wrongs().reads;
+        match world::read(engine) {
+            Ok(shown) => Ok(Some(shown)),
+            Err(failure) if failure.kind == Kind::Refused && self.disk.wrongs().reads > failed => {
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Rows that are too old now may be gone, even if the clock goes back.
@@ -364,16 +414,18 @@ impl Run {
     }
 
     fn write(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
-        let rows = self.rows(engine);
+        let mut rows = self.rows(engine);
+        let now = engine.server_time().now;
         let mut batch = engine.batch();
-        let mut shards = Vec::new();
+        let (mut shards, mut refs) = (Vec::new(), Vec::new());
         for (tag, row) in rows.iter().enumerate() {
             let series = world::push(engine, &mut batch, row, tag as u32)
                 .map_err(|error| Failure::new(Kind::Refused, error))?;
             // The documented place of a series: the remainder of its number.
             shards.push(series.id.0 as usize % self.plan.engine.shards);
+            refs.push(series);
         }
-        let begin = engine.end().0;
+        let (begin, durable) = (engine.end().0, engine.durable().0);
         let written = engine.write(&mut batch);
         let refused: Vec<u32> = if written.error.is_some() {
             batch.tags().collect()
@@ -382,6 +434,7 @@ impl Run {
         };
         let is_off = self.disk.is_off();
         self.tell(|| format!("write from {begin}: {written:?}"));
+        self.learn_times(engine, &mut rows, &refs, now, |tag| refused.contains(&tag))?;
         if let Some(error) = &written.error
             && !is_off
             && matches!(error, EngineError::Busy)
@@ -399,7 +452,70 @@ impl Run {
                 .collect();
             if !unit.is_empty() {
                 self.done.rows += unit.len() as u64;
-                self.model.write(&unit, begin, position);
+                self.model.write(&unit, (begin, durable), position);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks up which times the server gave.
+    fn learn_times(
+        &mut self,
+        engine: &Arc<Engine>,
+        rows: &mut [Row],
+        refs: &[SeriesRef],
+        now: i64,
+        is_refused: impl Fn(u32) -> bool,
+    ) -> Result<(), Failure> {
+        for index in 0..rows.len() {
+            if !rows[index].stamped || is_refused(index as u32) {
+                continue;
+            }
+            let series = rows[index].series;
+            if rows[index].time != UNKNOWN {
+                continue;
+            }
+            let of_series: Vec<usize> = (index..rows.len())
+                .filter(|&other| {
+                    rows[other].series == series && rows[other].stamped && !is_refused(other as u32)
+                })
+                .collect();
+            let count = of_series.len() as i64;
+            let given: BTreeSet<i64> = rows
+                .iter()
+                .filter(|row| row.series == series && !row.stamped)
+                .map(|row| row.time)
+                .collect();
+            let times = world::times_from(engine, refs[index], now);
+            // They follow one another, and none was there before.
+            let first = match &times {
+                Ok(times) => {
+                    let all: BTreeSet<i64> = times.iter().copied().collect();
+                    let is_new =
+                        |time: &i64| !given.contains(time) && !self.model.has(series, *time);
+                    let new: BTreeSet<i64> = all.iter().copied().filter(is_new).collect();
+                    let begins = |among: &BTreeSet<i64>| {
+                        let follow = |first: &i64| {
+                            (*first..*first + count).all(|time| among.contains(&time))
+                        };
+                        among.iter().copied().find(follow)
+                    };
+                    // But for a device that has the very time of the server.
+                    begins(&new).or_else(|| begins(&all))
+                }
+                // The power is off, and what is in files cannot be read.
+                Err(_) => Some(now),
+            };
+            let Some(first) = first else {
+                let text = format!(
+                    "{series:?} has no {count} rows of its own time from {now} on: {times:?}, {:?}",
+                    engine.time_bounds()
+                );
+                return Err(Failure::new(Kind::Lost, text));
+            };
+            for (number, other) in of_series.into_iter().enumerate() {
+                rows[other].time = first + number as i64;
+                self.done.stamped += 1;
             }
         }
         Ok(())
@@ -442,9 +558,11 @@ impl Run {
             if fields.is_empty() {
                 fields.push((0, world::value(0, false, random)));
             }
+            let stamped = random.one_in(plan.stamped_one_in);
             rows.push(Row {
                 series,
-                time,
+                time: if stamped { UNKNOWN } else { time },
+                stamped,
                 fields,
             });
         }

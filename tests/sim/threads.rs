@@ -83,7 +83,8 @@ pub fn run(seed: u64) -> Result<Turns, String> {
     world.fault.take().map_or(Ok(turns), Err)
 }
 
-fn open(
+/// Opens the log, and tells of each unit.
+pub fn open(
     disk: &SimulatedStorage,
     from: Position,
     visit: &mut dyn FnMut(u64),

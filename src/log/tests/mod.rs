@@ -6,6 +6,7 @@ mod damage;
 mod failure;
 mod full;
 mod scan;
+mod unread;
 
 use std::sync::Arc;
 

@@ -1,9 +1,12 @@
 //! The bytes of one file: as processes see them, and as the device holds them.
 //!
 //! Sectors are the unit in which bytes reach the device. A sector that is not dirty reads as it was seen
-//! until its page leaves the cache, whatever the device holds: so a failed sync leaves it.
+//! until its page leaves the cache, whatever the device holds: so a failed sync leaves it. Bytes are shared
+//! with the disks of before a cut until they differ.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::random::Random;
 use crate::limits::PAGE_BYTES;
@@ -11,8 +14,10 @@ use crate::limits::PAGE_BYTES;
 /// A file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
-    pub(super) seen: Vec<u8>,
-    pub(super) held: Vec<u8>,
+    pub(super) seen: Arc<Vec<u8>>,
+    held: Arc<Vec<u8>>,
+    /// By sector: what the device held before.
+    older: BTreeMap<usize, [u8; SECTOR_BYTES]>,
     /// By sector: bytes that were stored and that no sync or write-back has taken.
     dirty: Vec<bool>,
     /// The length that is seen was changed, and no sync has taken it.
@@ -30,11 +35,13 @@ pub(super) struct Cut {
 
 impl Content {
     /// A file whose bytes are on the device.
-    pub(super) fn durable(bytes: Vec<u8>) -> Self {
+    pub(super) fn durable(bytes: impl Into<Arc<Vec<u8>>>) -> Self {
+        let bytes = bytes.into();
         Self {
             dirty: vec![false; bytes.len().div_ceil(SECTOR_BYTES)],
-            held: bytes.clone(),
+            held: Arc::clone(&bytes),
             seen: bytes,
+            older: BTreeMap::new(),
             len_dirty: false,
         }
     }
@@ -42,17 +49,18 @@ impl Content {
     /// Empties the file, as opening with truncation does.
     pub(super) fn truncate(&mut self) {
         self.len_dirty |= !self.seen.is_empty();
-        self.seen.clear();
+        self.seen = Arc::default();
     }
 
     /// Stores bytes.
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
         let end = offset + bytes.len();
-        if self.seen.len() < end {
-            self.seen.resize(end, 0);
+        let seen = Arc::make_mut(&mut self.seen);
+        if seen.len() < end {
+            seen.resize(end, 0);
             self.len_dirty = true;
         }
-        self.seen[offset..end].copy_from_slice(bytes);
+        seen[offset..end].copy_from_slice(bytes);
         let sectors = offset / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES);
         if self.dirty.len() < sectors.end {
             self.dirty.resize(sectors.end, false);
@@ -78,7 +86,9 @@ impl Content {
 
     /// The length that is seen becomes the device's.
     pub(super) fn sync_len(&mut self) {
-        self.held.resize(self.seen.len(), 0);
+        if self.held.len() != self.seen.len() {
+            Arc::make_mut(&mut self.held).resize(self.seen.len(), 0);
+        }
         self.len_dirty = false;
     }
 
@@ -103,6 +113,10 @@ impl Content {
 
     /// Pages that are clean leave the cache: what is read next comes from the device.
     pub(super) fn drop_cache(&mut self) {
+        if !self.len_dirty && !self.dirty.contains(&true) {
+            self.seen = Arc::clone(&self.held);
+            return;
+        }
         for sector in 0..self.seen.len().div_ceil(SECTOR_BYTES) {
             if !self.is_dirty(sector) {
                 self.forget(sector);
@@ -111,8 +125,15 @@ impl Content {
     }
 
     /// The file after a power cut.
-    pub(super) fn after_cut(&self, cut: Cut, random: &mut Random, trash: &[u8]) -> Vec<u8> {
-        let mut after = self.held.clone();
+    pub(super) fn after_cut(&self, cut: Cut, random: &mut Random, trash: &[u8]) -> Self {
+        let dirty = self.dirty_sectors(0..self.seen.len());
+        let mut older = self.older.clone();
+        if dirty.is_empty() && !self.len_dirty {
+            let mut after = Self::durable(Arc::clone(&self.held));
+            after.older = older;
+            return after;
+        }
+        let mut after = Vec::clone(&self.held);
         if self.len_dirty {
             let (short, long) = (
                 self.held.len().min(self.seen.len()),
@@ -133,7 +154,7 @@ impl Content {
                 }
             }
         }
-        for sector in self.dirty_sectors(0..self.seen.len()) {
+        for sector in dirty {
             let start = sector * SECTOR_BYTES;
             let mut end = (start + SECTOR_BYTES).min(self.seen.len()).min(after.len());
             let kept = random.below(8) < cut.kept_of_8;
@@ -144,9 +165,17 @@ impl Content {
             if torn {
                 end = start + random.below((end - start) as u64) as usize;
             }
+            note_older(&mut older, sector, &after[start..end]);
             after[start..end].copy_from_slice(&self.seen[start..end]);
         }
+        let mut after = Self::durable(after);
+        after.older = older;
         after
+    }
+
+    /// Sectors that the device may serve as they were before, and what each was.
+    pub(super) fn stale_sectors(&self) -> impl Iterator<Item = (usize, &[u8; SECTOR_BYTES])> {
+        self.older.iter().map(|(sector, bytes)| (*sector, bytes))
     }
 
     /// Takes the dirty sectors to the device that a caller chooses.
@@ -160,19 +189,24 @@ impl Content {
 
     fn persist(&mut self, sector: usize) {
         let range = self.range(sector);
-        if self.held.len() < range.end {
-            self.held.resize(range.end, 0);
+        let held = Arc::make_mut(&mut self.held);
+        if held.len() < range.end {
+            held.resize(range.end, 0);
         }
-        self.held[range.clone()].copy_from_slice(&self.seen[range]);
+        note_older(&mut self.older, sector, &held[range.clone()]);
+        held[range.clone()].copy_from_slice(&self.seen[range]);
         self.dirty[sector] = false;
     }
 
     /// The sector reads as the device has it.
     fn forget(&mut self, sector: usize) {
         let range = self.range(sector);
-        for at in range {
-            self.seen[at] = self.held.get(at).copied().unwrap_or(0);
+        let there = self.held.len().clamp(range.start, range.end);
+        let seen = Arc::make_mut(&mut self.seen);
+        if let Some(held) = self.held.get(range.start..there) {
+            seen[range.start..there].copy_from_slice(held);
         }
+        seen[there..range.end].fill(0);
         if let Some(dirty) = self.dirty.get_mut(sector) {
             *dirty = false;
         }
@@ -193,6 +227,13 @@ impl Content {
             .filter(|&sector| self.is_dirty(sector))
             .collect()
     }
+}
+
+/// Keeps what a sector was before it changes, if it does.
+fn note_older(older: &mut BTreeMap<usize, [u8; SECTOR_BYTES]>, sector: usize, before: &[u8]) {
+    let mut bytes = [0; SECTOR_BYTES];
+    bytes[..before.len()].copy_from_slice(before);
+    older.insert(sector, bytes);
 }
 
 /// The pages that hold a range.

@@ -19,8 +19,19 @@ pub struct Faults {
     pub sync_file: u32,
     /// Creations, renames, removals and syncs of folders that fail.
     pub name: u32,
+    /// Syncs of files, segments and folders that succeed and take nothing to the device.
+    pub lie: u32,
     /// Writes after which the kernel takes some of the sectors to the device at once.
     pub write_back: u32,
+}
+
+/// What a device did wrong so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wrongs {
+    /// Reads that failed.
+    pub reads: u64,
+    /// Syncs that lied.
+    pub lies: u64,
 }
 
 /// What was told to fail, and when.
@@ -30,6 +41,8 @@ pub(super) struct Planned {
     pub(super) syncs: u32,
     /// Stores into segments, the next ones.
     pub(super) stores: u32,
+    /// Reads, the next ones.
+    pub(super) reads: u32,
     /// Runs while a sync of a segment is on its way to the device; not within itself.
     pub(super) meanwhile: Option<Box<dyn FnMut() + Send>>,
     /// New files and segments find no room.

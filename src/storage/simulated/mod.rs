@@ -22,7 +22,7 @@ use self::faults::Planned;
 use self::names::{Names, Shared};
 use super::{File, Result, Segment, Storage, StorageError, TEMPORARY, check_bounds};
 
-pub use self::faults::Faults;
+pub use self::faults::{Faults, Wrongs};
 pub use self::random::Random;
 
 /// A disk. Its clones are the same disk.
@@ -42,17 +42,18 @@ struct Disk {
     cut_at: Option<u64>,
     is_off: bool,
     /// What the last file that was removed held: blocks that new files get.
-    trash: Vec<u8>,
+    trash: Arc<Vec<u8>>,
+    wrongs: Wrongs,
 }
 
 impl SimulatedStorage {
     /// An empty disk; its seed decides all that chance does to it.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self::of(Names::default(), Random::new(seed), Vec::new())
+        Self::of(Names::default(), Random::new(seed), Arc::default())
     }
 
-    fn of(names: Names, random: Random, trash: Vec<u8>) -> Self {
+    fn of(names: Names, random: Random, trash: Arc<Vec<u8>>) -> Self {
         Self {
             disk: Arc::new(Mutex::new(Disk {
                 names,
@@ -63,6 +64,7 @@ impl SimulatedStorage {
                 cut_at: None,
                 is_off: false,
                 trash,
+                wrongs: Wrongs::default(),
             })),
         }
     }
@@ -107,10 +109,10 @@ impl SimulatedStorage {
         };
         let mut names = Names::default();
         for (name, file) in disk.names.after_cut(&mut random) {
-            let bytes = file.lock().after_cut(cut, &mut random, &disk.trash);
-            names.put(&name, Arc::new(Mutex::new(Content::durable(bytes))));
+            let after = file.lock().after_cut(cut, &mut random, &disk.trash);
+            names.put(&name, Arc::new(Mutex::new(after)));
         }
-        Self::of(names, random, disk.trash.clone())
+        Self::of(names, random, Arc::clone(&disk.trash))
     }
 
     /// The disk after a power cut that keeps a dirty sector where `survives` says so, and all names.
@@ -127,10 +129,10 @@ impl SimulatedStorage {
                 kept_of_8: 0,
                 torn_one_in: 0,
             };
-            let bytes = content.after_cut(none, &mut random, &[]);
-            names.put(name, Arc::new(Mutex::new(Content::durable(bytes))));
+            let after = content.after_cut(none, &mut random, &[]);
+            names.put(name, Arc::new(Mutex::new(after)));
         }
-        Self::of(names, random, Vec::new())
+        Self::of(names, random, Arc::default())
     }
 
     /// The disk after the process was killed: nothing is lost, and nothing more is durable than before.
@@ -139,7 +141,7 @@ impl SimulatedStorage {
         let mut disk = self.disk.lock();
         disk.is_off = true;
         let random = disk.random.fork();
-        Self::of(disk.names.clone(), random, disk.trash.clone())
+        Self::of(disk.names.clone(), random, Arc::clone(&disk.trash))
     }
 
     /// A disk with the same files, all of it durable, that shares nothing with this one.
@@ -148,7 +150,9 @@ impl SimulatedStorage {
         let disk = self.disk.lock();
         let copy = Self::new(0);
         for (name, file) in disk.names.iter() {
-            copy.put(name, file.lock().seen.clone());
+            let content = Content::durable(Arc::clone(&file.lock().seen));
+            let mut copied = copy.disk.lock();
+            copied.names.put(name, Arc::new(Mutex::new(content)));
         }
         copy
     }
@@ -161,6 +165,11 @@ impl SimulatedStorage {
     /// Stores into segments that will fail, the next ones.
     pub fn fail_stores(&self, count: u32) {
         self.disk.lock().planned.stores = count;
+    }
+
+    /// Reads that will fail, the next ones.
+    pub fn fail_reads(&self, count: u32) {
+        self.disk.lock().planned.reads = count;
     }
 
     /// What other threads do while the disk syncs a segment: before each such call and behind it.
@@ -180,6 +189,7 @@ impl SimulatedStorage {
 
     /// Lets the others run, if they do not already.
     fn let_others_run(disk: &Mutex<Disk>) {
+        crate::schedule::point();
         let run = disk.lock().planned.meanwhile.take();
         if let Some(mut run) = run {
             run();
@@ -200,6 +210,11 @@ impl SimulatedStorage {
         self.disk.lock().planned.unreadable.push(lost);
     }
 
+    /// What could not be read can be again.
+    pub fn regain(&self) {
+        self.disk.lock().planned.unreadable.clear();
+    }
+
     /// All names, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
@@ -207,11 +222,38 @@ impl SimulatedStorage {
         disk.names.iter().map(|(name, _)| name.clone()).collect()
     }
 
+    /// What the device did wrong since it was made, or since the power came back.
+    #[must_use]
+    pub fn wrongs(&self) -> Wrongs {
+        self.disk.lock().wrongs
+    }
+
+    /// Sectors that hold something else now than they did before: file, offset, and the bytes of then.
+    #[must_use]
+    pub fn older_sectors(&self) -> Vec<(String, usize, Vec<u8>)> {
+        let disk = self.disk.lock();
+        let mut all = Vec::new();
+        for (name, file) in disk.names.iter() {
+            let file = file.lock();
+            for (sector, before) in file.stale_sectors() {
+                let offset = sector * SECTOR_BYTES;
+                let end = (offset + SECTOR_BYTES).min(file.seen.len());
+                if let Some(now) = file.seen.get(offset..end)
+                    && now != &before[..now.len()]
+                {
+                    all.push((name.clone(), offset, before[..now.len()].to_vec()));
+                }
+            }
+        }
+        all
+    }
+
     /// The bytes of a file, as processes see them.
     #[must_use]
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let disk = self.disk.lock();
-        Some(disk.names.get(name)?.lock().seen.clone())
+        let seen = Arc::clone(&disk.names.get(name)?.lock().seen);
+        Some(Vec::clone(&seen))
     }
 
     /// Puts a file there, all of it durable.
@@ -292,6 +334,13 @@ impl Disk {
     /// What the caller of a call hears in whose middle the power went.
     fn end(&mut self, operation: &'static str, name: &str) -> Result<()> {
         self.check_power(operation, name)
+    }
+
+    /// Whether a sync that succeeds takes nothing to the device.
+    fn lies(&mut self) -> bool {
+        let lies = self.random.one_in(self.faults.lie);
+        self.wrongs.lies += u64::from(lies);
+        lies
     }
 
     fn find_room(&mut self, operation: &'static str, name: &str) -> Result<()> {
@@ -384,7 +433,7 @@ impl Storage for SimulatedStorage {
         let Some(gone) = disk.names.remove(name) else {
             return Err(failed("remove", name, io::ErrorKind::NotFound));
         };
-        disk.trash.clone_from(&gone.lock().seen);
+        disk.trash = Arc::clone(&gone.lock().seen);
         disk.end("remove", name)
     }
 
@@ -400,7 +449,9 @@ impl Storage for SimulatedStorage {
     fn sync_folder(&self, folder: &str) -> Result<()> {
         let mut disk = self.disk.lock();
         disk.begin_name("sync", folder)?;
-        disk.names.sync(folder);
+        if !disk.lies() {
+            disk.names.sync(folder);
+        }
         disk.end("sync", folder)
     }
 
@@ -460,8 +511,11 @@ impl Handle {
         let lost = disk.planned.unreadable.iter().any(|(name, lost)| {
             *name == self.name && lost.start < range.end && range.start < lost.end
         });
+        let lost = lost || disk.planned.reads > 0;
+        disk.planned.reads = disk.planned.reads.saturating_sub(1);
         let one_in = disk.faults.read;
         if lost || disk.random.one_in(one_in) {
+            disk.wrongs.reads += 1;
             return Err(failed("read", &self.name, io::ErrorKind::Other));
         }
         let file = self.file.lock();
@@ -489,8 +543,10 @@ impl Handle {
             file.fail_sync(range, &mut disk.random);
             return Err(failed("sync", &self.name, io::ErrorKind::Other));
         }
-        file.sync(range);
-        file.sync_len();
+        if !disk.lies() {
+            file.sync(range);
+            file.sync_len();
+        }
         Ok(())
     }
 }
