@@ -44,8 +44,6 @@ pub struct SeriesName {
 pub struct Row {
     pub series: SeriesName,
     pub time: i64,
-    /// Whether it is the server that gives it its time.
-    pub stamped: bool,
     /// Number of the field, and its value; each field once.
     pub fields: Vec<(u8, Value)>,
 }
@@ -262,14 +260,6 @@ impl Model {
     pub fn times(&self, series: SeriesName) -> impl DoubleEndedIterator<Item = i64> {
         let range = (series, i64::MIN)..=(series, i64::MAX);
         self.cells.range(range).map(|((_, time), _)| *time)
-    }
-
-    pub fn has(&self, series: SeriesName, time: i64) -> bool {
-        let cells = self.cells.get(&(series, time));
-        cells.into_iter().flatten().any(|(field, writes)| {
-            let is_there = |unit: usize| !self.gone.contains(&((series, time), *field, unit));
-            writes.iter().any(|(unit, _)| is_there(*unit))
-        })
     }
 
     pub fn is_loose(&self, series: SeriesName, time: i64) -> bool {
