@@ -50,6 +50,7 @@ const SENSORS: Shape = Shape {
 
 fn open(folder: &Path) -> Engine {
     let options = EngineOptions {
+        hash_seed: 1,
         chunk_rows: CHUNK_ROWS,
         shards: 8,
         log: LogOptions::default(),

@@ -180,7 +180,7 @@ impl Catalog {
         if self.is_dropped_measurement(id) {
             return Vec::new();
         }
-        reserve(&mut self.measurements, id.0);
+        reserve(&mut self.measurements, id.0 as usize + 1);
         let found = self.measurements[id.0 as usize].take();
         let mut gone = series.to_vec();
         gone.extend(found.iter().flat_map(Measurement::series));
@@ -461,9 +461,9 @@ impl Catalog {
 
     /// Numbers below these are not given out again, whether or not it is known whose they were.
     pub fn reserve(&mut self, databases: u32, measurements: u32, series: u32) {
-        reserve(&mut self.databases, databases);
-        reserve(&mut self.measurements, measurements);
-        reserve(&mut self.series, series);
+        reserve(&mut self.databases, databases as usize);
+        reserve(&mut self.measurements, measurements as usize);
+        self.series.grow_to(series as usize, || None);
     }
 
     fn measurement_mut(&mut self, id: MeasurementId) -> Result<&mut Measurement, CatalogError> {
@@ -495,22 +495,15 @@ impl Database {
     }
 }
 
-fn reserve<T>(list: &mut Vec<Option<T>>, end: u32) {
-    if list.len() < end as usize {
-        list.resize_with(end as usize, || None);
-    }
-}
-
 fn put<T>(slots: &mut Vec<Option<T>>, index: u32, value: T) {
-    reserve(slots, index);
+    reserve(slots, index as usize + 1);
     slots[index as usize] = Some(value);
 }
 
-/// A number is in use from then on, if only by nothing.
-fn reserve<T>(slots: &mut Vec<Option<T>>, index: u32) {
-    let index = index as usize;
-    if slots.len() <= index {
-        slots.resize_with(index + 1, || None);
+/// Numbers below the end are in use from then on, if only by nothing.
+fn reserve<T>(slots: &mut Vec<Option<T>>, end: usize) {
+    if slots.len() < end {
+        slots.resize_with(end, || None);
     }
 }
 

@@ -24,11 +24,7 @@ impl Engine {
     /// Copies the store into an empty folder, which opens as a store of its own. Writers go on; only
     /// checkpoints wait, and not for the block files. A store that is full or read-only is copied as it is durable.
     pub fn backup(&self, root: &Path) -> Result<BackupReport, EngineError> {
-        self.backup_to(&FileStorage::open(root)?, root)
-    }
-
-    /// As [`Self::backup`], into a storage whose root is the folder.
-    pub fn backup_to(&self, to: &dyn Storage, root: &Path) -> Result<BackupReport, EngineError> {
+        let to: &dyn Storage = &FileStorage::open(root)?;
         let mut persisted = self.persisted.lock();
         // Files of the manifest stay until this goes, whatever is committed behind it.
         let pin = self.blocks.pin();

@@ -30,10 +30,10 @@ fn ours(rows: &Rows<'_>, hints: &mut Hints) -> usize {
     chunk.decode_cells(&mut again).expect("just encoded");
     assert_eq!(again.times, cells.times);
     let (made, read) = (&cells.columns[0], &again.columns[0]);
-    for row in 0..rows.len() {
+    for (row, (_, text)) in rows.iter().enumerate() {
         let [made, read] =
             [made, read].map(|column| cell::float(column.bits[row], column.marks[row]));
-        assert_eq!(made.to_bits(), read.to_bits(), "{}", rows[row].1);
+        assert_eq!(made.to_bits(), read.to_bits(), "{text}");
     }
     bytes.len()
 }

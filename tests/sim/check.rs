@@ -1,11 +1,9 @@
 //! What is compared besides the rows: reports of a start, SQL answers, the store's own counts.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use edgetimedb::engine::Engine;
-use edgetimedb::storage::simulated::SimulatedStorage;
 
 use super::model::{Failure, Kind, Model, Shown, Value};
 use super::plan::{DATABASES, MEASUREMENTS, SECOND};
@@ -61,26 +59,6 @@ pub fn answers(run: &mut Run, engine: &Arc<Engine>) -> Result<(), Failure> {
             answered
         }
     }
-}
-
-/// A backup made now opens as a store of its own, with everything that was accepted before.
-pub fn backup(run: &mut Run, engine: &Arc<Engine>) -> Result<(), Failure> {
-    let copy = SimulatedStorage::new(0);
-    let made = engine.backup_to(&copy, Path::new(""));
-    run.tell(|| format!("backup: {made:?}"));
-    if made.is_err() || run.disk.is_off() {
-        return Ok(());
-    }
-    let refused = |error: String| Failure::new(Kind::Refused, format!("backup: {error}"));
-    let opened = world::open(&copy, &run.clock, &run.plan).map_err(refused)?;
-    if opened.opened().is_damaged() {
-        return Err(Failure::new(Kind::Report, format!("{:?}", opened.opened())));
-    }
-    let shown = world::read(&opened)?;
-    let horizon = opened.time_bounds().horizon;
-    run.model.compare(&shown, run.model.units(), horizon)?;
-    run.done.backups += 1;
-    Ok(())
 }
 
 /// Rows of the model that a query is about: tag, time, and the integer where there is one.

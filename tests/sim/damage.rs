@@ -170,7 +170,6 @@ fn goes_on(engine: &Arc<Engine>, disk: &SimulatedStorage, run: &Run) -> Result<(
             tag: 99,
         },
         time: NOW,
-        stamped: false,
         fields: vec![(0, Value::Integer(5))],
     };
     let mut batch = engine.batch();

@@ -71,7 +71,6 @@ fn write(engine: &Arc<Engine>, number: i64) -> Result<(), String> {
             tag: u8::from(number % 10 == 0),
         },
         time: NOW + number * SECOND,
-        stamped: false,
         fields: vec![(0, Value::Integer(number))],
     };
     let mut batch = engine.batch();

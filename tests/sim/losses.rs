@@ -63,14 +63,7 @@ pub fn run(seed: u64, wrong: Wrong, told: bool) -> Result<Met, Failure> {
     let mut run = Run::new(seed);
     run.told = told;
     run.plan.cut_again_one_in = 0;
-    // A copy has the same damage.
-    run.plan.backup_one_in = 0;
-    // Rows that leave by themselves are no losses, and a time that cannot be read back is not known.
-    run.plan.stamped_one_in = if wrong == Wrong::Reads {
-        0
-    } else {
-        run.plan.stamped_one_in
-    };
+    // Rows that leave by themselves are no losses.
     run.plan.engine.raw_age_max_ns = 0;
     run.plan.engine.rows_per_series_max = 0;
     let quiet = Faults {

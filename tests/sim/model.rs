@@ -44,8 +44,6 @@ pub struct SeriesName {
 pub struct Row {
     pub series: SeriesName,
     pub time: i64,
-    /// Whether it is the server that gives it its time.
-    pub stamped: bool,
     /// Number of the field, and its value; each field once.
     pub fields: Vec<(u8, Value)>,
 }
@@ -154,7 +152,12 @@ impl Model {
     }
 
     /// Notes a unit that deletes rows.
-    pub fn delete(&mut self, keys: Vec<(SeriesName, i64)>, begin: u64, position: Option<u64>) {
+    pub fn delete(
+        &mut self,
+        keys: Vec<(SeriesName, i64)>,
+        (begin, durable): (u64, u64),
+        position: Option<u64>,
+    ) {
         let number = self.units.len();
         for key in &keys {
             for writes in self
@@ -167,6 +170,7 @@ impl Model {
             }
         }
         self.units.push(Unit {
+            durable,
             position,
             begin,
             keys,
@@ -223,7 +227,9 @@ impl Model {
             };
             for (field, writes) in cells {
                 let value = found.get(field);
-                let mut of = writes.iter().filter(|(_, sent)| Some(sent) == value);
+                let mut of = writes
+                    .iter()
+                    .filter(|(_, sent)| sent.is_some() && sent.as_ref() == value);
                 if let (Some((unit, _)), None) = (of.next(), of.next()) {
                     known = known.max(self.units[*unit].durable);
                 }
@@ -238,7 +244,7 @@ impl Model {
             let found = shown.get(key);
             for (field, writes) in cells {
                 let value = found.and_then(|fields| fields.get(field));
-                let last = writes.iter().rposition(|(_, sent)| Some(sent) == value);
+                let last = writes.iter().rposition(|(_, sent)| sent.as_ref() == value);
                 for (index, (unit, _)) in writes.iter().enumerate() {
                     let write = (*key, *field, *unit);
                     if Some(index) == last {
@@ -293,14 +299,6 @@ impl Model {
     pub fn times(&self, series: SeriesName) -> impl DoubleEndedIterator<Item = i64> {
         let range = (series, i64::MIN)..=(series, i64::MAX);
         self.cells.range(range).map(|((_, time), _)| *time)
-    }
-
-    pub fn has(&self, series: SeriesName, time: i64) -> bool {
-        let cells = self.cells.get(&(series, time));
-        cells.into_iter().flatten().any(|(field, writes)| {
-            let is_there = |unit: usize| !self.gone.contains(&((series, time), *field, unit));
-            writes.iter().any(|(unit, _)| is_there(*unit))
-        })
     }
 
     pub fn is_loose(&self, series: SeriesName, time: i64) -> bool {

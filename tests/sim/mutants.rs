@@ -39,23 +39,23 @@ const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
 }
 
 /// All of them.
-pub const PLANTED: [Planted; 16] = [
-    planted(Mutant::SkippedSync, 120),
-    planted(Mutant::EarlyAcknowledgement, 0),
-    planted(Mutant::FrozenEpoch, 6),
-    planted(Mutant::RecycledBeforeManifest, 321),
-    planted(Mutant::RecycledAboveCheckpoint, 28),
+pub const PLANTED: [Planted; 17] = [
+    planted(Mutant::SkippedSync, 32),
+    planted(Mutant::EarlyAcknowledgement, 2),
+    planted(Mutant::FrozenEpoch, 9),
+    planted(Mutant::RecycledBeforeManifest, 239),
+    planted(Mutant::RecycledAboveCheckpoint, 157),
     planted(Mutant::NoFolderSync, 3),
-    planted(Mutant::NoFileSync, 1),
-    planted(Mutant::RetriedSync, 30),
-    damaged(Mutant::DurableStuck, 0),
-    planted(Mutant::UnseededFrames, 13),
-    planted(Mutant::UncheckedManifest, 114),
-    damaged(Mutant::ReplayedTwice, 0),
-    planted(Mutant::DroppedChunk, 1),
-    planted(Mutant::DroppedImage, 1),
-    planted(Mutant::UnsyncedRestart, 6),
-    faulty(Mutant::UnreadIgnored, 32, Wrong::Reads),
+    planted(Mutant::NoFileSync, 0),
+    planted(Mutant::RetriedSync, 13),
+    damaged(Mutant::DurableStuck, 1),
+    planted(Mutant::UnseededFrames, 0),
+    planted(Mutant::UncheckedManifest, 132),
+    damaged(Mutant::ReplayedTwice, 6),
+    planted(Mutant::DroppedChunk, 0),
+    planted(Mutant::DroppedImage, 0),
+    planted(Mutant::UnsyncedRestart, 4),
+    faulty(Mutant::UnreadIgnored, 38, Wrong::Reads),
     planted(Mutant::ForgottenDeletion, 371),
 ];
 

@@ -24,8 +24,6 @@ pub struct Plan {
     /// One row in so many is late, or overwrites another.
     pub late_one_in: u32,
     pub overwrite_one_in: u32,
-    /// One row in so many comes without a time.
-    pub stamped_one_in: u32,
     /// One text in so many is long.
     pub long_one_in: u32,
     /// Of 100 steps, so many sync, make checkpoints, seal.
@@ -33,9 +31,7 @@ pub struct Plan {
     pub checkpoints: u64,
     pub seals: u64,
     pub reads: u64,
-    /// One step in so many makes a backup.
-    pub backup_one_in: u32,
-    /// One step in so many lets the wall clock jump, and one start in four then.
+    /// One step in so many lets the wall clock jump.
     pub jump_one_in: u32,
     /// One life in so many ends with a killed process, or in order.
     pub kill_one_in: u32,
@@ -98,14 +94,12 @@ impl Plan {
             batch_rows: [1, 4, 24][random.below(3) as usize],
             late_one_in: [0, 3, 10][random.below(3) as usize],
             overwrite_one_in: [0, 4, 10][random.below(3) as usize],
-            stamped_one_in: [0, 5][random.below(2) as usize],
             long_one_in: [0, 6, 40][random.below(3) as usize],
             syncs: [5, 15, 40][random.below(3) as usize],
             checkpoints: [1, 5, 15][random.below(3) as usize],
             seals: [0, 2, 10][random.below(3) as usize],
             reads: 2,
-            backup_one_in: [0, 150][random.below(2) as usize],
-            jump_one_in: if random.one_in(6) { 20 } else { 0 },
+            jump_one_in: if random.one_in(8) { 20 } else { 0 },
             kill_one_in: [0, 3, 8][random.below(3) as usize],
             stop_one_in: [0, 6][random.below(2) as usize],
             // Chosen behind everything else.

@@ -2,10 +2,10 @@
 //!
 //! Everything happens on one thread, and all chance comes from the seed: a run repeats itself exactly.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use edgetimedb::engine::{Engine, EngineError, SeriesRef};
+use edgetimedb::engine::{Engine, EngineError};
 use edgetimedb::storage::simulated::{Faults, Random, SimulatedStorage};
 use edgetimedb::types::MeasurementId;
 
@@ -23,17 +23,12 @@ pub struct Done {
     pub checkpoints: u64,
     pub chunks: u64,
     pub replayed: u64,
-    /// Rows that the server gave their time.
-    pub stamped: u64,
-    /// Backups that were opened.
-    pub backups: u64,
-    /// Answers to queries.
+    /// Times that SQL was asked.
     pub answers: u64,
     /// Times that everything was sealed.
     pub seals: u64,
-    /// Jumps of the wall clock, and of these, starts without any time.
+    /// Jumps of the wall clock.
     pub jumps: u64,
-    pub resets: u64,
 }
 
 impl Done {
@@ -44,12 +39,9 @@ impl Done {
         self.checkpoints += other.checkpoints;
         self.chunks += other.chunks;
         self.replayed += other.replayed;
-        self.stamped += other.stamped;
-        self.backups += other.backups;
         self.answers += other.answers;
         self.seals += other.seals;
         self.jumps += other.jumps;
-        self.resets += other.resets;
     }
 }
 
@@ -70,9 +62,6 @@ pub struct Run {
     /// Whether to tell every step.
     pub told: bool,
 }
-
-/// The time of a row that the server has not yet given one.
-const UNKNOWN: i64 = i64::MIN;
 
 /// How a life ended.
 enum End {
@@ -128,13 +117,6 @@ impl Run {
             write_back: self.plan.faults.write_back,
             ..Faults::default()
         });
-        if self.plan.jump_one_in > 0 && self.random.one_in(4) {
-            self.jump();
-            if self.random.one_in(4) {
-                self.clock.reset();
-                self.done.resets += 1;
-            }
-        }
         loop {
             if self.random.one_in(self.plan.cut_again_one_in) {
                 let operations = self.random.below(30);
@@ -159,12 +141,6 @@ impl Run {
                 Err(error) => return Err(Failure::new(Kind::Refused, error)),
             }
         }
-    }
-
-    fn jump(&mut self) {
-        let hours = self.random.below(7) as i64 - 3;
-        self.clock.jump(hours * 3_600 * SECOND);
-        self.done.jumps += 1;
     }
 
     fn cut(&mut self) {
@@ -226,10 +202,9 @@ impl Run {
         let by_ns = self.random.below(2 * SECOND as u64);
         self.clock.advance(by_ns);
         if self.random.one_in(self.plan.jump_one_in) {
-            self.jump();
-        }
-        if self.random.one_in(self.plan.backup_one_in) {
-            check::backup(self, engine)?;
+            let hours = self.random.below(7) as i64 - 3;
+            self.clock.jump(hours * 3_600 * SECOND);
+            self.done.jumps += 1;
         }
         let Plan {
             syncs,
@@ -301,7 +276,7 @@ impl Run {
         let hit: Vec<_> = (0..shards)
             .map(|shard| self.model.hit(&of_shard(shard), range))
             .collect();
-        let begin = engine.end().0;
+        let (begin, durable) = (engine.end().0, engine.durable().0);
         let deleted = world::delete(engine, database, id, &chosen, range);
         let is_off = self.disk.is_off();
         self.tell(|| format!("delete {range:?} of {chosen:?} from {begin}: {deleted:?}"));
@@ -318,7 +293,7 @@ impl Run {
             // Of what failed some parts may have been done: then nothing of them is shown.
             if !keys.is_empty() && !keys.iter().any(|key| shown.contains_key(key)) {
                 self.done.deletions += 1;
-                self.model.delete(keys, begin, position);
+                self.model.delete(keys, (begin, durable), position);
             }
         }
         if matches!(deleted, Err(EngineError::Busy)) && !is_off {
@@ -338,7 +313,7 @@ impl Run {
             |name: &SeriesName| (name.database, name.measurement) == (database, measurement);
         let series: Vec<SeriesName> = self.model.series().into_iter().filter(of_it).collect();
         let keys = self.model.hit(&series, (i64::MIN, i64::MAX));
-        let begin = engine.end().0;
+        let (begin, durable) = (engine.end().0, engine.durable().0);
         let dropped = world::drop_measurement(engine, database, id);
         let is_off = self.disk.is_off();
         self.tell(|| format!("drop {series:?} from {begin}: {dropped:?}"));
@@ -346,9 +321,11 @@ impl Run {
             Ok(dropped) if !keys.is_empty() => {
                 self.done.deletions += 1;
                 let position = (!is_off).then_some(dropped.position.0);
-                self.model.delete(keys, begin, position);
+                self.model.delete(keys, (begin, durable), position);
             }
-            Err(_) if is_off && !keys.is_empty() => self.model.delete(keys, begin, None),
+            Err(_) if is_off && !keys.is_empty() => {
+                self.model.delete(keys, (begin, durable), None);
+            }
             Err(EngineError::Busy) if !is_off => self.checkpoint(engine),
             _ => {}
         }
@@ -414,16 +391,14 @@ impl Run {
     }
 
     fn write(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
-        let mut rows = self.rows(engine);
-        let now = engine.server_time().now;
+        let rows = self.rows(engine);
         let mut batch = engine.batch();
-        let (mut shards, mut refs) = (Vec::new(), Vec::new());
+        let mut shards = Vec::new();
         for (tag, row) in rows.iter().enumerate() {
             let series = world::push(engine, &mut batch, row, tag as u32)
                 .map_err(|error| Failure::new(Kind::Refused, error))?;
             // The documented place of a series: the remainder of its number.
             shards.push(series.id.0 as usize % self.plan.engine.shards);
-            refs.push(series);
         }
         let (begin, durable) = (engine.end().0, engine.durable().0);
         let written = engine.write(&mut batch);
@@ -434,7 +409,6 @@ impl Run {
         };
         let is_off = self.disk.is_off();
         self.tell(|| format!("write from {begin}: {written:?}"));
-        self.learn_times(engine, &mut rows, &refs, now, |tag| refused.contains(&tag))?;
         if let Some(error) = &written.error
             && !is_off
             && matches!(error, EngineError::Busy)
@@ -453,69 +427,6 @@ impl Run {
             if !unit.is_empty() {
                 self.done.rows += unit.len() as u64;
                 self.model.write(&unit, (begin, durable), position);
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks up which times the server gave.
-    fn learn_times(
-        &mut self,
-        engine: &Arc<Engine>,
-        rows: &mut [Row],
-        refs: &[SeriesRef],
-        now: i64,
-        is_refused: impl Fn(u32) -> bool,
-    ) -> Result<(), Failure> {
-        for index in 0..rows.len() {
-            if !rows[index].stamped || is_refused(index as u32) {
-                continue;
-            }
-            let series = rows[index].series;
-            if rows[index].time != UNKNOWN {
-                continue;
-            }
-            let of_series: Vec<usize> = (index..rows.len())
-                .filter(|&other| {
-                    rows[other].series == series && rows[other].stamped && !is_refused(other as u32)
-                })
-                .collect();
-            let count = of_series.len() as i64;
-            let given: BTreeSet<i64> = rows
-                .iter()
-                .filter(|row| row.series == series && !row.stamped)
-                .map(|row| row.time)
-                .collect();
-            let times = world::times_from(engine, refs[index], now);
-            // They follow one another, and none was there before.
-            let first = match &times {
-                Ok(times) => {
-                    let all: BTreeSet<i64> = times.iter().copied().collect();
-                    let is_new =
-                        |time: &i64| !given.contains(time) && !self.model.has(series, *time);
-                    let new: BTreeSet<i64> = all.iter().copied().filter(is_new).collect();
-                    let begins = |among: &BTreeSet<i64>| {
-                        let follow = |first: &i64| {
-                            (*first..*first + count).all(|time| among.contains(&time))
-                        };
-                        among.iter().copied().find(follow)
-                    };
-                    // But for a device that has the very time of the server.
-                    begins(&new).or_else(|| begins(&all))
-                }
-                // The power is off, and what is in files cannot be read.
-                Err(_) => Some(now),
-            };
-            let Some(first) = first else {
-                let text = format!(
-                    "{series:?} has no {count} rows of its own time from {now} on: {times:?}, {:?}",
-                    engine.time_bounds()
-                );
-                return Err(Failure::new(Kind::Lost, text));
-            };
-            for (number, other) in of_series.into_iter().enumerate() {
-                rows[other].time = first + number as i64;
-                self.done.stamped += 1;
             }
         }
         Ok(())
@@ -558,11 +469,9 @@ impl Run {
             if fields.is_empty() {
                 fields.push((0, world::value(0, false, random)));
             }
-            let stamped = random.one_in(plan.stamped_one_in);
             rows.push(Row {
                 series,
-                time: if stamped { UNKNOWN } else { time },
-                stamped,
+                time,
                 fields,
             });
         }

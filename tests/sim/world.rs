@@ -38,11 +38,6 @@ impl JumpingClock {
         self.monotonic_ns.fetch_add(by_ns, Ordering::Relaxed);
     }
 
-    /// A device without a battery has no time at its start.
-    pub fn reset(&self) {
-        self.wall_ns.store(0, Ordering::Relaxed);
-    }
-
     pub fn jump(&self, by_ns: i64) {
         self.wall_ns.fetch_add(by_ns, Ordering::Relaxed);
     }
@@ -98,8 +93,7 @@ pub fn push(engine: &Engine, batch: &mut Batch, row: &Row, tag: u32) -> Result<S
         bits.push(bit);
         marks.push(mark);
     }
-    let time = (!row.stamped).then_some(row.time);
-    batch.push(series, index, time, (&bits, &marks, &heap), tag);
+    batch.push(series, index, Some(row.time), (&bits, &marks, &heap), tag);
     Ok(series)
 }
 
@@ -201,20 +195,6 @@ pub fn value(field: u8, long: bool, random: &mut Random) -> Value {
         (6 | 9, _) => Value::Binary(text(random)),
         _ => Value::String(text(random)),
     }
-}
-
-/// Times of a series from one on.
-pub fn times_from(engine: &Arc<Engine>, series: SeriesRef, from: i64) -> Result<Vec<i64>, String> {
-    let range = TimeRange {
-        start: from,
-        end: i64::MAX,
-    };
-    let mut reader = engine.read_series(series.id, range, &[]);
-    let mut all = Vec::new();
-    while let Some((times, _)) = reader.next_batch().map_err(|error| error.to_string())? {
-        all.extend_from_slice(&times);
-    }
-    Ok(all)
 }
 
 /// All rows, read series by series.

@@ -32,8 +32,9 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// L0: plain types, which may name one another and nothing above.
-const FOUNDATION: [&str; 9] = [
-    "clock", "config", "error", "limits", "memory", "metrics", "mutants", "paged", "schedule", "types",
+const FOUNDATION: [&str; 10] = [
+    "clock", "config", "error", "limits", "memory", "metrics", "mutants", "paged", "schedule",
+    "types",
 ];
 
 /// Says that a module may name all others.
