@@ -40,17 +40,17 @@ const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
 
 /// All of them.
 pub const PLANTED: [Planted; 17] = [
-    planted(Mutant::SkippedSync, 32),
+    planted(Mutant::SkippedSync, 92),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 9),
     planted(Mutant::RecycledBeforeManifest, 239),
     planted(Mutant::RecycledAboveCheckpoint, 157),
     planted(Mutant::NoFolderSync, 3),
-    planted(Mutant::NoFileSync, 0),
+    planted(Mutant::NoFileSync, 3),
     planted(Mutant::RetriedSync, 13),
     damaged(Mutant::DurableStuck, 1),
     planted(Mutant::UnseededFrames, 0),
-    planted(Mutant::UncheckedManifest, 132),
+    planted(Mutant::UncheckedManifest, 1380),
     damaged(Mutant::ReplayedTwice, 6),
     planted(Mutant::DroppedChunk, 0),
     planted(Mutant::DroppedImage, 0),
