@@ -296,6 +296,8 @@ impl Engine {
         let began = self.clock.monotonic_ns();
         let mut ready = Vec::with_capacity(collected.flushes.len());
         let mut gone = std::mem::take(&mut collected.compaction.gone);
+        // What fitted a series' last chunk is tried first for its next one.
+        let (mut hints, mut hints_of) = (Hints::default(), None);
         for flush in std::mem::take(&mut collected.flushes) {
             let spent = self.clock.monotonic_ns().saturating_sub(began);
             let in_time = recompress_ns_max == u64::MAX || spent < recompress_ns_max;
@@ -303,8 +305,13 @@ impl Engine {
                 self.forget_flush(&flush);
                 continue;
             };
-            if in_time && let Some(smaller) = chunk::recompress(&shown.bytes)? {
-                shown.bytes = smaller.into();
+            if in_time {
+                if hints_of.replace(flush.series) != Some(flush.series) {
+                    hints = Hints::default();
+                }
+                if let Some(smaller) = chunk::recompress(&shown.bytes, &mut hints)? {
+                    shown.bytes = smaller.into();
+                }
             }
             ready.push(Ready {
                 flush,

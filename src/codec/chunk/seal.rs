@@ -102,13 +102,13 @@ pub fn encode(
     assemble(&shape, &directory, &times, || std::iter::once(&bodies[..]))
 }
 
-/// The smallest form of a chunk; nothing where it has it.
-pub fn recompress(bytes: &[u8]) -> Result<Option<Vec<u8>>, CodecError> {
+/// The smallest form of a chunk; nothing where it has it. The hints are those of the series' chunk before.
+pub fn recompress(bytes: &[u8], hints: &mut Hints) -> Result<Option<Vec<u8>>, CodecError> {
     let opened = Chunk::open(bytes)?;
     let mut cells = Cells::default();
     opened.decode_cells(&mut cells)?;
     let positions = (opened.first_position(), opened.last_position());
-    let smaller = encode(&cells, positions, &mut Hints::default(), Effort::Full);
+    let smaller = encode(&cells, positions, hints, Effort::Full);
     Ok((smaller.len() < bytes.len()).then_some(smaller))
 }
 

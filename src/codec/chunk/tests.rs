@@ -134,9 +134,9 @@ proptest! {
     #[test]
     fn recompression_never_makes_a_chunk_larger(rows in test_rows::rows(1..=300)) {
         let [cheap, full] = EFFORTS.map(|effort| sealed(&rows, effort));
-        let smaller = recompress(&cheap).expect("just encoded");
+        let smaller = recompress(&cheap, &mut Hints::default()).expect("just encoded");
         prop_assert_eq!(smaller, (full.len() < cheap.len()).then_some(full.clone()));
-        prop_assert_eq!(recompress(&full), Ok(None));
+        prop_assert_eq!(recompress(&full, &mut Hints::default()), Ok(None));
     }
 
     #[test]
