@@ -20,7 +20,7 @@ pub enum MetaError {
         /// The newest version this program knows.
         supported: u32,
     },
-    /// The file is damaged: call [`rebuild`](super::SqliteMeta::rebuild), then apply everything.
+    /// The file is damaged: call [`rebuild`](super::MetaStore::rebuild), then apply everything.
     #[error("the metadata index is damaged: {reason}")]
     Damaged {
         /// What SQLite says.
