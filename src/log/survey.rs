@@ -257,7 +257,8 @@ impl Survey {
         last_unit: Position,
     ) {
         for (hole, extent, reason) in holes {
-            let from = hole.from.max(replay_from);
+            // The first position is that of the first segment's header.
+            let from = hole.from.max(replay_from).max(Position(PAGE_BYTES as u64));
             if hole.to.is_some_and(|to| to <= from) {
                 continue;
             }

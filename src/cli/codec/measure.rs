@@ -77,7 +77,8 @@ impl Counts {
 pub(super) fn measure(series: &Series) -> Result<Figures, CodecError> {
     let cells = cells(series);
     let mut hints = Hints::default();
-    let stored: Vec<Vec<u8>> = cells.iter().map(|cells| seal(cells, &mut hints)).collect();
+    let stored = cells.iter().map(|cells| stored(cells, &mut hints));
+    let stored: Vec<Vec<u8>> = stored.collect::<Result<_, _>>()?;
     let chunks = stored
         .iter()
         .map(|bytes| Chunk::open(&bytes[..]))
@@ -165,6 +166,12 @@ fn cells(series: &Series) -> Vec<Cells> {
         cells
     });
     cells.collect()
+}
+
+/// A chunk as a store keeps it for good: sealed by the write path, then made smaller where that can be done.
+fn stored(cells: &Cells, hints: &mut Hints) -> Result<Vec<u8>, CodecError> {
+    let sealed = chunk::encode(cells, POSITIONS, &mut Hints::default(), Effort::Cheap);
+    Ok(chunk::recompress(&sealed, hints)?.unwrap_or(sealed))
 }
 
 fn seal(cells: &Cells, hints: &mut Hints) -> Vec<u8> {
