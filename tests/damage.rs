@@ -303,7 +303,10 @@ fn a_segment_cut_under_a_running_server_is_a_failed_sync_and_no_loss() {
     let server = Server::start(folder.path(), &arguments);
     server.write(&rows(0, 100, "before"));
     let segments = std::fs::read_dir(folder.path().join("log")).expect("a folder");
-    let segments: Vec<PathBuf> = segments.map(|e| e.expect("readable").path()).collect();
+    let segments = segments.map(|entry| entry.expect("readable").path());
+    // One that is being prepared has another name until it is.
+    let is_ready = |path: &PathBuf| path.extension().is_some_and(|e| e == "segment");
+    let segments: Vec<PathBuf> = segments.filter(is_ready).collect();
     let segment = active(&segments);
     let keep = used_bytes(segment).next_multiple_of(4096);
     let file = OpenOptions::new().write(true).open(segment).expect("opens");
