@@ -178,7 +178,8 @@ fn one_of_each_kind(folder: &Path) -> Vec<(String, u64)> {
         let found = names("blocks").into_iter().filter(|n| n.ends_with(ending));
         kinds.push((found.max().expect("one of each kind"), at));
     }
-    for name in names("log") {
+    // One that is being prepared has another name until it is.
+    for name in names("log").into_iter().filter(|n| n.ends_with(".segment")) {
         let bytes = std::fs::read(folder.join(&name)).expect("readable");
         let words = IN_THE_LOG.as_bytes();
         if let Some(at) = bytes.windows(words.len()).position(|part| part == words) {
