@@ -127,7 +127,10 @@ impl Cells {
             self.columns.len() - 1
         };
         let column = &mut self.columns[index];
-        column.pad(rows);
+        // One that has more was there before: the caller sees it by its length.
+        if column.bits.len() < rows {
+            column.pad(rows);
+        }
         (column.field_type == field_type).then_some(column)
     }
 

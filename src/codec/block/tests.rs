@@ -139,3 +139,22 @@ fn a_block_of_all_types_keeps_its_bytes() {
 
 const GOLDEN_DECIMALS: &str = "980010010380c49fd50c96010003010183a40303d318a5d3300a";
 const GOLDEN_ALL_TYPES: &str = "db000306000108030130001903000000000000f87f3e00cdcccccccc4ccd3f0102bfffffffffffffffffff01f5ffffffffffffffff010000000000000000feffffffffffff3f0203040108090324050435020200616202ac024e040163";
+
+#[test]
+fn a_column_that_is_there_twice_is_an_error() {
+    // Two rows of one column of integers, 1 and 2, and of a second one.
+    let column = |id: u8| [id, FieldType::Integer.number(), 1, 2, 0b10];
+    let block = |first: u8, second: u8| {
+        let mut block = vec![0, 2, 2, 2, 2, 2, 0];
+        block.extend(column(first));
+        block.extend(column(second));
+        block[0] = block.len() as u8 - 1;
+        block
+    };
+    let mut cells = Cells::new();
+    assert_eq!(decode(&block(3, 4), &mut cells), Ok(17));
+    assert_eq!(cells.columns[1].bits, [1, 2]);
+    assert!(decode(&block(3, 3), &mut Cells::new()).is_err());
+    assert!(decode(&block(3, 3), &mut cells).is_err());
+    assert_eq!(cells.rows(), 2);
+}
