@@ -309,9 +309,9 @@ proptest! {
         let (mut each, mut all) = (Series::<()>::default(), Series::<()>::default());
         let (mut scratch, mut counts) = (Scratch::default(), [[0; 3]; 2]);
         let mut position = 1;
-        for at in 0..times.len() {
+        for (at, &time) in times.iter().enumerate() {
             let cells = at * stride..(at + 1) * stride;
-            let row = RowRef { time: times[at], bits: &bits[cells.clone()], marks: &marks[cells], heap: &[] };
+            let row = RowRef { time, bits: &bits[cells.clone()], marks: &marks[cells], heap: &[] };
             let applied = each.apply(&layout, row, Position(position), &mut scratch);
             counted(&mut counts[0], applied, 1);
             position += 1;
