@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use jiff::civil::Date;
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::tz::{TimeZone, TimeZoneDatabase, TimeZoneName};
 use jiff::{Timestamp as Instant, ToSpan as _};
 
 use crate::types::Timestamp;
@@ -284,7 +284,7 @@ pub(crate) fn zone(name: &str) -> Result<TimeZone, Vec<String>> {
     static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
     ZONES.get(name).map_err(|_| {
         let known: Vec<_> = ZONES.available().collect();
-        near(name, known.iter().map(|name| name.as_str()))
+        near(name, known.iter().map(TimeZoneName::as_str))
     })
 }
 

@@ -514,10 +514,10 @@ fn over_values(aggregate: &Aggregate, rows: &[&Row]) -> Made<Cell> {
             if aggregate.function == "variance" {
                 Cell(Value::Float(variance), sizes)
             } else {
-                Cell(
-                    Value::Float(variance.sqrt()),
-                    sizes.sqrt() * (sizes / variance).sqrt().max(1.0),
-                )
+                // As far as it is off where the variance is off by a part of the squares.
+                let root = variance.sqrt();
+                let size = (sizes / (2.0 * root)).min(1e6 * sizes.sqrt());
+                Cell(Value::Float(root), size)
             }
         }
         _ => {
@@ -533,7 +533,7 @@ fn over_values(aggregate: &Aggregate, rows: &[&Row]) -> Made<Cell> {
             }
             let rank = percent / 100.0 * (sorted.len() - 1) as f64;
             let (low, high) = (sorted[rank.floor() as usize], sorted[rank.ceil() as usize]);
-            let value = if low == high {
+            let value = if low == high || low.is_infinite() {
                 low
             } else {
                 low + (high - low) * (rank - rank.floor())
@@ -576,8 +576,9 @@ fn over_steps(aggregate: &Aggregate, keys: &[Key], group: &Group<'_>, rows: &[&R
     }
     let (mut whole, mut float, mut quotients) = (0_i128, 0.0, 0.0);
     let (mut duration, mut size, mut any) = (0.0, 0.0_f64, false);
+    let mut quotient_size = 0.0;
     for points in series.values() {
-        let (mut change, mut took) = (0.0, 0.0);
+        let (mut change, mut took, before) = (0.0, 0.0, size);
         for pair in points.windows(2) {
             let ((t0, from), (t1, to)) = (&pair[0], &pair[1]);
             let (a, b) = (from.float().unwrap_or(0.0), to.float().unwrap_or(0.0));
@@ -618,6 +619,7 @@ fn over_steps(aggregate: &Aggregate, keys: &[Key], group: &Group<'_>, rows: &[&R
         }
         if took > 0.0 {
             quotients += change / took * 1e9;
+            quotient_size += (size - before) / took * 1e9;
         }
     }
     if !any {
@@ -631,7 +633,7 @@ fn over_steps(aggregate: &Aggregate, keys: &[Key], group: &Group<'_>, rows: &[&R
             let kind = if signed { Type::Int } else { kind };
             plain(fit(whole, kind).ok_or(Overflow::Total)?)
         }
-        "rate" | "derivative" => Cell(Value::Float(quotients), size),
+        "rate" | "derivative" => Cell(Value::Float(quotients), quotient_size),
         "integral" => Cell(Value::Float(float / 1e9), size / 1e9),
         _ => Cell(Value::Float(float / duration), size / duration),
     })

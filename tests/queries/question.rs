@@ -1,5 +1,7 @@
 //! Questions as trees, and as text for the server and, where it can answer the same, for SQLite.
 
+use std::fmt::Write as _;
+
 use super::value::{Type, Value};
 
 /// Fields of the measurement; `v` is written as float and as integer.
@@ -263,7 +265,7 @@ impl Question {
                 }
                 if let Some((aggregate, least)) = having {
                     let aggregate = aggregates[*aggregate].sql(sqlite)?;
-                    tail += &format!(" HAVING {aggregate} >= {least}");
+                    let _ = write!(tail, " HAVING {aggregate} >= {least}");
                 }
             }
         }
@@ -279,7 +281,7 @@ impl Question {
         }
         let mut text = format!("SELECT {} FROM m", columns.join(", "));
         if !tests.is_empty() {
-            text += &format!(" WHERE {}", tests.join(" AND "));
+            let _ = write!(text, " WHERE {}", tests.join(" AND "));
         }
         text += &tail;
         let mut order: Vec<String> = self
@@ -308,16 +310,16 @@ impl Question {
             }
         }
         if !order.is_empty() {
-            text += &format!(" ORDER BY {}", order.join(", "));
+            let _ = write!(text, " ORDER BY {}", order.join(", "));
         }
         if let Some(limit) = self.limit {
-            text += &format!(" LIMIT {limit}");
+            let _ = write!(text, " LIMIT {limit}");
         }
         if self.offset > 0 {
             if self.limit.is_none() && sqlite {
                 text += " LIMIT -1";
             }
-            text += &format!(" OFFSET {}", self.offset);
+            let _ = write!(text, " OFFSET {}", self.offset);
         }
         Some(text)
     }
