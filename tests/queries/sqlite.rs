@@ -42,12 +42,17 @@ impl Sqlite {
     }
 
     pub fn ask(&self, text: &str) -> Vec<Vec<Value>> {
-        let failed = |error: rusqlite::Error| panic!("{text}: {error}");
-        let mut statement = self.0.prepare(text).unwrap_or_else(failed);
+        fn failed<T>(text: &str, error: &rusqlite::Error) -> T {
+            panic!("{text}: {error}")
+        }
+        let mut statement = self
+            .0
+            .prepare(text)
+            .unwrap_or_else(|error| failed(text, &error));
         let columns = statement.column_count();
         let mut answer = Vec::new();
         let mut rows = statement.query([]).expect("asked");
-        while let Some(row) = rows.next().unwrap_or_else(failed) {
+        while let Some(row) = rows.next().unwrap_or_else(|error| failed(text, &error)) {
             let cells = (0..columns).map(|column| match row.get_ref(column).expect("a column") {
                 ValueRef::Null => Value::Null,
                 ValueRef::Integer(value) => Value::Int(value),
