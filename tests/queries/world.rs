@@ -18,7 +18,7 @@ use edgetimedb::types::{FieldType, StoreId};
 use super::naive::Row;
 use super::question::FIELDS;
 use super::random::Random;
-use super::value::Value;
+use super::value::{Type, Value};
 
 const SECOND: i64 = 1_000_000_000;
 /// A day before clocks in Berlin go back.
@@ -50,14 +50,30 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let chunk_rows = random.pick(&[64, 256, 1_024]);
         let engine = open(folder.path(), chunk_rows);
-        Self {
+        let mut world = Self {
             engine: Some(engine),
             folder,
             chunk_rows,
             rows: Default::default(),
             counters: [0; 4],
             wild: random.once_in(2),
+        };
+        // From here on `v` is a float, whatever is written later. Nothing of this series is deleted.
+        let mut values = vec![Value::Null; FIELDS.len()];
+        values[FIELDS.len() - 1] = Value::Float(0.5);
+        for (field, (_, kind)) in FIELDS.iter().enumerate() {
+            if values[field].is_null() {
+                values[field] = match kind {
+                    Type::Float => Value::Float(1.5),
+                    Type::Unsigned => Value::Unsigned(1),
+                    Type::Bool => Value::Bool(true),
+                    Type::Text => Value::Text("s0".to_owned()),
+                    Type::Int | Type::Time => Value::Int(1),
+                };
+            }
         }
+        world.write(SERIES.len() - 1, START, values);
+        world
     }
 
     fn engine(&self) -> &Arc<Engine> {
@@ -74,7 +90,8 @@ impl World {
                 let jitter = random.between(0, step);
                 let fraction = random.pick(&[0, 0, 0, 123_456_789]);
                 let time = START + (from + index * step + jitter) * SECOND + fraction;
-                self.write(random, series, time);
+                let values = self.values(random, series);
+                self.write(series, time, values);
             }
         }
         if random.once_in(3) {
@@ -96,8 +113,8 @@ impl World {
         }
     }
 
-    fn write(&mut self, random: &mut Random, series: usize, time: i64) {
-        let values: Vec<Value> = (0..FIELDS.len())
+    fn values(&mut self, random: &mut Random, series: usize) -> Vec<Value> {
+        (0..FIELDS.len())
             .map(|field| {
                 if random.once_in(5) {
                     Value::Null
@@ -105,7 +122,10 @@ impl World {
                     self.value(random, series, field)
                 }
             })
-            .collect();
+            .collect()
+    }
+
+    fn write(&mut self, series: usize, time: i64, values: Vec<Value>) {
         let (mut fields, mut bits, mut marks, mut heap) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (&(name, _), value) in FIELDS.iter().zip(&values) {
