@@ -3,6 +3,7 @@
 //! Texts and plans are cut, so that the log takes little whatever is asked.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -77,19 +78,20 @@ impl SlowLog {
 impl SlowQuery {
     /// For people: a line, the text, and the plan below.
     pub fn text(&self) -> String {
-        let plan = self.plan.iter();
-        let plan: String = plan
-            .map(|(step, detail)| format!("    {step}: {detail}\n"))
-            .collect();
-        format!(
-            "{} {} ms, {} rows, {}, database {}\n  {}\n{plan}",
+        let mut text = format!(
+            "{} {} ms, {} rows, {}, database {}\n  {}\n",
             rfc3339(self.time_ns),
             self.took.as_millis(),
             self.rows,
             self.outcome,
             self.database,
             self.sql.replace(['\n', '\r'], " "),
-        )
+        );
+        for (step, detail) in &self.plan {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "    {step}: {detail}");
+        }
+        text
     }
 
     /// For programs.

@@ -664,9 +664,8 @@ fn filled(fill: &str, key: usize, groups: &[Group<'_>], column: &mut [Cell]) {
         let value = |other: usize| found[other].0.float().unwrap_or(f64::NAN);
         column[group] = match (fill, before, behind) {
             ("locf", Some(before), _) => found[before].clone(),
-            ("locf", None, _) => plain(Value::Null),
-            (_, Some(a), Some(b)) if a == b => Cell(Value::Float(value(a)), found[a].1),
-            (_, Some(a), Some(b)) => {
+            ("interpolate", Some(a), Some(b)) if a == b => Cell(Value::Float(value(a)), found[a].1),
+            ("interpolate", Some(a), Some(b)) => {
                 let way = (start(group) - start(a)) as f64 / (start(b) - start(a)) as f64;
                 let size = value(a)
                     .abs()

@@ -225,14 +225,15 @@ impl Aggregate {
 
     pub fn kind(&self) -> Type {
         let input = self.argument.as_ref().map_or(Type::Int, Expr::kind);
-        match (self.function, self.fill) {
-            (_, Some("interpolate")) => Type::Float,
-            ("count" | "distinct", _) => Type::Int,
-            ("delta", _) if input == Type::Unsigned => Type::Int,
-            (
-                "sum" | "min" | "max" | "first" | "last" | "spread" | "mode" | "increase" | "delta",
-                _,
-            ) => input,
+        if self.fill == Some("interpolate") {
+            return Type::Float;
+        }
+        match self.function {
+            "count" | "distinct" => Type::Int,
+            "delta" if input == Type::Unsigned => Type::Int,
+            "sum" | "min" | "max" | "first" | "last" | "spread" | "mode" | "increase" | "delta" => {
+                input
+            }
             _ => Type::Float,
         }
     }

@@ -54,11 +54,10 @@ impl Sqlite {
         let mut rows = statement.query([]).expect("asked");
         while let Some(row) = rows.next().unwrap_or_else(|error| failed(text, &error)) {
             let cells = (0..columns).map(|column| match row.get_ref(column).expect("a column") {
-                ValueRef::Null => Value::Null,
+                ValueRef::Null | ValueRef::Blob(_) => Value::Null,
                 ValueRef::Integer(value) => Value::Int(value),
                 ValueRef::Real(value) => Value::Float(value),
                 ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-                ValueRef::Blob(_) => Value::Null,
             });
             answer.push(cells.collect());
         }

@@ -299,7 +299,8 @@ impl State {
             Self::Floats { count: 0, .. }
             | Self::Integers { count: 0, .. }
             | Self::FloatRange { count: 0, .. }
-            | Self::IntegerRange { any: false, .. } => Scalar::Null,
+            | Self::IntegerRange { any: false, .. }
+            | Self::Ranked(_) => Scalar::Null,
             Self::Floats { sum, count } if function == AggregateFunction::Avg => {
                 Scalar::Float(sum.value() / *count as f64)
             }
@@ -333,7 +334,6 @@ impl State {
             Self::First(edge) | Self::Last(edge) => edge
                 .as_ref()
                 .map_or(Scalar::Null, |(_, value)| value.clone()),
-            Self::Ranked(_) => Scalar::Null,
             Self::Distinct(distinct) if function == AggregateFunction::Mode => {
                 distinct.mode(aggregate.kind)
             }

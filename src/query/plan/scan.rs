@@ -73,8 +73,8 @@ impl Shape<'_> {
         };
         let chosen_later = grouping.having.is_some() || grouping.gapfill.is_some();
         let mut functions = grouping.aggregates.iter().map(|a| a.function);
-        // Steps lead from older rows to newer ones.
-        if chosen_later || (newest_first && functions.any(AggregateFunction::is_of_steps)) {
+        // Steps lead to and from rows of other buckets.
+        if chosen_later || functions.any(AggregateFunction::is_of_steps) {
             return None;
         }
         Some(Nearest {

@@ -334,6 +334,8 @@ fn a_limit_on_buckets_reads_no_others() {
     assert_eq!(rows(&memory, text), ["t290"]);
     let text = "SELECT time_bucket('10 ns', time) AS t, delta(x) FROM m GROUP BY t ORDER BY t DESC LIMIT 1";
     assert_eq!(rows(&memory, text), ["t990|30.0"]);
+    let text = "SELECT time_bucket('10 ns', time) AS t, integral(x, '1 ns') FROM m WHERE time < 20 GROUP BY t LIMIT 1";
+    assert_eq!(rows(&memory, text), ["t0|150.0"]);
 }
 
 #[test]
