@@ -123,7 +123,7 @@ fn groups(random: &mut Random) -> Shape {
     let having = random.once_in(5).then(|| {
         aggregates.push(Aggregate {
             function: "count",
-            argument: random.once_in(2).then(|| Expr::Field(0)),
+            argument: random.once_in(2).then_some(Expr::Field(0)),
             percent: 0.0,
             fill: None,
         });

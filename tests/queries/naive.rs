@@ -651,7 +651,7 @@ fn filled(fill: &str, key: usize, groups: &[Group<'_>], column: &mut [Cell]) {
         Value::Int(start) => start,
         _ => 0,
     };
-    for group in 0..groups.len() {
+    for (group, cell) in column.iter_mut().enumerate() {
         let present = |other: &usize| same(group, *other) && !found[*other].0.is_null();
         let before = (0..groups.len())
             .filter(|other| start(*other) <= start(group))
@@ -662,7 +662,7 @@ fn filled(fill: &str, key: usize, groups: &[Group<'_>], column: &mut [Cell]) {
             .filter(present)
             .min_by_key(|other| start(*other));
         let value = |other: usize| found[other].0.float().unwrap_or(f64::NAN);
-        column[group] = match (fill, before, behind) {
+        *cell = match (fill, before, behind) {
             ("locf", Some(before), _) => found[before].clone(),
             ("interpolate", Some(a), Some(b)) if a == b => Cell(Value::Float(value(a)), found[a].1),
             ("interpolate", Some(a), Some(b)) => {

@@ -8,8 +8,11 @@ use crate::types::FieldType;
 
 const SECOND: i64 = 1_000_000_000;
 
+/// Time, `x`, and the counter.
+type StepRow = (i64, Option<f64>, i64);
+
 /// A float `x`, a counter `c` and an unsigned `u`; times in seconds.
-fn steps(series: &[(&str, &[(i64, Option<f64>, i64)])]) -> Memory {
+fn steps(series: &[(&str, &[StepRow])]) -> Memory {
     let mut memory = Memory::new(&[
         ("x", FieldType::Float),
         ("c", FieldType::Integer),
