@@ -15,6 +15,8 @@ const NOWHERE: TimeRange = TimeRange { start: 0, end: 0 };
 /// The parts of a condition. A row passes if it lies in the range and all filters are true.
 pub(super) struct Predicate {
     pub(super) range: TimeRange,
+    /// The range that comparisons of time alone give, also where nothing else can be true.
+    pub(super) bounds: TimeRange,
     pub(super) series: Vec<Typed>,
     pub(super) rows: Vec<Typed>,
     /// The same in words, for `EXPLAIN`.
@@ -31,6 +33,7 @@ pub(super) fn split(
 ) -> Result<Predicate, QueryError> {
     let mut predicate = Predicate {
         range: TimeRange::ALL,
+        bounds: TimeRange::ALL,
         series: Vec::new(),
         rows: Vec::new(),
         series_text: Vec::new(),
@@ -59,6 +62,7 @@ fn add(predicate: &mut Predicate, binder: &mut Binder<'_>, expr: &Expr) -> Resul
     }
     if let Some(range) = time_range(&bound, &binder.names.inputs) {
         predicate.range = predicate.range.intersect(range);
+        predicate.bounds = predicate.bounds.intersect(range);
         return Ok(());
     }
     let mut only_tags = true;

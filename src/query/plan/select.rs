@@ -113,8 +113,8 @@ pub(super) fn plan_select(
             {
                 expr.renumber(&number);
             }
-            let range = predicate.range;
-            Some(grouping(groups, keys, having, range, &inputs)?)
+            let bounds = predicate.bounds;
+            Some(grouping(groups, keys, having, bounds, &inputs)?)
         }
     };
     let description = describe(&info, select, &predicate, grouping.as_ref());

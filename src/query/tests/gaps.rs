@@ -85,6 +85,10 @@ fn without_rows_the_range_is_all_gap() {
          WHERE time >= 100 AND time < 120 GROUP BY 1",
     );
     assert_eq!(found, ["t100|0|NULL", "t110|0|NULL"]);
+    // Nor does it matter why there is none.
+    let never = "SELECT time_bucket_gapfill('10 ns', time), count(*) FROM m \
+                 WHERE time >= 10 AND time < 30 AND 1 > 2 GROUP BY 1";
+    assert_eq!(rows(&memory, never), ["t10|0", "t20|0"]);
     // No row, no host; no time, no bucket.
     let none = "SELECT time_bucket_gapfill('10 ns', time), host FROM m WHERE time >= 100 AND time < 120 GROUP BY 1, 2";
     assert!(rows(&memory, none).is_empty());
