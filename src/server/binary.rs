@@ -209,7 +209,8 @@ impl Session {
     fn shrink(&mut self) {
         let buffer = self.end.buffer();
         if buffer.len() <= IDLE_BYTES && buffer.capacity() >= BUFFER_BYTES {
-            let rest = buffer.to_vec();
+            let mut rest = Vec::with_capacity(buffer.len());
+            rest.extend_from_slice(buffer);
             let lent = std::mem::replace(buffer, rest);
             self.shared.buffers.give_back(lent);
         }
