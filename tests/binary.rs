@@ -484,7 +484,7 @@ fn a_client_batches_names_refused_rows_and_survives_a_cut() {
         let time = if row == 250 { 5 } else { T + row as i64 };
         let fields = [
             ("celsius", FieldValue::Float(row as f64 / 10.0)),
-            ("on", FieldValue::Boolean(row % 2 == 0)),
+            ("on", FieldValue::Boolean(row.is_multiple_of(2))),
             ("note", FieldValue::String("x")),
             ("raw", FieldValue::Binary(&[0, 255])),
         ];
