@@ -246,7 +246,7 @@ fn an_index_of_a_newer_program_is_refused_and_left_alone() {
     for part in [
         "meta.sqlite",
         "schema version 99",
-        "newer than this program's 1",
+        "newer than this program's 2",
         "move the file away",
     ] {
         assert!(message.contains(part), "{message}");

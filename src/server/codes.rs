@@ -2,6 +2,7 @@
 
 use edgetime_protocol::error::Code;
 
+use crate::catalog::CatalogError;
 use crate::engine::EngineError;
 
 /// The code of an engine's error.
@@ -9,6 +10,10 @@ pub fn code_of(error: &EngineError) -> Code {
     match error {
         EngineError::Denied { .. } => Code::NotAllowed,
         EngineError::Catalog(refused) if refused.is_limit() => Code::TooManyNames,
+        EngineError::Catalog(CatalogError::TypeConflict { .. }) => Code::TypeConflict,
+        EngineError::Catalog(CatalogError::FieldNotDeclared { .. }) => Code::FieldNotDeclared,
+        EngineError::Catalog(CatalogError::OutOfRange { .. }) => Code::OutOfRange,
+        EngineError::BadRule { .. } => Code::BadValue,
         EngineError::TooEarly { .. } => Code::TimeOutOfRange,
         EngineError::TooLate { .. } => Code::TimeInFuture,
         EngineError::Expired { .. } => Code::Expired,

@@ -11,6 +11,7 @@ mod group;
 mod merge;
 mod output;
 mod rows;
+mod schema;
 mod show;
 mod sort;
 mod state;
