@@ -29,7 +29,7 @@ fn value(kind: &str, row: u64, field: u64) -> String {
     let number = row * 10 + field;
     match kind {
         "float" => format!("{number}.5"),
-        "boolean" => (number % 3 == 0).to_string(),
+        "boolean" => number.is_multiple_of(3).to_string(),
         "string" => format!("s{}", number % 1000),
         _ => number.to_string(),
     }
