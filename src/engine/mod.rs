@@ -58,6 +58,9 @@ pub use self::status::{MemoryUse, Status};
 pub use self::verify::VerifyReport;
 pub use self::wear::CheckpointUse;
 pub use self::write::{TimeBounds, Written};
+/// What the layers above meet of those below: refusals inside of errors, the history of lanes.
+pub use crate::catalog::CatalogError;
+pub use crate::series::LaneUse;
 
 use self::checkpoint::Persisted;
 use self::history::History;

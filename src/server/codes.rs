@@ -2,8 +2,7 @@
 
 use edgetime_protocol::error::Code;
 
-use crate::catalog::CatalogError;
-use crate::engine::EngineError;
+use crate::engine::{CatalogError, EngineError};
 
 /// The code of an engine's error.
 pub fn code_of(error: &EngineError) -> Code {

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::engine::{Access, EngineError, MeasurementView, RulesView};
-use crate::series::LaneUse;
+use crate::engine::{Access, EngineError, LaneUse, MeasurementView, RulesView};
 use crate::server::codes::code_of;
 use crate::server::{DEFAULT_DATABASE, Shared};
 use crate::types::{ColumnId, FieldRule, FieldType, Position, SchemaMode, Timestamp};
