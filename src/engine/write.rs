@@ -13,7 +13,7 @@ use crate::engine::{Batch, Engine, EngineError, ServerTime};
 use crate::log::definitions::{Definition, encode_series};
 use crate::log::{AppendError, Appended, FrameParts, FrameType};
 use crate::series::RowRef;
-use crate::types::{Layout, Position, Timestamp};
+use crate::types::{Layout, MeasurementId, Position, Timestamp};
 
 /// What a batch came to.
 #[derive(Debug, Default)]
@@ -317,8 +317,15 @@ impl Engine {
     ) {
         let mut newest = Timestamp::MIN;
         let mut counts = shard.counts;
+        // Rows of one measurement mostly come together.
+        let (mut received, mut of) = (0, MeasurementId(0));
         for (i, row) in rows.iter().enumerate() {
             let layout = &layouts[usize::from(row.layout)];
+            if layout.measurement != of {
+                shard.receive(of, std::mem::take(&mut received));
+                of = layout.measurement;
+            }
+            received += 1;
             let (bits, marks, heap) = cells_of(cells, row, layout);
             let time = times.map_or(row.time, |times| times[i]);
             newest = newest.max(time);
@@ -334,6 +341,7 @@ impl Engine {
             counts.count(series.apply(layout, row, position, scratch));
         }
         shard.counts = counts;
+        shard.receive(of, received);
         if let Some(follow) = &self.options.follow_data {
             follow.follow(newest);
         }
