@@ -18,6 +18,7 @@ use crate::codec::{CodecError, Effort};
 use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
 use crate::engine::ledger::{Owner, Settled, owner_of_series};
 use crate::engine::{Engine, EngineError};
+use crate::limits::FRAME_BYTES;
 use crate::log::definitions::{Definition, encode_dropped, encode_series};
 use crate::mutants::{self, Mutant};
 use crate::series::{Cause, HiddenRows, Location, Sealed, Series, UnsealedCells};
@@ -605,15 +606,20 @@ impl Collected {
         Ok(())
     }
 
-    /// What a restart has to know: of rows before the replay nobody asks any more.
+    /// What a restart has to know: of rows before the replay nobody asks any more, but for those that share a frame
+    /// with its first one.
     fn account_records(&self) -> Vec<SideRecord> {
         let mut records = Vec::new();
         if mutants::is(Mutant::CountedTwice) {
             return records;
         }
         for (&series, account) in &self.accounts {
-            let is_asked = account.through >= self.replay_from;
-            let through = if is_asked { account.through } else { Position(0) };
+            let is_asked = account.through.0 + FRAME_BYTES as u64 >= self.replay_from.0;
+            let through = if is_asked {
+                account.through
+            } else {
+                Position(0)
+            };
             if account.overwritten > 0 || through > Position(0) {
                 records.push(SideRecord::Account(Account {
                     series,

@@ -342,7 +342,10 @@ impl Engine {
             let uncounted: Vec<Sealed<ChunkEntry>> = {
                 let shard = shard.read();
                 let chunks = shard.iter().flat_map(|(_, series)| series.ring.iter());
-                chunks.filter(|chunk| is_uncounted(chunk)).cloned().collect()
+                chunks
+                    .filter(|chunk| is_uncounted(chunk))
+                    .cloned()
+                    .collect()
             };
             for chunk in &uncounted {
                 self.count_chunk(chunk);

@@ -18,6 +18,8 @@ pub struct TickReport {
     pub expired_rows: u64,
     /// Rows that were evicted.
     pub evicted_rows: u64,
+    /// Of these, rows for which the log had no room: the next checkpoint makes it last.
+    pub unlogged_rows: u64,
     /// Series whose open chunk was sealed because of its age.
     pub sealed_series: usize,
     /// The checkpoint, if the log was full enough for one.
@@ -78,14 +80,18 @@ impl Engine {
             let due = self.due(index, horizon, seal_before, &rows_max);
             for slots in due.chunks(SLICE_SERIES) {
                 report.sealed_series += self.seal_stale(index, slots, seal_before)?;
-                report.expired_rows += self.leave(index, slots, false, &|_, series| {
+                let (expired, is_logged) = self.leave(index, slots, false, &|_, series| {
                     series.ring.expired_through(horizon)
                 });
-                report.evicted_rows += self.leave(index, slots, true, &|slot, series| {
+                report.expired_rows += expired;
+                report.unlogged_rows += if is_logged { 0 } else { expired };
+                let (evicted, is_logged) = self.leave(index, slots, true, &|slot, series| {
                     let rows_max = rows_max(slot);
                     let through = || series.ring.evicted_through(rows_max);
                     (rows_max > 0).then(through).flatten()
                 });
+                report.evicted_rows += evicted;
+                report.unlogged_rows += if is_logged { 0 } else { evicted };
             }
         }
         Ok(())
@@ -144,14 +150,15 @@ impl Engine {
 
     /// Lets rows leave up to the time that is told for each series: a frame of the log for all of them. Where
     /// the log takes none they leave all the same, or the log would never have room again: the next checkpoint
-    /// keeps it, and until then a restart finds them again and lets them go once more. How many rows left.
+    /// keeps it, and until then a restart finds them again and lets them go once more. How many rows left, and
+    /// whether the log has it.
     fn leave(
         &self,
         index: usize,
         slots: &[usize],
         evicted: bool,
         through: &dyn Fn(usize, &Series<ChunkEntry>) -> Option<Timestamp>,
-    ) -> u64 {
+    ) -> (u64, bool) {
         let cause = if evicted {
             Cause::Evicted
         } else {
@@ -168,16 +175,16 @@ impl Engine {
             series: told.collect(),
         };
         if expiry.series.is_empty() {
-            return 0;
+            return (0, true);
         }
         expiry.series.sort_unstable();
         let payload = expiry.encode();
         let frame = FrameParts::new(FrameType::Expire, &payload);
-        let position = loop {
+        let (position, is_logged) = loop {
             match self.log.append(self.log.epoch(), &[frame]) {
-                Ok(appended) => break appended.last_frame,
+                Ok(appended) => break (appended.last_frame, true),
                 Err(AppendError::EpochChanged(_)) => {}
-                Err(_) => break self.log.end(),
+                Err(_) => break (self.log.end(), false),
             }
         };
         let mut hit = Vec::new();
@@ -209,7 +216,7 @@ impl Engine {
         } else {
             shard.counts.expired += left;
         }
-        left
+        (left, is_logged)
     }
 
     fn series_of_rejects(&self) -> HashSet<SeriesId> {

@@ -246,6 +246,9 @@ mod tests {
         let counted = all.count(100, within).expect("nothing fails");
         let (deleted, expired) = (counted.deleted, counted.expired);
         assert_eq!((deleted, expired, counted.evicted), (20, 20, 0));
-        assert_eq!((one.only_cause(), all.only_cause()), (Some(Cause::Deleted), None));
+        assert_eq!(
+            (one.only_cause(), all.only_cause()),
+            (Some(Cause::Deleted), None)
+        );
     }
 }

@@ -106,7 +106,10 @@ impl<E: Clone> Ring<E> {
             .map(|chunk| {
                 let hidden = chunk.hidden.as_ref().map(|hidden| hidden.rows());
                 let hidden = hidden.map_or(0, |rows| rows.map_or(chunk.rows, HiddenRows::total));
-                (chunk.last_time, u64::from(chunk.rows.saturating_sub(hidden)))
+                (
+                    chunk.last_time,
+                    u64::from(chunk.rows.saturating_sub(hidden)),
+                )
             })
             .collect();
         by_end.sort_unstable();

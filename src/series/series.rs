@@ -15,9 +15,7 @@ use crate::limits::{BLOCK_ROWS, CHUNK_ROWS, LATE_ROWS, STAGING_ROWS};
 use crate::series::merge::{append_rows, merge, split_off};
 use crate::series::open::{self, OpenChunk};
 use crate::series::{Location, Ring, RowRef, Rows, Sealed, Tombstone};
-use crate::types::{
-    ColumnId, DatabaseId, FieldId, Layout, LayoutColumn, Position, Timestamp,
-};
+use crate::types::{ColumnId, DatabaseId, FieldId, Layout, LayoutColumn, Position, Timestamp};
 use edgetime_protocol::cell::MARK_NULL;
 
 /// What became of a row.
@@ -369,7 +367,12 @@ impl<E: Clone> Series<E> {
         self.ring.hide(tombstone)
     }
 
-    fn holds_unsealed(&self, Tombstone { position, range, .. }: Tombstone) -> bool {
+    fn holds_unsealed(
+        &self,
+        Tombstone {
+            position, range, ..
+        }: Tombstone,
+    ) -> bool {
         let touches = |times: &[Timestamp]| times.iter().any(|&time| range.contains(time));
         let (open, staged) = (&self.open, self.rows.times());
         self.first_unsealed().is_some_and(|first| first < position)
