@@ -97,8 +97,11 @@ pub(super) struct Settled {
     databases: BTreeMap<DatabaseId, Ledger>,
 }
 
+/// The count of a state.
+type CountOf = fn(&mut Ledger) -> &mut u64;
+
 /// The states of a manifest's counters, by number.
-const STATES: [(u64, fn(&mut Ledger) -> &mut u64); 6] = [
+const STATES: [(u64, CountOf); 6] = [
     (1, |ledger| &mut ledger.overwritten),
     (2, |ledger| &mut ledger.deleted),
     (3, |ledger| &mut ledger.expired),

@@ -412,13 +412,10 @@ impl Restored {
         let mut received = self.settled.sums();
         for (index, shard) in self.shards.iter().enumerate() {
             for (slot, series) in shard.iter() {
-                let database = match series.discarded() {
-                    Some((database, _)) => database,
-                    None => {
-                        let id = self.placement.id(index, slot);
-                        owner_of_series(&self.catalog, id).database
-                    }
-                };
+                let id = self.placement.id(index, slot);
+                let of_dropped = series.discarded().map(|(database, _)| database);
+                let of_known = || owner_of_series(&self.catalog, id).database;
+                let database = of_dropped.unwrap_or_else(of_known);
                 *received.entry(database).or_default() += held(series).sum();
             }
         }
