@@ -43,6 +43,8 @@ pub enum Mutant {
     CountedTwice,
     /// What has left the chunks of a checkpoint is not in its counters.
     CountedNever,
+    /// A checkpoint does not write a retention policy that was changed.
+    ForgottenPolicy,
     /// Pages of log and manifest that a killed process left are not synced before they count.
     UnsyncedRestart,
     /// What the device does not give counts as never written.

@@ -170,8 +170,9 @@ impl Engine {
         Ok((position, series))
     }
 
-    /// Measurements that were dropped since the store was opened. When it rises, series and layouts that
-    /// were resolved before may be of one that is gone.
+    /// Measurements that were dropped and retention policies that were changed since the store was opened. When
+    /// it rises, series and layouts that were resolved before may be of a measurement that is gone, or of another
+    /// class.
     #[inline]
     pub fn drops(&self) -> u64 {
         self.drops.load(Ordering::Acquire)

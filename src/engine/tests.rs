@@ -6,6 +6,7 @@ mod deletions;
 mod drops;
 mod index;
 mod losses;
+mod retention;
 mod space;
 mod wear;
 

@@ -10,6 +10,7 @@ use crate::server::{DEFAULT_DATABASE, Shared};
 
 use super::backup::backup;
 use super::report;
+use super::retention::retention;
 
 /// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "reads everything on the device and says what is damaged",
     ),
     (
+        "retention",
+        "[show | set .. | unset .. | drop ..]",
+        "what is kept for how long, by class; `retention set` lists all forms",
+    ),
+    (
         "pool",
         "",
         "the connections of the metadata index: size, waits, times, time-outs",
@@ -162,6 +168,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "checkpoint" => checkpoint(shared, json),
         "verify" => verify(shared, json),
         "backup" => backup(shared, json, rest),
+        "retention" => retention(shared, json, rest),
         "pool" => print(json, &report::pool(shared)),
         "gaps" => losses(shared, json, &words),
         "clients" => clients(shared, json, &words),
