@@ -128,6 +128,7 @@ pub(crate) trait Word: Copy + Default + PartialEq {
     /// The same number as a signed one of 64 bits.
     fn extend(self) -> u64;
     fn plus(self, other: Self) -> Self;
+    fn minus(self, other: Self) -> Self;
     fn unzigzag(self) -> Self;
     /// Of a signed number, rounded down.
     fn half(self) -> Self;
@@ -151,6 +152,11 @@ macro_rules! word {
             #[inline(always)]
             fn plus(self, other: Self) -> Self {
                 self.wrapping_add(other)
+            }
+
+            #[inline(always)]
+            fn minus(self, other: Self) -> Self {
+                self.wrapping_sub(other)
             }
 
             #[inline(always)]

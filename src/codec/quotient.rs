@@ -10,7 +10,7 @@ use edgetime_protocol::cell::POWERS_OF_TEN;
 
 use super::bytes::{Reader, put_varint, put_zigzag};
 use super::error::CodecError;
-use super::integers::{self, Effort, Habit};
+use super::integers::{self, Effort, Habit, Numbers};
 use super::simd::widest;
 
 /// What the values were found to be quotients of.
@@ -55,6 +55,23 @@ impl Form {
     fn integer(self, value: f64) -> i64 {
         let scaled = value * f64::from(self.divisor);
         (scaled + 0.5f64.copysign(scaled)) as i64
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let form = reader.bounded("divisor", u32::MAX as usize)?;
+        Ok(Self {
+            divisor: form as u32 >> 1,
+            rounded: form & 1 == 1,
+        })
+    }
+
+    /// The bits of quotients with their corrections, in the order of the integers.
+    fn values(self, integers: &Numbers, corrections: &Numbers) -> Vec<u64> {
+        let mut made = integers.doubles();
+        self.quotients(&mut made);
+        let mut values: Vec<u64> = made.into_iter().map(f64::to_bits).collect();
+        corrections.add_to(&mut values, &|row| integers.place(row));
+        values
     }
 
     /// Makes quotients of integers.
@@ -260,20 +277,34 @@ pub(crate) fn decode(
     count: usize,
     wanted: Range<usize>,
 ) -> Result<Vec<u64>, CodecError> {
-    let form = reader.bounded("divisor", u32::MAX as usize)?;
-    let form = Form {
-        divisor: form as u32 >> 1,
-        rounded: form & 1 == 1,
-    };
+    let form = Form::read(reader)?;
     let first = reader.zigzag()? as u64;
     let integers = integers::decode_part(reader, count, first, wanted.clone())?;
     let first = reader.zigzag()? as u64;
     let corrections = integers::decode_part(reader, count, first, wanted)?;
-    let mut made = integers.doubles();
-    form.quotients(&mut made);
-    let mut values: Vec<u64> = made.into_iter().map(f64::to_bits).collect();
-    corrections.add_to(&mut values);
-    Ok(values)
+    Ok(form.values(&integers, &corrections))
+}
+
+/// Reads the wanted of `count` values, of which there has to be one, in any order, and in front of them the first and
+/// the last. The reader goes on behind all of them.
+pub(crate) fn decode_unordered(
+    reader: &mut Reader<'_>,
+    count: usize,
+    wanted: Range<usize>,
+) -> Result<([u64; 2], Vec<u64>), CodecError> {
+    let last = wanted.len().saturating_sub(1);
+    let form = Form::read(reader)?;
+    let first = reader.zigzag()? as u64;
+    let mut integers = integers::decode_unordered(reader, count, first, wanted.clone())?;
+    let first = reader.zigzag()? as u64;
+    let mut corrections = integers::decode_unordered(reader, count, first, wanted)?;
+    if !matches!(corrections, Numbers::Same(..) | Numbers::Mostly(..)) {
+        integers = integers.in_rows();
+        corrections = corrections.in_rows();
+    }
+    let values = form.values(&integers, &corrections);
+    let ends = [0, last].map(|row| values.get(integers.place(row)).copied().unwrap_or_default());
+    Ok((ends, values))
 }
 
 /// Numbers of readings that are averaged.

@@ -255,6 +255,13 @@ impl Doubles {
         Self::of_all(values, f64::from_bits)
     }
 
+    /// The same where the first and the last are not those of their row.
+    pub(crate) fn of_unordered(values: &[u64], ends: [u64; 2]) -> Self {
+        let Self([min, max, total, ..]) = Self::of_bits(values);
+        let [first, last] = ends.map(f64::from_bits);
+        Self([min, max, total, first, last])
+    }
+
     fn of_all<T: Copy>(values: &[T], double: impl Fn(T) -> f64) -> Self {
         let (min, max, total) = widest(
             #[inline(always)]

@@ -28,6 +28,17 @@ pub(super) struct Dense {
     /// Whether the whole column has any: then its values count as doubles.
     has_strangers: bool,
     heap: Vec<u8>,
+    /// How many values there are, and their statistics, where they were counted while they were read: then there are
+    /// no numbers.
+    counted: Option<(usize, Doubles)>,
+}
+
+/// What values are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Rows,
+    /// In any order, and none need be there in the end.
+    Statistics,
 }
 
 impl Dense {
@@ -49,6 +60,32 @@ impl Dense {
 
     /// Some of the rows of a chunk that has `rows` of them.
     pub(super) fn read(
+        chunk: &[u8],
+        entry: &Entry,
+        rows: usize,
+        wanted: Range<usize>,
+    ) -> Result<Self, CodecError> {
+        let mut dense = Self::read_for(Purpose::Rows, chunk, entry, rows, wanted)?;
+        dense.numbers = dense.numbers.in_rows();
+        Ok(dense)
+    }
+
+    /// How many of some rows of a chunk that has `rows` of them have a value, and the statistics of these values.
+    pub(super) fn count(
+        chunk: &[u8],
+        entry: &Entry,
+        rows: usize,
+        wanted: Range<usize>,
+    ) -> Result<(usize, Statistics), CodecError> {
+        let dense = Self::read_for(Purpose::Statistics, chunk, entry, rows, wanted)?;
+        Ok(match &dense.counted {
+            Some((count, doubles)) => (*count, doubles.statistics()),
+            None => dense.statistics(entry.field_type),
+        })
+    }
+
+    fn read_for(
+        purpose: Purpose,
         chunk: &[u8],
         entry: &Entry,
         rows: usize,
@@ -78,10 +115,12 @@ impl Dense {
             (Codec::Empty, _) => {}
             (Codec::Decimal, Known::Decimal(scale, known)) => {
                 dense.mark = *scale;
-                dense.numbers = integers::decode_part(&mut reader, count, known.first, values)?;
+                dense.numbers =
+                    integers::decode_unordered(&mut reader, count, known.first, values)?;
             }
             (Codec::Integers, Known::Integers(known)) => {
-                dense.numbers = integers::decode_part(&mut reader, count, known.first, values)?;
+                dense.numbers =
+                    integers::decode_unordered(&mut reader, count, known.first, values)?;
             }
             (Codec::DecimalPatched, _) => dense.read_patched(&mut reader, count, values)?,
             (Codec::Flags, _) => {
@@ -100,6 +139,10 @@ impl Dense {
                 strings.cells.drain(..values.start);
                 dense.numbers = Numbers::Wide(strings.cells);
                 dense.heap = strings.heap;
+            }
+            (codec, _) if purpose == Purpose::Statistics && !values.is_empty() => {
+                let doubles = doubles::count(&mut reader, codec, count, values.clone())?;
+                dense.counted = Some((values.len(), doubles));
             }
             (codec, _) => {
                 dense.mark = MARK_RAW;

@@ -123,8 +123,12 @@ impl<B: AsRef<[u8]>> Chunk<B> {
         let Some(entry) = self.entry(id) else {
             return Ok(None);
         };
-        let dense = self.read(&entry, self.existing(rows))?;
-        Ok(Some(dense.statistics(entry.field_type)))
+        let rows = self.existing(rows);
+        if self.block_rows > 0 {
+            let dense = self.read(&entry, rows)?;
+            return Ok(Some(dense.statistics(entry.field_type)));
+        }
+        Dense::count(self.bytes.as_ref(), &entry, self.rows(), rows).map(Some)
     }
 
     pub(super) fn read(&self, entry: &Entry, rows: Range<usize>) -> Result<Dense, CodecError> {

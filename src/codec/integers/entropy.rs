@@ -73,7 +73,7 @@ impl Model {
     /// `None` where they are too far apart for symbols, or all the same.
     pub(super) fn new(offsets: &[u64], order: u8, seeds: &Seeds) -> Option<Self> {
         let mut numbers = Vec::with_capacity(offsets.len());
-        residuals(offsets, order, seeds.slope(), |residual| {
+        residuals(offsets, order, seeds.slope(0), |residual| {
             numbers.push(residual);
         });
         let step = numbers.len().div_ceil(128).max(1);
@@ -118,8 +118,8 @@ impl Model {
         put_lengths(&self.lengths, out);
         let codes = codes(&self.lengths);
         let mut streams = Vec::new();
-        for (_, part) in lanes.parts(0..lanes.numbers) {
-            let [first, second] = halves(part).map(|half| {
+        for lane in 0..lanes.count() {
+            let [first, second] = lanes.halves(lane).map(|half| {
                 widest(
                     #[inline(always)]
                     || self.stream(&codes, half),
@@ -156,12 +156,6 @@ fn count(numbers: &[u64]) -> ([u32; SYMBOLS], usize) {
         verbatim += rest as usize;
     }
     (counts, verbatim)
-}
-
-/// The numbers of a lane, cut in two: one half is read forwards, the other backwards from the lane's end.
-fn halves(lane: Range<usize>) -> [Range<usize>; 2] {
-    let middle = lane.start + lane.len().div_ceil(2);
-    [lane.start..middle, middle..lane.end]
 }
 
 /// Lengths of the codes of all symbols that occur, which have to be two at least.
@@ -327,8 +321,8 @@ mod tests {
 
         #[test]
         fn any_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..100), from in 0usize..500) {
-            let _ = read::<u32>(&mut Reader::new(&bytes), Lanes::of(500), from..500, &mut Vec::new());
-            let _ = read::<u64>(&mut Reader::new(&bytes), Lanes::of(500), from..500, &mut Vec::new());
+            let _ = read::<u32>(&mut Reader::new(&bytes), Lanes::of(500), from..500);
+            let _ = read::<u64>(&mut Reader::new(&bytes), Lanes::of(500), from..500);
         }
     }
 }

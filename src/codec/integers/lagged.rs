@@ -4,7 +4,10 @@
 //! that helps half of what was left the last time. The period is found by looking at a sample of the numbers
 //! at every distance. There are no seeds: reading begins with the first number.
 
+use std::ops::Range;
+
 use super::NARROW_RANGE;
+use super::columns::Columns;
 use crate::codec::bits::{Word, width_of};
 use crate::codec::bytes::{Reader, put_varint};
 use crate::codec::error::CodecError;
@@ -92,17 +95,43 @@ impl Lag {
                 *number = remainder;
             }
         }
+        self.add_earlier(numbers);
+        let mut value = W::default();
+        for number in numbers {
+            value = value.plus(*number);
+            *number = value;
+        }
+    }
+
+    /// The same of residuals in columns, the wanted of which are appended: sums are sums whatever comes first.
+    pub(super) fn integrate_columns<W: Word>(
+        self,
+        mut residuals: Columns<W>,
+        wanted: Range<usize>,
+        out: &mut Vec<W>,
+    ) {
+        if self.damped {
+            residuals.damp();
+        }
+        residuals.add_up();
+        let from = out.len();
+        residuals.append_to(wanted, out);
+        let numbers = &mut out[from..];
+        widest(
+            #[inline(always)]
+            || self.add_earlier(numbers),
+        );
+    }
+
+    /// Adds to each number the one a period before.
+    #[inline(always)]
+    fn add_earlier<W: Word>(self, numbers: &mut [W]) {
         for start in (self.distance..numbers.len()).step_by(self.distance) {
             let (then, now) = numbers.split_at_mut(start);
             let then = &then[start - self.distance..];
             for (now, then) in now.iter_mut().zip(then) {
                 *now = now.plus(*then);
             }
-        }
-        let mut value = W::default();
-        for number in numbers {
-            value = value.plus(*number);
-            *number = value;
         }
     }
 }

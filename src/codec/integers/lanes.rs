@@ -48,6 +48,22 @@ impl Lanes {
         lane * self.len
     }
 
+    /// The numbers of a lane, cut in two.
+    pub(super) fn halves(self, lane: usize) -> [Range<usize>; 2] {
+        let (start, end) = (self.start(lane), self.start(lane + 1).min(self.numbers));
+        let middle = start + (end - start).div_ceil(2);
+        [start..middle, middle..end]
+    }
+
+    /// How many numbers the half of a lane has, all halves counted.
+    pub(super) fn height(self, half: usize) -> usize {
+        if half / 2 < self.count() {
+            self.halves(half / 2)[half % 2].len()
+        } else {
+            0
+        }
+    }
+
     /// The parts of a range of numbers that lie in each lane: lane and numbers, none of them empty.
     pub(super) fn parts(
         self,
@@ -96,9 +112,9 @@ impl Seeds {
         self.seeds[lane].0
     }
 
-    /// The slope before the first offset.
-    pub(super) const fn slope(&self) -> u64 {
-        self.seeds[0].1
+    /// The difference before a lane.
+    pub(super) const fn slope(&self, lane: usize) -> u64 {
+        self.seeds[lane].1
     }
 
     /// Bytes that they take.

@@ -5,6 +5,7 @@
 //! do not fit, given codes, or stored as runs; or they are indexes of a dictionary. All arithmetic wraps, so
 //! that signed and unsigned numbers of any size come back exactly. The layout is in `FORMAT.md`.
 
+mod columns;
 mod dictionary;
 mod entropy;
 mod factor;
@@ -21,13 +22,14 @@ use super::bits::Word;
 use super::bytes::{Reader, put_varint};
 use super::error::CodecError;
 use super::simd::widest;
+use columns::Columns;
 use entropy::Model;
 use lagged::Lag;
 use lanes::{Lanes, Seeds};
 use packed::Plan;
 
 pub(crate) use dictionary::Distinct;
-pub(crate) use numbers::Numbers;
+pub(crate) use numbers::{Numbers, Order};
 
 /// How hard to look for the smallest form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -363,6 +365,16 @@ pub(crate) fn decode_part(
     first: u64,
     wanted: Range<usize>,
 ) -> Result<Numbers, CodecError> {
+    decode_unordered(reader, count, first, wanted).map(Numbers::in_rows)
+}
+
+/// The same, in the order that is quickest to read.
+pub(crate) fn decode_unordered(
+    reader: &mut Reader<'_>,
+    count: usize,
+    first: u64,
+    wanted: Range<usize>,
+) -> Result<Numbers, CodecError> {
     debug_assert!(wanted.start <= wanted.end && wanted.end <= count);
     if count < 2 {
         return Ok(Numbers::Wide(vec![first; wanted.len()]));
@@ -380,14 +392,38 @@ pub(crate) fn decode_part(
         numbers[0] = first;
         return Ok(Numbers::Wide(numbers));
     }
+    if wanted.len() == count
+        && let Some((most, mut others)) = opening.few_others(reader, count - 1)?
+    {
+        let number = |offset: u64| opening.factor.wrapping_mul(offset).wrapping_add(first);
+        for (row, other) in &mut others {
+            *row += 1;
+            *other = number(*other);
+        }
+        others.push((0, first));
+        return Ok(Numbers::Mostly(number(most), count, others));
+    }
     if opening.narrow {
         let mut offsets = Vec::with_capacity(wanted.len() + SLACK);
-        offsets.resize(lead, 0);
-        opening.read_offsets(reader, count - 1, stored, Depth::Outer, &mut offsets)?;
+        let mut order = Order::Rows;
+        if opening.has_columns() && wanted.len() == count {
+            let columns = opening.read_columns(reader, count - 1, stored.clone())?;
+            match columns.into_cells(0) {
+                Ok(cells) => (offsets, order) = (cells, Order::Columns),
+                Err(columns) => {
+                    offsets.push(0);
+                    columns.append_to(stored, &mut offsets);
+                }
+            }
+        } else {
+            offsets.resize(lead, 0);
+            opening.read_offsets(reader, count - 1, stored, Depth::Outer, &mut offsets)?;
+        }
         return Ok(Numbers::Narrow {
             first,
             factor: opening.factor,
             offsets,
+            order,
         });
     }
     let mut numbers = Vec::with_capacity(wanted.len() + SLACK);
@@ -434,6 +470,9 @@ pub(crate) fn landmarks(
 /// Numbers that may be read before those that are wanted.
 const SLACK: usize = 8;
 
+/// What most of some offsets are, and the places and the offsets of the others.
+type Mostly = (u64, Vec<(usize, u64)>);
+
 /// What a sequence begins with.
 struct Opening {
     head: u8,
@@ -478,6 +517,33 @@ impl Opening {
         }))
     }
 
+    /// The offset that all of `count` have, and the others' places and what they are, where these are patches.
+    fn few_others(
+        &self,
+        reader: &mut Reader<'_>,
+        count: usize,
+    ) -> Result<Option<Mostly>, CodecError> {
+        if self.kind() != KIND_PACKED || self.head & (HEAD_ORDER | HEAD_PATCHES) != HEAD_PATCHES {
+            return Ok(None);
+        }
+        let mut ahead = *reader;
+        let Some((most, mut others)) = packed::read_patches(&mut ahead, count)? else {
+            return Ok(None);
+        };
+        *reader = ahead;
+        let extended = |offset: u64| {
+            if self.narrow {
+                u32::cut(offset).extend()
+            } else {
+                offset
+            }
+        };
+        for (_, other) in &mut others {
+            *other = extended(*other);
+        }
+        Ok(Some((extended(most), others)))
+    }
+
     /// All of `count` offsets, which are neither runs nor a dictionary.
     fn read_all<W: Word>(
         &self,
@@ -494,6 +560,31 @@ impl Opening {
         let mut wide: Vec<u64> = Vec::new();
         self.read_offsets(reader, count, 0..count, Depth::Inner, &mut wide)?;
         Ok(wide.into_iter().map(multiplied).collect())
+    }
+
+    /// Whether the offsets are codes, of which lanes can be read alone.
+    const fn has_columns(&self) -> bool {
+        self.kind() == KIND_ENTROPY && self.head & HEAD_ORDER != ORDER_LAGGED
+    }
+
+    /// The lanes of `count` offsets that the wanted ones lie in, not yet multiplied.
+    fn read_columns<W: Word>(
+        &self,
+        reader: &mut Reader<'_>,
+        count: usize,
+        wanted: Range<usize>,
+    ) -> Result<Columns<W>, CodecError> {
+        debug_assert!(self.has_columns());
+        let lanes = Lanes::of(count);
+        let order = self.head & HEAD_ORDER;
+        let seeds = Seeds::read(reader, order, lanes)?;
+        let (mut columns, center) = entropy::read(reader, lanes, wanted)?;
+        match order {
+            0 => columns.center(center),
+            1 => columns.integrate_once(center, &seeds),
+            _ => columns.integrate_twice(center, &seeds),
+        }
+        Ok(columns)
     }
 
     /// Appends the wanted of `count` offsets, not yet multiplied.
@@ -526,14 +617,25 @@ impl Opening {
         } else {
             (None, order, wanted.clone())
         };
-        let seeds = Seeds::read(reader, order, lanes)?;
         let from = out.len();
-        let first = if kind == KIND_PACKED {
-            let patched = self.head & HEAD_PATCHES != 0;
-            packed::read(reader, lanes, (order, patched), needed, out)?
-        } else {
-            entropy::read(reader, lanes, needed, out)?
-        };
+        if kind == KIND_ENTROPY {
+            match lag {
+                Some(lag) => {
+                    let (mut columns, center) = entropy::read(reader, lanes, needed.clone())?;
+                    columns.center(center);
+                    lag.integrate_columns(columns, needed, out);
+                    out.drain(from..from + wanted.start.min(out.len() - from));
+                }
+                None => {
+                    let columns = self.read_columns(reader, count, wanted.clone())?;
+                    columns.append_to(wanted, out);
+                }
+            }
+            return Ok(());
+        }
+        let seeds = Seeds::read(reader, order, lanes)?;
+        let patched = self.head & HEAD_PATCHES != 0;
+        let first = packed::read(reader, lanes, (order, patched), needed, out)?;
         if wanted.is_empty() {
             return Ok(());
         }

@@ -1,8 +1,18 @@
 //! Integers as they come out of a sequence: offsets of 32 bits where the sequence says so.
 
+use super::columns;
 use crate::codec::bits::Word;
 use crate::codec::simd::widest;
 use crate::codec::statistics::Integers;
+
+/// How numbers stand behind one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// As the rows that they belong to.
+    Rows,
+    /// As the cells of [`columns`](super::columns).
+    Columns,
+}
 
 /// Some numbers of a sequence.
 #[derive(Clone, Debug)]
@@ -12,11 +22,14 @@ pub(crate) enum Numbers {
         first: u64,
         factor: u64,
         offsets: Vec<u32>,
+        order: Order,
     },
     /// As they are.
     Wide(Vec<u64>),
     /// One number so many times.
     Same(u64, usize),
+    /// One number so many times, but for some: their indexes, and what they are.
+    Mostly(u64, usize, Vec<(usize, u64)>),
 }
 
 impl Default for Numbers {
@@ -26,23 +39,59 @@ impl Default for Numbers {
 }
 
 impl Numbers {
+    /// The same in the order of their rows.
+    pub(crate) fn in_rows(self) -> Self {
+        match self {
+            Self::Narrow {
+                first,
+                factor,
+                offsets,
+                order: Order::Columns,
+            } => Self::Narrow {
+                first,
+                factor,
+                offsets: columns::straighten(&offsets),
+                order: Order::Rows,
+            },
+            Self::Mostly(number, len, others) => {
+                let mut numbers = vec![number; len];
+                for (index, other) in others {
+                    numbers[index] = other;
+                }
+                Self::Wide(numbers)
+            }
+            other => other,
+        }
+    }
+
+    /// Where the number of a row stands.
+    pub(crate) fn place(&self, row: usize) -> usize {
+        match self {
+            Self::Narrow {
+                order: Order::Columns,
+                offsets,
+                ..
+            } => columns::place(offsets.len(), row),
+            _ => row,
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Narrow { offsets, .. } => offsets.len(),
             Self::Wide(numbers) => numbers.len(),
-            Self::Same(_, len) => *len,
+            Self::Same(_, len) | Self::Mostly(_, len, _) => *len,
         }
     }
 
     pub(crate) fn into_words(self) -> Vec<u64> {
-        match self {
-            Self::Narrow { .. } => {
+        match self.in_rows() {
+            Self::Wide(numbers) => numbers,
+            other => {
                 let mut words = Vec::new();
-                self.append_to(&mut words);
+                other.append_to(&mut words);
                 words
             }
-            Self::Wide(numbers) => numbers,
-            Self::Same(number, len) => vec![number; len],
         }
     }
 
@@ -52,6 +101,7 @@ impl Numbers {
                 first,
                 factor,
                 offsets,
+                ..
             } => widest(
                 #[inline(always)]
                 || {
@@ -60,12 +110,23 @@ impl Numbers {
             ),
             Self::Wide(numbers) => out.extend_from_slice(numbers),
             Self::Same(number, len) => out.resize(out.len() + len, *number),
+            Self::Mostly(..) => self.clone().in_rows().append_to(out),
         }
     }
 
-    /// Adds each number to one of as many words.
-    pub(crate) fn add_to(&self, words: &mut [u64]) {
+    /// Adds each number to one of as many words; `place` tells where that of a row stands, if they are not all in
+    /// the order of these numbers.
+    pub(crate) fn add_to(&self, words: &mut [u64], place: &dyn Fn(usize) -> usize) {
         debug_assert_eq!(words.len(), self.len());
+        if let Self::Mostly(number, len, others) = self {
+            Self::Same(*number, *len).add_to(words, place);
+            for &(row, other) in others {
+                if let Some(word) = words.get_mut(place(row)) {
+                    *word = word.wrapping_add(other.wrapping_sub(*number));
+                }
+            }
+            return;
+        }
         widest(
             #[inline(always)]
             || match self {
@@ -73,6 +134,7 @@ impl Numbers {
                     first,
                     factor: 1,
                     offsets,
+                    ..
                 } => {
                     for (word, offset) in words.iter_mut().zip(offsets) {
                         *word = word.wrapping_add(offset.extend()).wrapping_add(*first);
@@ -82,6 +144,7 @@ impl Numbers {
                     first,
                     factor,
                     offsets,
+                    ..
                 } => {
                     for (word, offset) in words.iter_mut().zip(offsets) {
                         *word = word.wrapping_add(widen(*offset, *first, *factor));
@@ -92,7 +155,7 @@ impl Numbers {
                         *word = word.wrapping_add(*number);
                     }
                 }
-                Self::Same(0, _) => {}
+                Self::Same(0, _) | Self::Mostly(..) => {}
                 Self::Same(number, _) => {
                     for word in words {
                         *word = word.wrapping_add(*number);
@@ -108,6 +171,7 @@ impl Numbers {
             first,
             factor: 1,
             offsets,
+            ..
         } = self
             && *first < 1 << 31
             && entries.len() <= 1 << 31
@@ -128,6 +192,7 @@ impl Numbers {
                 first,
                 factor,
                 offsets,
+                ..
             } => found.extend(
                 offsets
                     .iter()
@@ -135,6 +200,7 @@ impl Numbers {
             ),
             Self::Wide(numbers) => found.extend(numbers.iter().map(|number| look_up(*number))),
             Self::Same(number, len) => found.resize(*len, look_up(*number)),
+            Self::Mostly(..) => return self.clone().in_rows().look_up(entries),
         }
         all.then_some(found)
     }
@@ -146,21 +212,24 @@ impl Numbers {
                 first,
                 factor,
                 offsets,
+                ..
             } => (*first, *factor, offsets),
             Self::Wide(numbers) => return Integers::of(numbers, unsigned),
             Self::Same(number, _) => return Integers::of_same(*number),
+            Self::Mostly(..) => return self.clone().in_rows().statistics(unsigned),
         };
         let folded = widest(
             #[inline(always)]
             || fold(offsets),
         );
-        let ends = [offsets.first(), offsets.last()].map(|offset| offset.map_or(0, |&o| o as i32));
+        let ends = [0, offsets.len().saturating_sub(1)].map(|row| {
+            let end = offsets.get(self.place(row));
+            end.map_or(0, |&offset| offset as i32)
+        });
         Integers::of_offsets(first, factor, folded, ends, offsets.len(), unsigned).unwrap_or_else(
             || {
                 // Numbers that wrapped around: no encoder makes them.
-                let mut words = Vec::new();
-                self.append_to(&mut words);
-                Integers::of(&words, unsigned)
+                Integers::of(&self.clone().in_rows().into_words(), unsigned)
             },
         )
     }
@@ -185,6 +254,7 @@ impl Numbers {
                 first,
                 factor,
                 offsets,
+                ..
             } if (*first as i64).unsigned_abs() <= 1 << 52 && *factor <= 1 << 20 => {
                 let (first, factor) = (*first as i64 as f64, *factor as f64);
                 widest(
@@ -199,12 +269,14 @@ impl Numbers {
                 first,
                 factor,
                 offsets,
+                ..
             } => {
                 let double = |&offset: &u32| widen(offset, *first, *factor) as i64 as f64;
                 offsets.iter().map(double).collect()
             }
             Self::Wide(numbers) => numbers.iter().map(|&number| number as i64 as f64).collect(),
             Self::Same(number, len) => vec![*number as i64 as f64; *len],
+            Self::Mostly(..) => self.clone().in_rows().doubles(),
         }
     }
 }

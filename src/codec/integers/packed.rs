@@ -50,7 +50,7 @@ impl Plan {
     pub(super) fn deltas(offsets: &[u64], range: u64, order: u8, seeds: &Seeds) -> (Self, Widths) {
         let (histogram, least, most) = widest(
             #[inline(always)]
-            || measure(offsets, order, seeds.slope()),
+            || measure(offsets, order, seeds.slope(0)),
         );
         let count = offsets.len();
         let whole = width_of(most.wrapping_sub(least) as u64);
@@ -99,7 +99,7 @@ impl Plan {
         let mut distances = vec![0; offsets.len()];
         let all = mask(bits_of(range));
         let mut places = distances.iter_mut();
-        residuals(offsets, self.order, seeds.slope(), |residual| {
+        residuals(offsets, self.order, seeds.slope(0), |residual| {
             if let Some(distance) = places.next() {
                 *distance = residual.wrapping_sub(self.base) & all;
             }
@@ -321,4 +321,33 @@ pub(super) fn read<W: Word>(
         );
     }
     Ok(first)
+}
+
+/// What `count` numbers are, and the places of those that have patches and what they are, where the window has no
+/// bits. Else `None`, and the reader is not where it was.
+pub(super) fn read_patches(
+    reader: &mut Reader<'_>,
+    count: usize,
+) -> Result<Option<super::Mostly>, CodecError> {
+    let base = reader.zigzag()? as u64;
+    if reader.byte()? != 0 {
+        return Ok(None);
+    }
+    let patches = reader.bounded("patches", count)?;
+    let excess = u32::from(reader.byte()?);
+    if excess > u64::BITS {
+        return Err(reader.invalid("width"));
+    }
+    let position_width = position_width(count);
+    let positions = reader.take(packed_len(patches, position_width))?;
+    let above = reader.take(packed_len(patches, excess))?;
+    let mut others = Vec::with_capacity(patches + 1);
+    for index in 0..patches {
+        let position = get(positions, index, position_width) as usize;
+        if position >= count {
+            return Err(reader.invalid("position of a patch"));
+        }
+        others.push((position, base.wrapping_add(get(above, index, excess))));
+    }
+    Ok(Some((base, others)))
 }

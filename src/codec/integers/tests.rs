@@ -127,6 +127,7 @@ fn only_indexes_look_up_entries() {
         first,
         factor,
         offsets: offsets.to_vec(),
+        order: Order::Rows,
     };
     let below = 0u32.wrapping_sub(1);
     let found = narrow(1, 1, &[0, 1, below]).look_up(&entries);

@@ -2,22 +2,22 @@
 
 use std::ops::Range;
 
-use super::{ABSENT, ANY, LENGTH_MAX, LENGTH_START, NEAR, SAME, SYMBOLS, halves, join, symbols};
+use super::{ABSENT, ANY, LENGTH_MAX, LENGTH_START, NEAR, SAME, SYMBOLS, join, symbols};
 use crate::codec::bits::Word;
 use crate::codec::bytes::Reader;
 use crate::codec::error::CodecError;
+use crate::codec::integers::columns::{COLUMNS, Columns, Row};
 use crate::codec::integers::lanes::{LANES, Lanes};
-use crate::codec::integers::stream::peek;
+use crate::codec::integers::stream::{peek, peek_back};
 use crate::codec::simd::widest;
 
-/// Reads the wanted residuals, from the start of the first lane of them on, to the end of `out`;
-/// returns which was the first. The reader goes on behind all of them.
+/// Reads the lanes that the wanted residuals lie in, in zigzag form less a center, and the center. The reader goes on
+/// behind all lanes.
 pub(in crate::codec::integers) fn read<W: Word>(
     reader: &mut Reader<'_>,
     lanes: Lanes,
     wanted: Range<usize>,
-    out: &mut Vec<W>,
-) -> Result<usize, CodecError> {
+) -> Result<(Columns<W>, W), CodecError> {
     let center = W::cut(reader.zigzag()? as u64);
     let symbols = if W::BITS == 64 { SYMBOLS } else { symbols(32) };
     let (lengths, count) = read_lengths(reader, symbols)?;
@@ -39,50 +39,41 @@ pub(in crate::codec::integers) fn read<W: Word>(
     let table = table
         .first_chunk()
         .ok_or_else(|| reader.invalid("lengths of codes"))?;
+    let mut columns = Columns::new(lanes);
     if wanted.is_empty() {
-        return Ok(wanted.start);
+        return Ok((columns, center));
     }
     let (first, last) = (lanes.lane(wanted.start), lanes.lane(wanted.end - 1));
-    let from = out.len();
-    let numbers = lanes.start(first)..lanes.start(last + 1).min(lanes.numbers);
-    out.resize(from + numbers.len(), W::default());
-    let mut rest = &mut out[from..];
-    let mut pairs: [[Stream<'_, W>; 2]; LANES] = Default::default();
-    for ((lane, part), pair) in lanes.parts(numbers).zip(&mut pairs) {
+    let mut pairs: [Pair; LANES] = Default::default();
+    for (lane, pair) in pairs.iter_mut().enumerate().take(last + 1).skip(first) {
         let start = lane.checked_sub(1).map_or(0, |before| ends[before]);
-        let places = [
-            bytes.get(start..).unwrap_or_default(),
-            bytes.get(..ends[lane]).unwrap_or_default(),
-        ];
-        for ((half, bytes), stream) in halves(part).into_iter().zip(places).zip(pair) {
-            let (half, behind) = rest.split_at_mut(half.len());
-            rest = behind;
-            *stream = Stream {
-                bytes,
-                at: 0,
-                out: half,
-            };
-        }
+        *pair = Pair {
+            at: [8 * start, 8 * ends[lane]],
+            heights: lanes.halves(lane).map(|half| half.len()),
+        };
     }
-    let used = &mut pairs[..=last - first];
-    take(table, most, used);
-    for (pair, lane) in used.iter().zip(first..) {
-        let start = lane.checked_sub(1).map_or(0, |before| ends[before]);
-        let taken: usize = pair.iter().map(|stream| stream.at.div_ceil(8)).sum();
-        if taken > ends[lane] - start {
+    let before = pairs;
+    let used = first..last + 1;
+    take(
+        table,
+        most,
+        bytes,
+        &mut columns.rows,
+        &mut pairs,
+        used.clone(),
+    );
+    for lane in used {
+        let (before, now) = (before[lane].at, pairs[lane].at);
+        let taken = [
+            now[0].wrapping_sub(before[0]),
+            before[1].wrapping_sub(now[1]),
+        ];
+        let taken: usize = taken.iter().map(|bits| bits.div_ceil(8)).sum();
+        if taken > (before[1] - before[0]) / 8 {
             return Err(reader.truncated());
         }
     }
-    out.truncate(from + wanted.end - lanes.start(first));
-    widest(
-        #[inline(always)]
-        || {
-            for number in &mut out[from..] {
-                *number = number.unzigzag().plus(center);
-            }
-        },
-    );
-    Ok(lanes.start(first))
+    Ok((columns, center))
 }
 
 /// How a length follows from the one before, by the next eight bits.
@@ -146,7 +137,7 @@ pub(super) fn read_lengths(
             let bytes = reader.rest();
             let (mut at, mut previous, mut valid) = (0, LENGTH_START, true);
             for group in lengths[..count].chunks_mut(TO_A_WORD) {
-                let mut word = peek(bytes, at, false);
+                let mut word = peek(bytes, at);
                 for length in group {
                     let rule = RULES[(word >> 56) as usize];
                     word <<= rule.used & 63;
@@ -253,135 +244,168 @@ fn fill<W: Word>(lengths: &[u8], table: &mut [Step<W>; PLACES + TOGETHER]) -> Op
     Some(most)
 }
 
-/// Half of a lane.
-#[derive(Default)]
-struct Stream<'a, W> {
-    /// Where it begins, or ends if it is read backwards.
-    bytes: &'a [u8],
-    /// Bits consumed.
-    at: usize,
-    out: &'a mut [W],
+/// The two streams of a lane, the first read forwards, the second backwards.
+#[derive(Clone, Copy, Default)]
+struct Pair {
+    /// The bits before the next one, or in front of which the next one stands.
+    at: [usize; 2],
+    /// How many numbers there are.
+    heights: [usize; 2],
 }
 
-/// Reads the numbers of lanes, each half of which is a stream, the second one backwards. `most` are the bits
-/// that a number may take.
-fn take<W: Word>(table: &Table<W>, most: u32, lanes: &mut [[Stream<'_, W>; 2]]) {
+/// Reads the numbers of lanes into the columns that are theirs. `most` are the bits that a number may take.
+fn take<W: Word>(
+    table: &Table<W>,
+    most: u32,
+    bytes: &[u8],
+    rows: &mut [Row<W>],
+    pairs: &mut [Pair; LANES],
+    lanes: Range<usize>,
+) {
     widest(
         #[inline(always)]
-        || {
-            let done = match 56 / most {
-                0 | 1 => side_by_side::<W, 1>(table, lanes),
-                2 => side_by_side::<W, 2>(table, lanes),
-                3 => side_by_side::<W, 3>(table, lanes),
-                4 => side_by_side::<W, 4>(table, lanes),
-                5 => side_by_side::<W, 5>(table, lanes),
-                6 => side_by_side::<W, 6>(table, lanes),
-                _ => side_by_side::<W, 7>(table, lanes),
-            };
-            for pair in lanes {
-                for (stream, backwards) in pair.iter_mut().zip([false, true]) {
-                    for number in stream.out.iter_mut().skip(done) {
-                        let mut word = peek(stream.bytes, stream.at, backwards);
-                        let (next, bits) = step(table, &mut word);
-                        stream.at += bits;
-                        *number = next;
-                    }
-                }
-            }
+        || match 56 / most {
+            0 | 1 => by_twos::<W, 1>(table, bytes, rows, pairs, lanes),
+            2 => by_twos::<W, 2>(table, bytes, rows, pairs, lanes),
+            3 => by_twos::<W, 3>(table, bytes, rows, pairs, lanes),
+            4 => by_twos::<W, 4>(table, bytes, rows, pairs, lanes),
+            5 => by_twos::<W, 5>(table, bytes, rows, pairs, lanes),
+            6 => by_twos::<W, 6>(table, bytes, rows, pairs, lanes),
+            _ => by_twos::<W, 7>(table, bytes, rows, pairs, lanes),
         },
     );
 }
 
 /// Takes the next number off a word.
 #[inline(always)]
-fn step<W: Word>(table: &Table<W>, word: &mut u64) -> (W, usize) {
+fn step<W: Word>(table: &Table<W>, word: &mut u64) -> W {
     let step = &table[(*word >> (64 - LENGTH_MAX)) as usize];
     let bits = *word >> (step.behind & 63);
     *word <<= step.total & 63;
-    (step.base.plus(W::cut(bits)), usize::from(step.total))
+    step.base.plus(W::cut(bits))
 }
 
-/// As many numbers of each stream as the shortest has, `GROUP` at a time from one word; returns how many.
+/// Two lanes at a time, `GROUP` numbers of each stream from one word: four streams keep the processor busy, and their
+/// words and places its registers.
 #[inline(always)]
-fn side_by_side<W: Word, const GROUP: usize>(
+fn by_twos<W: Word, const GROUP: usize>(
     table: &Table<W>,
-    lanes: &mut [[Stream<'_, W>; 2]],
-) -> usize {
-    let lens = lanes.as_flattened().iter().map(|stream| stream.out.len());
-    let groups = lens.min().unwrap_or(0) / GROUP;
-    // Four streams keep the processor busy, and their words and places its registers.
-    let (fours, twos) = lanes.as_chunks_mut::<2>();
-    for [first, second] in fours {
-        let [a, b] = first;
-        let [c, d] = second;
-        four::<W, GROUP>(table, [a, b, c, d], groups);
+    bytes: &[u8],
+    rows: &mut [Row<W>],
+    pairs: &mut [Pair; LANES],
+    lanes: Range<usize>,
+) {
+    for lane in lanes.clone().step_by(2) {
+        let streams = 2 * (lanes.end - lane).min(2);
+        let (some, _) = pairs[lane..].split_at_mut(streams / 2);
+        let heights = some.iter().flat_map(|pair| pair.heights);
+        let groups = heights.min().unwrap_or(0) / GROUP;
+        match some {
+            [a, b] => four::<W, GROUP>(table, bytes, rows, [a, b], 2 * lane, groups),
+            [a] => two::<W, GROUP>(table, bytes, rows, a, 2 * lane, groups),
+            _ => {}
+        }
+        for (pair, column) in some.iter_mut().zip((2 * lane..).step_by(2)) {
+            for half in 0..2 {
+                let rest = groups * GROUP..pair.heights[half];
+                last::<W, GROUP>(
+                    table,
+                    bytes,
+                    &mut rows[rest],
+                    column + half,
+                    &mut pair.at[half],
+                );
+            }
+        }
     }
-    for [a, b] in twos {
-        two::<W, GROUP>(table, [a, b], groups);
-    }
-    groups * GROUP
-}
-
-#[inline(always)]
-fn part<W, const GROUP: usize>(out: &mut [W], groups: usize) -> &mut [[W; GROUP]] {
-    let all = out.as_chunks_mut().0;
-    all.get_mut(..groups).unwrap_or_default()
 }
 
 /// Of two lanes.
 #[inline(always)]
 fn four<W: Word, const GROUP: usize>(
     table: &Table<W>,
-    [a, b, c, d]: [&mut Stream<'_, W>; 4],
+    bytes: &[u8],
+    rows: &mut [Row<W>],
+    [first, second]: [&mut Pair; 2],
+    column: usize,
     groups: usize,
 ) {
-    let mut at = [a.at, b.at, c.at, d.at];
-    let outs = part::<W, GROUP>(a.out, groups).iter_mut();
-    let outs = outs.zip(part::<W, GROUP>(b.out, groups));
-    let outs = outs.zip(part::<W, GROUP>(c.out, groups));
-    let outs = outs.zip(part::<W, GROUP>(d.out, groups));
-    for (((of_a, of_b), of_c), of_d) in outs {
+    // So that none of the four has to be looked for.
+    let column = column.min(COLUMNS - 4);
+    let (mut a, mut b) = (first.at[0], first.at[1]);
+    let (mut c, mut d) = (second.at[0], second.at[1]);
+    for group in rows.as_chunks_mut::<GROUP>().0.iter_mut().take(groups) {
         // A one below what is read: the zeros below it tell how many bits were consumed.
         let mut words = [
-            peek(a.bytes, at[0], false) | 1,
-            peek(b.bytes, at[1], true) | 1,
-            peek(c.bytes, at[2], false) | 1,
-            peek(d.bytes, at[3], true) | 1,
+            peek(bytes, a) | 1,
+            peek_back(bytes, b) | 1,
+            peek(bytes, c) | 1,
+            peek_back(bytes, d) | 1,
         ];
-        for index in 0..GROUP {
-            of_a[index] = step(table, &mut words[0]).0;
-            of_b[index] = step(table, &mut words[1]).0;
-            of_c[index] = step(table, &mut words[2]).0;
-            of_d[index] = step(table, &mut words[3]).0;
+        for row in group {
+            row[column] = step(table, &mut words[0]);
+            row[column + 1] = step(table, &mut words[1]);
+            row[column + 2] = step(table, &mut words[2]);
+            row[column + 3] = step(table, &mut words[3]);
         }
-        for (at, word) in at.iter_mut().zip(words) {
-            *at += word.trailing_zeros() as usize;
-        }
+        a += words[0].trailing_zeros() as usize;
+        b = b.wrapping_sub(words[1].trailing_zeros() as usize);
+        c += words[2].trailing_zeros() as usize;
+        d = d.wrapping_sub(words[3].trailing_zeros() as usize);
     }
-    [a.at, b.at, c.at, d.at] = at;
+    (first.at, second.at) = ([a, b], [c, d]);
 }
 
 /// Of one lane.
 #[inline(always)]
 fn two<W: Word, const GROUP: usize>(
     table: &Table<W>,
-    [a, b]: [&mut Stream<'_, W>; 2],
+    bytes: &[u8],
+    rows: &mut [Row<W>],
+    pair: &mut Pair,
+    column: usize,
     groups: usize,
 ) {
-    let mut at = [a.at, b.at];
-    let outs = part::<W, GROUP>(a.out, groups).iter_mut();
-    for (of_a, of_b) in outs.zip(part::<W, GROUP>(b.out, groups)) {
-        let mut words = [
-            peek(a.bytes, at[0], false) | 1,
-            peek(b.bytes, at[1], true) | 1,
-        ];
-        for index in 0..GROUP {
-            of_a[index] = step(table, &mut words[0]).0;
-            of_b[index] = step(table, &mut words[1]).0;
+    let column = column.min(COLUMNS - 2);
+    let [mut a, mut b] = pair.at;
+    for group in rows.as_chunks_mut::<GROUP>().0.iter_mut().take(groups) {
+        let mut words = [peek(bytes, a) | 1, peek_back(bytes, b) | 1];
+        for row in group {
+            row[column] = step(table, &mut words[0]);
+            row[column + 1] = step(table, &mut words[1]);
         }
-        for (at, word) in at.iter_mut().zip(words) {
-            *at += word.trailing_zeros() as usize;
-        }
+        a += words[0].trailing_zeros() as usize;
+        b = b.wrapping_sub(words[1].trailing_zeros() as usize);
     }
-    [a.at, b.at] = at;
+    pair.at = [a, b];
+}
+
+/// What is left of a stream.
+#[inline(always)]
+fn last<W: Word, const GROUP: usize>(
+    table: &Table<W>,
+    bytes: &[u8],
+    rows: &mut [Row<W>],
+    column: usize,
+    at: &mut usize,
+) {
+    let column = column.min(COLUMNS - 1);
+    let backwards = column % 2 == 1;
+    for group in rows.chunks_mut(GROUP) {
+        let word = if backwards {
+            peek_back(bytes, *at)
+        } else {
+            peek(bytes, *at)
+        };
+        let mut word = word | 1;
+        for row in group {
+            row[column] = step(table, &mut word);
+        }
+        let consumed = word.trailing_zeros() as usize;
+        *at = if backwards {
+            at.wrapping_sub(consumed)
+        } else {
+            *at + consumed
+        };
+    }
 }
