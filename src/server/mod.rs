@@ -14,6 +14,7 @@ mod intake;
 mod maintenance;
 mod monitor;
 mod outbox;
+mod slowlog;
 mod sql;
 mod start;
 mod text;
@@ -32,6 +33,7 @@ use self::buffers::Buffers;
 use self::clients::Clients;
 use self::committer::Committer;
 use self::maintenance::Maintenance;
+use self::slowlog::SlowLog;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::limits;
@@ -48,6 +50,7 @@ pub(crate) struct Shared {
     buffers: Buffers,
     clients: Clients,
     queries: Arc<Semaphore>,
+    slow_queries: SlowLog,
     log_level: Box<dyn LogLevel>,
     started: Instant,
     stop: CancellationToken,
