@@ -4,6 +4,7 @@
 
 use edgetime_protocol::frame::{Frame, PAYLOAD_BYTES_MAX};
 use edgetime_protocol::message::Message;
+use edgetime_protocol::write::{BatchReader, CELLS_MAX, Names, Section};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -23,6 +24,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn read(frame: &Frame<'_>) {
+    rows(frame.payload);
     let Ok(message) = Message::decode(frame) else {
         return;
     };
@@ -37,4 +39,35 @@ fn read(frame: &Frame<'_>) {
     let again = Message::decode(&again).expect("a message that was just written");
     // NaN is not equal to itself; its text is.
     assert_eq!(format!("{again:?}"), format!("{message:?}"));
+}
+
+/// The payload as a batch of rows, and as declarations.
+fn rows(payload: &[u8]) {
+    let mut names = Names::default();
+    if names.declare(payload).is_ok() {
+        for series in 0..names.series_count() as u32 {
+            let series = names.series(series).expect("it was declared");
+            let _ = (series.tags(), names.table(series.table));
+        }
+        for layout in 0..names.layouts() as u32 {
+            let types = names.layout(layout).expect("it was declared").1.count();
+            assert!(names.fields(layout).is_err() || names.fields(layout).is_ok_and(|fields| fields.len() == types));
+        }
+    }
+    let Ok(mut batch) = BatchReader::open(payload) else {
+        return;
+    };
+    let mut section = Section::default();
+    let mut cells = 0;
+    while let Ok(true) = batch.next_section(&mut section) {
+        for column in section.columns() {
+            assert_eq!(column.bits().len(), section.rows());
+            assert_eq!(column.marks().len(), section.rows());
+            cells += section.rows();
+        }
+        for row in 0..section.rows() {
+            let _ = (section.series(row), section.time(row));
+        }
+    }
+    assert!(cells <= CELLS_MAX);
 }

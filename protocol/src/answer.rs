@@ -2,9 +2,13 @@
 //!
 //! Both directions: the server encodes, the client parses. An answer never contains a newline.
 
-use std::fmt;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 
 use crate::error::Code;
+use crate::wire::append;
 
 /// Longest message of a rejection, bytes.
 pub const MESSAGE_BYTES_MAX: usize = 512;
@@ -134,14 +138,12 @@ pub fn synced(out: &mut Vec<u8>, position: u64) {
     append(out, format_args!("+synced {position}\n"));
 }
 
-fn append(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
-    use std::io::Write;
-    out.write_fmt(text).expect("writing to memory cannot fail");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::borrow::ToOwned;
+    use std::string::String;
+    use std::vec::Vec;
 
     #[test]
     fn answers_round_trip() {

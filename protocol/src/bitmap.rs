@@ -3,6 +3,8 @@
 //! Invariant: the bits behind the last one, up to the byte's end, are 0.
 
 use crate::wire::{PayloadError, Reader};
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// One bit a row, growing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +68,15 @@ impl Bitmap {
     #[must_use]
     pub fn any(&self) -> bool {
         self.bytes.iter().any(|&byte| byte != 0)
+    }
+
+    /// How many bits are set.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.bytes
+            .iter()
+            .map(|byte| byte.count_ones() as usize)
+            .sum()
     }
 
     /// The bits in their order.

@@ -4,7 +4,10 @@
 //! Invariant of a batch: all its vectors have the same length; a row that is null has some value of no
 //! meaning in the values.
 
-use std::ops::Range;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
 
 pub use crate::bitmap::Bitmap;
 use crate::wire::{PayloadError, Reader, put_bytes, put_varint, put_zigzag};

@@ -6,6 +6,7 @@
 use crate::error::Code;
 use crate::line::LineError;
 use crate::types::{AckLevel, Precision};
+use alloc::vec::Vec;
 
 /// What a comment starts with to be a directive.
 pub const PREFIX: &[u8] = b"#edge ";
@@ -31,9 +32,9 @@ pub enum Directive<'a> {
     Sync,
 }
 
-impl std::fmt::Debug for Directive<'_> {
+impl core::fmt::Debug for Directive<'_> {
     /// Never shows a token.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Auth(_) => f.write_str("Auth(..)"),
             Self::Database(name) => f.debug_tuple("Database").field(name).finish(),
@@ -70,7 +71,7 @@ impl<'a> Directive<'a> {
 
     fn parse_words(rest: &'a [u8]) -> Result<Self, LineError> {
         let bad = |code, message| Err(LineError::new(code, PREFIX.len(), message));
-        let Ok(rest) = std::str::from_utf8(rest) else {
+        let Ok(rest) = core::str::from_utf8(rest) else {
             return bad(Code::BadUtf8, "directive is not UTF-8");
         };
         let mut words = rest.split_ascii_whitespace();
@@ -130,6 +131,7 @@ impl<'a> Directive<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     #[test]
     fn directives_round_trip() {

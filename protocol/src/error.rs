@@ -3,7 +3,7 @@
 //! The text protocol prints the name, binary frames carry the number. Invariant: a number or a name that
 //! was ever released keeps its meaning; new codes are appended. `SPEC.md` lists them all.
 
-use std::fmt;
+use core::fmt;
 
 /// One table makes the enum, the list of all codes and their names, so that none can be forgotten.
 macro_rules! codes {

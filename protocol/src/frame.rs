@@ -12,6 +12,8 @@
 //! Never looks into a payload. Invariant: a frame is complete and its checksum right before anyone sees it;
 //! an incomplete frame costs nothing to look at again.
 
+use alloc::vec::Vec;
+
 /// First byte of a binary connection, before the first frame of the client. It occurs nowhere in UTF-8, so
 /// no line can begin with it.
 pub const MAGIC: u8 = 0xFE;
@@ -150,6 +152,7 @@ fn checksum(header: &[u8], payload: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     #[test]
     fn frames_round_trip_and_wait_for_their_end() {

@@ -1,12 +1,19 @@
 //! Messages of the binary protocol: what the payload of each type of frame holds.
 //!
 //! Owned values, both directions. Never touches a socket. Invariant: `decode(encode(message)) == message`,
-//! and a payload with anything behind its message is refused.
+//! and a payload with anything behind its message is refused. A batch of rows to be written is no message of
+//! this module: it is read in place, by [`crate::write::BatchReader`].
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 
 use crate::columns::{ResultBatch, ResultColumn, ResultType};
 use crate::error::Code;
 use crate::frame::{Frame, FrameError, PAYLOAD_BYTES_MAX, encode_with};
 use crate::wire::{PayloadError, Reader, put_bytes, put_varint};
+use crate::write::{Declaration, Written};
 
 /// The version of the protocol that this crate speaks.
 pub const VERSION: u16 = 1;
@@ -16,18 +23,37 @@ pub const SQL_BYTES_MAX: usize = 64 * 1024;
 pub const OPTION_IGNORABLE: u8 = 128;
 
 /// The types of frames.
-mod kind {
+pub(crate) mod kind {
     pub const HELLO: u8 = 1;
     pub const WELCOME: u8 = 2;
     pub const PING: u8 = 3;
     pub const PONG: u8 = 4;
     pub const ERROR: u8 = 5;
+    pub const AUTH: u8 = 6;
+    pub const READY: u8 = 7;
     pub const QUERY: u8 = 16;
     pub const CANCEL: u8 = 17;
     pub const COLUMNS: u8 = 18;
     pub const BATCH: u8 = 19;
     pub const END: u8 = 20;
+    pub const DECLARE: u8 = 32;
+    pub const WRITE: u8 = 33;
+    pub const WRITTEN: u8 = 34;
+    pub const CREDITS: u8 = 35;
 }
+
+/// Features, a bit each, that both sides must know to use them.
+pub mod feature {
+    /// Declarations, batches of rows, their answers and credits.
+    pub const WRITES: u64 = 1;
+    /// Batches with producer and sequence are stored once, however often they are sent.
+    pub const PRODUCERS: u64 = 2;
+    /// The client answers pings within [`super::PONG_SECONDS_MAX`], whatever else it does.
+    pub const KEEP_ALIVE: u64 = 4;
+}
+
+/// Seconds within which a ping is answered, where [`feature::KEEP_ALIVE`] was agreed.
+pub const PONG_SECONDS_MAX: u64 = 10;
 
 /// First message of a client, right behind the magic byte.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,7 +62,7 @@ pub struct Hello {
     pub version_min: u16,
     /// Newest version that the client speaks.
     pub version_max: u16,
-    /// Features that the client knows, a bit each; none exist yet.
+    /// Features that the client knows, see [`feature`].
     pub features: u64,
     /// Name and version of the client, for people.
     pub client: String,
@@ -44,9 +70,9 @@ pub struct Hello {
     pub token: String,
 }
 
-impl std::fmt::Debug for Hello {
+impl fmt::Debug for Hello {
     /// Never shows the token.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hello")
             .field("version_min", &self.version_min)
             .field("version_max", &self.version_max)
@@ -166,6 +192,26 @@ pub enum Message {
     Batch(ResultBatch),
     /// Server: the result is complete.
     End(End),
+    /// Client: a token, after the hello.
+    Auth(Token),
+    /// Server: the token is valid, or none is needed.
+    Ready,
+    /// Client: names of what the batches behind it write.
+    Declare(Vec<Declaration>),
+    /// Server: what became of a batch.
+    Written(Written),
+    /// Server: so many more bytes of declarations and batches may be sent.
+    Credits(u32),
+}
+
+/// A token. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
 }
 
 /// A frame whose content is no message.
@@ -195,6 +241,14 @@ impl Message {
             kind::COLUMNS => Self::Columns(decode_columns(&mut reader)?),
             kind::BATCH => return Ok(Self::Batch(ResultBatch::decode(frame.payload)?)),
             kind::END => Self::End(End::decode(&mut reader)?),
+            kind::AUTH => Self::Auth(Token(reader.str()?.to_owned())),
+            kind::READY => Self::Ready,
+            kind::DECLARE => return Ok(Self::Declare(Declaration::decode_all(frame.payload)?)),
+            kind::WRITTEN => Self::Written(Written::decode(&mut reader)?),
+            kind::CREDITS => {
+                let error = reader.error("bytes in 32 bits");
+                Self::Credits(u32::try_from(reader.varint()?).map_err(|_| error)?)
+            }
             other => return Err(MessageError::UnknownType(other)),
         };
         reader.end()?;
@@ -206,12 +260,16 @@ impl Message {
         encode_with(out, self.kind(), request, |out| match self {
             Self::Hello(hello) => hello.encode(out),
             Self::Welcome(welcome) => welcome.encode(out),
-            Self::Ping | Self::Pong | Self::Cancel => {}
+            Self::Ping | Self::Pong | Self::Cancel | Self::Ready => {}
             Self::Error(failure) => failure.encode(out),
             Self::Query(query) => query.encode(out),
             Self::Columns(columns) => encode_columns(columns, out),
             Self::Batch(batch) => batch.encode(out),
             Self::End(end) => end.encode(out),
+            Self::Auth(token) => put_bytes(out, token.0.as_bytes()),
+            Self::Declare(all) => all.iter().for_each(|one| one.encode(out)),
+            Self::Written(written) => written.encode(out),
+            Self::Credits(bytes) => put_varint(out, u64::from(*bytes)),
         })
     }
 
@@ -227,6 +285,11 @@ impl Message {
             Self::Columns(_) => kind::COLUMNS,
             Self::Batch(_) => kind::BATCH,
             Self::End(_) => kind::END,
+            Self::Auth(_) => kind::AUTH,
+            Self::Ready => kind::READY,
+            Self::Declare(_) => kind::DECLARE,
+            Self::Written(_) => kind::WRITTEN,
+            Self::Credits(_) => kind::CREDITS,
         }
     }
 }
@@ -272,7 +335,7 @@ impl Hello {
 }
 
 impl Welcome {
-    /// What this crate's version offers, under the name of the server.
+    /// What this crate's version offers, under the name of the server, without features.
     #[must_use]
     pub fn new(server: impl Into<String>, queries_max: u32) -> Self {
         Self {

@@ -188,7 +188,7 @@ impl Session {
 
     /// How many bytes at the front of the buffer are done with; the caller drops them now.
     pub fn take_consumed(&mut self) -> usize {
-        std::mem::take(&mut self.at)
+        core::mem::take(&mut self.at)
     }
 
     /// Gives back the storage of rows; for connections that fell idle.

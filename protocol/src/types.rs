@@ -1,6 +1,6 @@
 //! Plain types that both ends of the wire share. No behaviour beyond names and numbers.
 
-use std::fmt;
+use core::fmt;
 
 /// The type of a field's values, as declared by the first value that was written.
 ///

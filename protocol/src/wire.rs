@@ -2,6 +2,9 @@
 //!
 //! Reading is bounded by the bytes at hand: no length in a payload is believed before it was compared.
 
+use alloc::vec::Vec;
+use core::fmt;
+
 /// A payload that does not hold what its type says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bad payload at byte {offset}: {what}")]
@@ -33,6 +36,16 @@ impl<'a> Reader<'a> {
 
     pub fn remaining(&self) -> usize {
         self.bytes.len() - self.at
+    }
+
+    /// How far was read.
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// What was not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
     }
 
     pub fn take(&mut self, len: usize) -> Result<&'a [u8], PayloadError> {
@@ -95,7 +108,7 @@ impl<'a> Reader<'a> {
 
     pub fn str(&mut self) -> Result<&'a str, PayloadError> {
         let error = self.error("UTF-8");
-        std::str::from_utf8(self.bytes()?).map_err(|_| error)
+        core::str::from_utf8(self.bytes()?).map_err(|_| error)
     }
 
     pub fn end(&self) -> Result<(), PayloadError> {
@@ -124,9 +137,22 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Appends text.
+pub(crate) fn append(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    struct Sink<'a>(&'a mut Vec<u8>);
+    impl fmt::Write for Sink<'_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+    }
+    fmt::write(&mut Sink(out), text).expect("writing to memory cannot fail");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     #[test]
     fn varints_round_trip_and_have_one_form() {

@@ -1,12 +1,18 @@
 //! The golden frames of `vectors/frames.json`: bytes to message and back, and bytes that must be refused.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
+use edgetime_protocol::cell::{self, MARK_NULL};
 use edgetime_protocol::columns::{
     ResultBatch, ResultColumn, ResultType, ResultValues, ResultVector,
 };
 use edgetime_protocol::frame::{Frame, PAYLOAD_BYTES_MAX};
-use edgetime_protocol::message::{End, Failure, Hello, Message, Query, QueryOptions, Welcome};
+use edgetime_protocol::message::{
+    End, Failure, Hello, Message, Query, QueryOptions, Token, Welcome,
+};
+use edgetime_protocol::types::{AckLevel, FieldType};
+use edgetime_protocol::write::{BatchReader, Declaration, Refused, Section, Written};
 use serde_json::Value;
 
 fn vectors() -> Value {
@@ -110,9 +116,116 @@ fn message(value: &Value) -> Message {
             elapsed_ns: number(&value["elapsed_ns"]),
             warnings: list(&value["warnings"], text),
         }),
+        "auth" => Message::Auth(Token(text(&value["token"]))),
+        "ready" => Message::Ready,
+        "credits" => Message::Credits(number(&value["bytes"])),
+        "declare" => Message::Declare(list(&value["declarations"], declaration)),
+        "written" => Message::Written(Written {
+            level: level(&value["level"]),
+            duplicate: value["duplicate"] == true,
+            position: number(&value["position"]),
+            rows: number(&value["rows"]),
+            refused: list(&value["refused"], |refused| Refused {
+                code: number(&refused["code"]),
+                message: text(&refused["message"]),
+                rows: list(&refused["rows"], number),
+            }),
+        }),
         other => panic!("unknown type {other}"),
     }
 }
+
+fn level(value: &Value) -> AckLevel {
+    AckLevel::from_name(&text(value)).expect("a level")
+}
+
+fn declaration(value: &Value) -> Declaration {
+    match text(&value["kind"]).as_str() {
+        "table" => Declaration::Table {
+            database: text(&value["database"]),
+            measurement: text(&value["measurement"]),
+        },
+        "layout" => Declaration::Layout {
+            table: number(&value["table"]),
+            fields: list(&value["fields"], |field| {
+                let field_type = FieldType::from_name(&text(&field[1])).expect("a type");
+                (text(&field[0]), field_type)
+            }),
+        },
+        "series" => Declaration::Series {
+            table: number(&value["table"]),
+            tags: list(&value["tags"], |tag| (text(&tag[0]), text(&tag[1]))),
+        },
+        "forget" => Declaration::Forget,
+        other => panic!("unknown kind {other}"),
+    }
+}
+
+/// A batch of rows as the vectors say it.
+fn rows_of(payload: &[u8]) -> Result<Value, edgetime_protocol::PayloadError> {
+    let mut reader = BatchReader::open(payload)?;
+    let head = reader.head();
+    let mut section = Section::default();
+    let mut sections = Vec::new();
+    while reader.next_section(&mut section)? {
+        let rows = 0..section.rows();
+        let columns: Vec<Value> = section
+            .columns()
+            .iter()
+            .map(|column| {
+                let value = |row: usize| {
+                    let (bits, mark) = (column.bits()[row], column.marks()[row]);
+                    match column.field_type() {
+                        _ if mark == MARK_NULL => Value::Null,
+                        FieldType::Float => {
+                            // JSON has no infinities; the bits tell all doubles apart.
+                            let bits = cell::float(bits, mark).to_bits();
+                            Value::String(format!("{bits:016x}"))
+                        }
+                        FieldType::Integer => Value::from(bits as i64),
+                        FieldType::Unsigned => Value::from(bits),
+                        FieldType::Boolean => Value::from(bits != 0),
+                        FieldType::String | FieldType::Binary => {
+                            let (at, len) = cell::heap_range(bits);
+                            let bytes = &payload[at as usize..][..len as usize];
+                            match column.field_type() {
+                                FieldType::String => String::from_utf8_lossy(bytes).into(),
+                                _ => hex_of(bytes).into(),
+                            }
+                        }
+                    }
+                };
+                serde_json::json!({
+                    "type": column.field_type().name(),
+                    "values": rows.clone().map(value).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        sections.push(serde_json::json!({
+            "layout": section.layout(),
+            "series": rows.clone().map(|row| section.series(row)).collect::<Vec<_>>(),
+            "times": rows.map(|row| section.time(row)).collect::<Vec<_>>(),
+            "columns": columns,
+        }));
+    }
+    Ok(serde_json::json!({
+        "type": "write",
+        "ack": head.ack.name(),
+        "producer": head.producer.map(|producer| [producer.id, producer.sequence]),
+        "sections": sections,
+    }))
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("memory");
+    }
+    text
+}
+
+/// The type of frames that carry a batch of rows.
+const WRITE: u8 = 33;
 
 #[test]
 fn valid_frames_are_read_and_written_byte_by_byte() {
@@ -122,11 +235,17 @@ fn valid_frames_are_read_and_written_byte_by_byte() {
     for vector in valid {
         let name = text(&vector["name"]);
         let bytes = hex(&text(&vector["hex"]));
-        let expected = message(&vector["message"]);
         let request = number(&vector["request"]);
         let frame = Frame::decode(&bytes, PAYLOAD_BYTES_MAX);
         let (frame, length) = frame.expect(&name).expect(&name);
         assert_eq!((length, frame.request), (bytes.len(), request), "{name}");
+        if frame.kind == WRITE {
+            // Another packing of the same rows would do as well: only reading is compared.
+            let rows = rows_of(frame.payload).expect(&name);
+            assert_eq!(rows, vector["message"], "{name}");
+            continue;
+        }
+        let expected = message(&vector["message"]);
         assert_eq!(Message::decode(&frame).as_ref(), Ok(&expected), "{name}");
         let mut written = Vec::new();
         expected.encode(request, &mut written).expect(&name);
@@ -143,6 +262,9 @@ fn invalid_frames_are_refused() {
         let name = text(&vector["name"]);
         let bytes = hex(&text(&vector["hex"]));
         match Frame::decode(&bytes, PAYLOAD_BYTES_MAX) {
+            Ok(Some((frame, _))) if frame.kind == WRITE => {
+                assert!(rows_of(frame.payload).is_err(), "{name}");
+            }
             Ok(Some((frame, _))) => assert!(Message::decode(&frame).is_err(), "{name}"),
             Ok(None) => panic!("{name}: complete, and taken for incomplete"),
             Err(_) => {}

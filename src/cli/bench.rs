@@ -3,6 +3,7 @@
 //! The load is made before the clock starts and kept in memory; later rounds send the same values at later
 //! times. Whoever measures shares the machine with the server: give it fewer connections than cores.
 
+mod batches;
 mod embedded;
 mod ingest;
 mod latency;
@@ -40,6 +41,9 @@ pub struct BenchArgs {
     /// Which rows are sent.
     #[arg(long, value_enum, default_value_t = Workload::Devops)]
     pub workload: Workload,
+    /// How rows are sent.
+    #[arg(long, value_enum, default_value_t = Protocol::Line)]
+    pub protocol: Protocol,
     /// Number of series (hosts, sensors).
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub series: u64,
@@ -67,6 +71,15 @@ pub struct BenchArgs {
     /// Print an object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// How rows are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// Line protocol.
+    Line,
+    /// Batches of the binary protocol.
+    Binary,
 }
 
 /// What is measured.
@@ -140,11 +153,18 @@ fn ingest(args: &BenchArgs) -> Result<Report, CommandError> {
     let cpu = CpuTime::of(args.server_pid)?;
     let stop = Stop::after(args.seconds);
     let started = Instant::now();
-    let sent = in_parallel(loads, &stop, |load, stop| ingest::send(args, load, stop))?;
+    let sent = in_parallel(loads, &stop, |load, stop| send(args, load, stop))?;
     let mut report = Report::new("ingest", args, started.elapsed());
     report.add_ingest(sent);
     report.add_cpu(cpu)?;
     Ok(report)
+}
+
+fn send(args: &BenchArgs, load: Load, stop: &Stop) -> Result<ingest::Sent, CommandError> {
+    match args.protocol {
+        Protocol::Line => ingest::send(args, load, stop),
+        Protocol::Binary => batches::send(args, &load, stop),
+    }
 }
 
 fn queries(args: &BenchArgs) -> Result<Report, CommandError> {
@@ -167,7 +187,7 @@ fn mixed(args: &BenchArgs) -> Result<Report, CommandError> {
     let (sent, asked) = thread::scope(|scope| {
         let askers = (0..args.connections).collect();
         let asked = scope.spawn(|| in_parallel(askers, &stop, |_, stop| query::ask(args, stop)));
-        let sent = in_parallel(loads, &stop, |load, stop| ingest::send(args, load, stop));
+        let sent = in_parallel(loads, &stop, |load, stop| send(args, load, stop));
         (sent, joined(asked))
     });
     let mut report = Report::new("mixed", args, started.elapsed());

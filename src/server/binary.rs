@@ -1,65 +1,129 @@
-//! A binary session on the data port: hello, then queries whose results are streamed in columns.
+//! A binary session on the data port: hello, then batches of rows and queries whose results are streamed.
 //!
-//! Queries of one connection run beside one another, each on a blocking thread; their frames mix and carry
-//! the request's number. A slow reader slows its own queries down: nothing is collected for it.
+//! Batches are applied in the order in which they came, and each is answered by itself. Queries of one connection
+//! run beside one another, each on a blocking thread; their frames mix and carry the request's number. A slow
+//! reader slows its own queries down: nothing is collected for it. While the log has no room, or too many answers
+//! wait, no credits are granted and nothing is read.
 
-use std::collections::HashMap;
+mod answers;
+mod queries;
+mod rows;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use edgetime_protocol::error::Code;
-use edgetime_protocol::frame::{Frame, MAGIC, PAYLOAD_BYTES_MAX};
-use edgetime_protocol::message::{End, Failure, Message, Query, Welcome, encode_batch};
-use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use edgetime_protocol::frame::HEADER_BYTES;
+use edgetime_protocol::message::{Failure, Hello, Message, PONG_SECONDS_MAX, Welcome, feature};
+use edgetime_protocol::peer::{CREDITS_BYTES, ServerEnd, ServerEvent};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::engine::Access;
+use crate::engine::{Batch, EngineError};
+use crate::types::AckLevel;
 
+use self::answers::Answers;
+use self::queries::{QUERIES_MAX, Queries};
+use self::rows::{Gathered, REJECT_TAG, Rows};
 use super::Shared;
+use super::buffers::BUFFER_BYTES;
 use super::clients::Client;
-use super::sql::{self, Failed};
+use super::intake::refusal;
 
 /// Frames that may wait for a slow reader.
 const WAITING_FRAMES_MAX: usize = 16;
-/// Queries of one connection at a time.
-const QUERIES_MAX: usize = 16;
 /// How long a reader may take nothing while frames wait for it.
 const WRITE_STALL: Duration = Duration::from_secs(30);
 /// How long a connection may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
+/// How long the rest of a frame may stay away.
+const FRAME_STALL: Duration = Duration::from_secs(30);
+/// Silence after which a client that agreed to answer pings is sent one.
+const PING_AFTER: Duration = Duration::from_secs(5);
+/// How long such a client may take to answer.
+const PONG: Duration = Duration::from_secs(PONG_SECONDS_MAX);
+/// How long a batch waits for the log to be freed before it is refused.
+const LOG_FULL: Duration = Duration::from_secs(10);
+/// Bytes an idle connection may keep.
+const IDLE_BYTES: usize = 4096;
+/// Features of this server.
+const FEATURES: u64 = feature::WRITES | feature::KEEP_ALIVE;
 
 /// Serves a binary session until the peer closes it or the server stops.
 pub async fn serve(shared: Arc<Shared>, stream: TcpStream, client: Arc<Client>) {
     let (read, write) = stream.into_split();
     let (frames, outgoing) = mpsc::channel(WAITING_FRAMES_MAX);
-    let sender = tokio::spawn(send(write, outgoing));
+    let answers = Arc::new(Answers::default());
+    let sender = tokio::spawn(send(
+        Arc::clone(&shared),
+        write,
+        outgoing,
+        Arc::clone(&answers),
+    ));
     let mut session = Session {
-        shared,
+        rows: Rows::new(Arc::clone(&shared.engine), client.peer()),
+        batch: shared.engine.batch(),
         read,
-        buffer: Vec::new(),
+        end: ServerEnd::default(),
+        queries: Queries::new(Arc::clone(&shared), frames.clone()),
+        shared,
         frames,
-        running: Arc::default(),
+        answers: Arc::clone(&answers),
         client,
+        owed: 0,
+        heard: Instant::now(),
+        pinged: false,
+        is_open: false,
     };
     session.run().await;
-    for cancel in session.running.lock().values() {
-        cancel.store(true, Ordering::Relaxed);
-    }
+    session.queries.cancel_all();
     drop(session);
+    answers.end();
     if let Err(error) = sender.await {
         tracing::error!(%error, "the sender of a session failed");
     }
 }
 
-async fn send(mut write: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Vec<u8>>) {
-    while let Some(frames) = outgoing.recv().await {
-        let sent = timeout(WRITE_STALL, write.write_all(&frames)).await;
-        if !matches!(sent, Ok(Ok(()))) {
+/// Sends frames of queries as they come, and answers as they become true.
+async fn send(
+    shared: Arc<Shared>,
+    mut write: OwnedWriteHalf,
+    mut outgoing: mpsc::Receiver<Vec<u8>>,
+    answers: Arc<Answers>,
+) {
+    let mut progress = shared.committer.progress();
+    let mut queries_end = false;
+    loop {
+        let seen = progress.borrow_and_update().clone();
+        let Some(mut bytes) = answers.take(seen.durable) else {
+            if queries_end {
+                break;
+            }
+            match outgoing.recv().await {
+                Some(frames) if sent(&mut write, &frames).await => {}
+                Some(_) => return,
+                None => queries_end = true,
+            }
+            continue;
+        };
+        if bytes.is_empty() && seen.failed.is_some() && answers.waits_for_sync() {
+            // What was promised cannot be kept: the peer must not take silence for success.
+            return;
+        }
+        if bytes.is_empty() {
+            tokio::select! {
+                frames = outgoing.recv(), if !queries_end => match frames {
+                    Some(frames) => bytes = frames,
+                    None => queries_end = true,
+                },
+                () = answers.filled.notified() => {}
+                _ = progress.changed() => {}
+            }
+        }
+        if !bytes.is_empty() && !sent(&mut write, &bytes).await {
             return;
         }
     }
@@ -67,196 +131,286 @@ async fn send(mut write: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Vec<u8>>) 
     let _ = write.shutdown().await;
 }
 
+async fn sent(write: &mut OwnedWriteHalf, bytes: &[u8]) -> bool {
+    matches!(
+        timeout(WRITE_STALL, write.write_all(bytes)).await,
+        Ok(Ok(()))
+    )
+}
+
 struct Session {
     shared: Arc<Shared>,
     read: OwnedReadHalf,
-    buffer: Vec<u8>,
+    end: ServerEnd,
     frames: mpsc::Sender<Vec<u8>>,
-    running: Arc<Mutex<HashMap<u32, Arc<AtomicBool>>>>,
+    answers: Arc<Answers>,
+    queries: Queries,
     client: Arc<Client>,
+    rows: Rows,
+    batch: Batch,
+    /// Credits to be granted: bytes of declarations and batches that were taken.
+    owed: usize,
+    /// When the last byte came.
+    heard: Instant,
+    /// A ping was sent since then.
+    pinged: bool,
+    /// The client was welcomed.
+    is_open: bool,
 }
 
 impl Session {
     async fn run(&mut self) {
-        let mut magic = [0];
-        if self.read.read_exact(&mut magic).await.is_err() || magic != [MAGIC] {
-            return;
-        }
-        let Ok(Some((request, Message::Hello(hello)))) = timeout(HELLO, self.receive()).await
-        else {
-            self.fail(0, Code::BadFrame, "a binary session begins with a hello")
-                .await;
-            return;
-        };
-        if hello.agreed_version().is_none() {
-            let message = "no version in common; this server speaks version 1";
-            self.fail(request, Code::BadVersion, message).await;
-            return;
-        }
-        let name = concat!("edgetimedb/", env!("CARGO_PKG_VERSION"));
-        self.say(
-            request,
-            &Message::Welcome(Welcome::new(name, QUERIES_MAX as u32)),
-        )
-        .await;
-        while let Some((request, message)) = self.receive().await {
-            match message {
-                Message::Ping => self.say(request, &Message::Pong).await,
-                Message::Pong => {}
-                Message::Query(query) => self.start(request, query).await,
-                Message::Cancel => {
-                    if let Some(cancel) = self.running.lock().get(&request) {
-                        cancel.store(true, Ordering::Relaxed);
-                    }
-                }
-                _ => {
-                    self.fail(request, Code::BadFrame, "a message that only servers send")
-                        .await;
-                    return;
-                }
-            }
-        }
-    }
-
-    /// The next message; `None` where the connection is over.
-    async fn receive(&mut self) -> Option<(u32, Message)> {
         loop {
-            let decoded = match Frame::decode(&self.buffer, PAYLOAD_BYTES_MAX) {
-                Ok(Some((frame, len))) => Some((frame.request, Message::decode(&frame), len)),
-                Ok(None) => None,
-                Err(error) => {
-                    self.fail(0, Code::BadFrame, &error.to_string()).await;
-                    return None;
+            if !self.consume().await {
+                return;
+            }
+            self.grant();
+            self.shrink();
+            tokio::select! {
+                ready = self.read.readable() => if ready.is_err() { return },
+                () = self.client.closed() => return,
+                () = self.frames.closed() => return,
+                () = sleep_until(self.deadline()) => {
+                    if !self.is_patient() {
+                        return;
+                    }
+                    continue;
+                }
+            }
+            if !self.fill() {
+                return;
+            }
+        }
+    }
+
+    /// Reads what there is; false where the connection is over.
+    fn fill(&mut self) -> bool {
+        let buffer = self.end.buffer();
+        if buffer.capacity() < BUFFER_BYTES {
+            let mut lent = self.shared.buffers.lend();
+            lent.extend_from_slice(buffer);
+            *buffer = lent;
+        } else if buffer.capacity() - buffer.len() < BUFFER_BYTES / 4 {
+            buffer.reserve(BUFFER_BYTES);
+        }
+        match self.read.try_read_buf(buffer) {
+            Ok(0) => false,
+            Ok(read) => {
+                self.client.received(read);
+                self.heard = Instant::now();
+                self.pinged = false;
+                true
+            }
+            Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Gives a lent buffer back where little is left in it.
+    fn shrink(&mut self) {
+        let buffer = self.end.buffer();
+        if buffer.len() <= IDLE_BYTES && buffer.capacity() >= BUFFER_BYTES {
+            let mut rest = Vec::with_capacity(buffer.len());
+            rest.extend_from_slice(buffer);
+            let lent = std::mem::replace(buffer, rest);
+            self.shared.buffers.give_back(lent);
+        }
+    }
+
+    /// Obeys every complete frame that came; false where the connection is over.
+    async fn consume(&mut self) -> bool {
+        loop {
+            let event = match self.end.next_event() {
+                Ok(event) => event,
+                Err(violation) => {
+                    self.fail(violation.request, violation.code, &violation.message);
+                    return false;
                 }
             };
-            if let Some((request, message, len)) = decoded {
-                self.buffer.drain(..len);
-                match message {
-                    Ok(message) => return Some((request, message)),
-                    Err(error) => {
-                        self.fail(request, Code::BadFrame, &error.to_string()).await;
-                        return None;
+            match event {
+                ServerEvent::Incomplete => return true,
+                ServerEvent::Hello(hello) => {
+                    if !self.greet(&hello) {
+                        return false;
                     }
                 }
+                ServerEvent::Declared(bytes) => self.owed += bytes,
+                ServerEvent::Write {
+                    request,
+                    payload,
+                    names,
+                } => {
+                    self.owed += HEADER_BYTES + payload.len();
+                    let bounds = self.shared.engine.time_bounds();
+                    let gathered = self.rows.gather(payload, names, &bounds, &mut self.batch);
+                    if !self.settle(request, gathered).await {
+                        return false;
+                    }
+                }
+                ServerEvent::Message(request, message) => self.obey(request, message),
             }
-            let read = tokio::select! {
-                read = self.read.read_buf(&mut self.buffer) => read.unwrap_or(0),
-                () = self.client.closed() => 0,
-            };
-            if read == 0 {
-                return None;
+        }
+    }
+
+    fn greet(&mut self, hello: &Hello) -> bool {
+        let name = concat!("edgetimedb/", env!("CARGO_PKG_VERSION"));
+        let welcome = Welcome::new(name, QUERIES_MAX as u32);
+        match self.end.welcome(hello, welcome, FEATURES) {
+            Ok(welcome) => {
+                self.is_open = true;
+                self.answers.say(0, &welcome);
+                if self.end.has(feature::WRITES) {
+                    self.answers.say(0, &Message::Credits(CREDITS_BYTES));
+                }
+                true
             }
-            self.client.received(read);
-        }
-    }
-
-    async fn start(&self, request: u32, query: Query) {
-        let cancel = Arc::new(AtomicBool::new(false));
-        if let Err((code, message)) = self.register(request, &cancel) {
-            self.fail(request, code, message).await;
-            return;
-        }
-        let shared = Arc::clone(&self.shared);
-        let frames = self.frames.clone();
-        let running = Arc::clone(&self.running);
-        tokio::spawn(async move {
-            let permit = Arc::clone(&shared.queries).acquire_owned().await;
-            let run = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                run(&shared, request, &query, &frames, &cancel);
-            });
-            if let Err(error) = run.await {
-                tracing::error!(%error, "a query failed");
+            Err(violation) => {
+                self.fail(violation.request, violation.code, &violation.message);
+                false
             }
-            running.lock().remove(&request);
-        });
-    }
-
-    /// Notes a query as running, so that it can be cancelled.
-    fn register(&self, request: u32, cancel: &Arc<AtomicBool>) -> Result<(), (Code, &'static str)> {
-        let mut running = self.running.lock();
-        if running.contains_key(&request) {
-            return Err((Code::BadFrame, "this request number is in use"));
-        }
-        if running.len() >= QUERIES_MAX {
-            return Err((
-                Code::Busy,
-                "too many queries on this connection; wait for one to end",
-            ));
-        }
-        running.insert(request, Arc::clone(cancel));
-        Ok(())
-    }
-
-    async fn say(&self, request: u32, message: &Message) {
-        let mut out = Vec::new();
-        if message.encode(request, &mut out).is_ok() {
-            // The sender has ended only where the peer is gone.
-            let _ = self.frames.send(out).await;
         }
     }
 
-    async fn fail(&self, request: u32, code: Code, message: &str) {
-        self.say(request, &Message::Error(Failure::new(code, message)))
-            .await;
+    fn obey(&mut self, request: u32, message: Message) {
+        match message {
+            Message::Ping => self.answers.say(request, &Message::Pong),
+            // This server asks for no token: one that is given opens nothing and harms nothing.
+            Message::Auth(_) => self.answers.say(request, &Message::Ready),
+            Message::Query(query) => {
+                if let Err((code, message)) = self.queries.start(request, query) {
+                    self.fail(request, code, message);
+                }
+            }
+            Message::Cancel => self.queries.cancel(request),
+            _ => {}
+        }
+    }
+
+    /// Writes what was gathered, waiting while the log is full, and answers; false where the connection is over.
+    async fn settle(&mut self, request: u32, gathered: Result<Gathered, String>) -> bool {
+        let mut gathered = match gathered {
+            Ok(gathered) => gathered,
+            Err(message) => {
+                self.fail(request, Code::BadFrame, &message);
+                return false;
+            }
+        };
+        let deadline = Instant::now() + LOG_FULL;
+        while !self.batch.is_empty() {
+            let written = self.shared.engine.write(&mut self.batch);
+            gathered.written.position = gathered.written.position.max(written.position.0);
+            self.shared.committer.written();
+            match written.error {
+                Some(EngineError::Busy) if Instant::now() < deadline => {
+                    self.shared.maintenance.request_checkpoint();
+                    let freed = self.shared.maintenance.checkpointed();
+                    // Either way the next attempt tells.
+                    let _ = timeout(Duration::from_millis(200), freed).await;
+                }
+                Some(error) => self.refuse_rest(&mut gathered, &error),
+                None => {}
+            }
+        }
+        self.answer(request, gathered);
+        self.pause().await
+    }
+
+    /// Refuses every row that is still in the batch.
+    fn refuse_rest(&mut self, gathered: &mut Gathered, error: &EngineError) {
+        let refusal = refusal(error);
+        let mut count = 0;
+        for row in self.batch.tags().filter(|&tag| tag != REJECT_TAG) {
+            count += 1;
+            let message = || refusal.message.clone();
+            gathered.written.refuse(row, refusal.code, message);
+        }
+        self.shared.engine.count_rejects(count);
+        self.batch.clear();
+    }
+
+    fn answer(&mut self, request: u32, gathered: Gathered) {
+        let mut written = gathered.written;
+        written.sort();
+        written.rows = gathered.rows - written.refused_count();
+        written.level = gathered.head.ack;
+        match gathered.head.ack {
+            AckLevel::None if written.refused.is_empty() => {}
+            AckLevel::None | AckLevel::Accepted => {
+                self.answers.say(request, &Message::Written(written));
+            }
+            AckLevel::Durable => {
+                self.answers.durable_later(request, written);
+                self.shared.committer.request();
+            }
+        }
+        if self.owed >= CREDITS_BYTES as usize / 4 {
+            self.grant();
+        }
+    }
+
+    /// Gives back the credits of what was taken.
+    fn grant(&mut self) {
+        if self.owed > 0 && self.end.has(feature::WRITES) {
+            self.answers.say(0, &Message::Credits(self.owed as u32));
+        }
+        self.owed = 0;
+    }
+
+    /// Waits while the peer does not take its answers; false where it never does.
+    async fn pause(&mut self) -> bool {
+        // A sender that never pauses must not keep a worker for itself.
+        tokio::task::yield_now().await;
+        let deadline = Instant::now() + WRITE_STALL;
+        while self.answers.is_full() {
+            tokio::select! {
+                drained = timeout_at(deadline, self.answers.drained.notified()) => {
+                    if drained.is_err() {
+                        return false;
+                    }
+                }
+                () = self.frames.closed() => return false,
+            }
+        }
+        !self.client.is_closed()
+    }
+
+    /// When silence has a consequence.
+    fn deadline(&self) -> Option<Instant> {
+        let after = if !self.is_open {
+            HELLO
+        } else if self.end.has(feature::KEEP_ALIVE) {
+            PING_AFTER + if self.pinged { PONG } else { Duration::ZERO }
+        } else if self.end.is_inside_a_frame() {
+            FRAME_STALL
+        } else {
+            return None;
+        };
+        Some(self.heard + after)
+    }
+
+    /// The deadline has passed; false where the connection is over.
+    fn is_patient(&mut self) -> bool {
+        if !self.is_open {
+            let message = "a binary session begins with a hello";
+            self.fail(0, Code::BadFrame, message);
+        } else if self.end.has(feature::KEEP_ALIVE) && !self.pinged {
+            self.pinged = true;
+            self.answers.say(0, &Message::Ping);
+            return true;
+        } else if !self.end.has(feature::KEEP_ALIVE) {
+            self.fail(0, Code::BadFrame, "a frame whose rest does not come");
+        }
+        false
+    }
+
+    fn fail(&self, request: u32, code: Code, message: &str) {
+        self.answers
+            .say(request, &Message::Error(Failure::new(code, message)));
     }
 }
 
-/// Runs a query on this thread, and sends its result as it comes.
-fn run(
-    shared: &Shared,
-    request: u32,
-    query: &Query,
-    frames: &mpsc::Sender<Vec<u8>>,
-    cancel: &AtomicBool,
-) {
-    let started = Instant::now();
-    let mut rows = 0;
-    let send = |frame: Vec<u8>| -> Result<(), Failed> {
-        frames.blocking_send(frame).map_err(|_| Failed::cancelled())
-    };
-    let result = sql::run(
-        shared,
-        &Access::full(),
-        &sql::Request {
-            database: &query.database,
-            sql: &query.sql,
-            timeout: query.options.timeout_ms.map(Duration::from_millis),
-            rows_max: query.options.rows_max,
-        },
-        &|| cancel.load(Ordering::Relaxed),
-        &mut |part| {
-            let mut out = Vec::new();
-            let encoded = match part {
-                sql::Part::Columns(columns) => {
-                    Message::Columns(columns.to_vec()).encode(request, &mut out)
-                }
-                sql::Part::Batch(batch) => {
-                    rows += batch.rows() as u64;
-                    encode_batch(batch, request, &mut out)
-                }
-            };
-            match encoded {
-                Ok(()) => send(out),
-                Err(error) => Err(Failed::internal(error.to_string())),
-            }
-        },
-    );
-    let last = match result {
-        Ok(()) => Message::End(End {
-            rows,
-            elapsed_ns: started.elapsed().as_nanos() as u64,
-            warnings: Vec::new(),
-        }),
-        Err(failed) => Message::Error(Failure {
-            code: failed.code.number(),
-            message: failed.message,
-            offset: failed.offset,
-        }),
-    };
-    let mut out = Vec::new();
-    if last.encode(request, &mut out).is_ok() {
-        // Nobody is there to be told where this fails.
-        let _ = frames.blocking_send(out);
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }

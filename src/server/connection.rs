@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use edgetime_protocol::answer;
 use edgetime_protocol::error::Code;
 use edgetime_protocol::session::Opening;
+use rustix::net::sockopt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
@@ -28,7 +30,7 @@ pub async fn listen(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTrack
             Err(error) => {
                 // Out of descriptors, most likely: connections that end make room.
                 tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
@@ -37,6 +39,9 @@ pub async fn listen(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTrack
 async fn admit(shared: Arc<Shared>, mut stream: TcpStream, peer: SocketAddr) {
     // Answers are short and somebody waits for them.
     let _ = stream.set_nodelay(true);
+    if let Err(error) = keep_alive(&stream) {
+        tracing::debug!(%error, "a connection without keep-alive probes");
+    }
     let max = shared.config.limits.connections_max;
     let Some(client) = shared.clients.enter("data", peer, max) else {
         refuse(
@@ -55,6 +60,19 @@ async fn admit(shared: Arc<Shared>, mut stream: TcpStream, peer: SocketAddr) {
     serve(&shared, opening, stream, &client).await;
     shared.clients.leave(&client);
 }
+
+/// Has the kernel ask a silent peer whether it is there: one that lost its power says nothing any more.
+fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, PROBE_AFTER)?;
+    sockopt::set_tcp_keepintvl(stream, PROBE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, PROBES)
+}
+
+/// Silence before the first probe, the time between two, and how many may stay unanswered.
+const PROBE_AFTER: Duration = Duration::from_secs(10);
+const PROBE_INTERVAL: Duration = Duration::from_secs(3);
+const PROBES: u32 = 3;
 
 async fn serve(
     shared: &Arc<Shared>,

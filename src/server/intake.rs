@@ -17,7 +17,7 @@ use crate::types::{DatabaseId, FieldType};
 use super::codes::code_of;
 
 /// A refused row: its stable code and the reason in words.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Refusal {
     /// The code.
     pub code: Code,

@@ -57,7 +57,7 @@ const BANS: [Ban; 9] = [
             "RandomState",
         ],
         place: Where::BelowAndTests,
-        spared: &[],
+        spared: &[CLIENT],
         instead: "take a seed",
     },
     Ban {
@@ -75,7 +75,7 @@ const BANS: [Ban; 9] = [
     Ban {
         words: &["sleep", "sleep_until"],
         place: Where::BelowAndTests,
-        spared: &[],
+        spared: &[CLIENT],
         instead: "wait for the event itself",
     },
     Ban {

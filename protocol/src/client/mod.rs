@@ -1,13 +1,17 @@
-//! A small blocking client over `std::net::TcpStream`: [`Writer`] for line protocol, [`Connection`] for queries.
+//! A small blocking client over `std::net::TcpStream`: [`BatchWriter`] for rows, [`Writer`] for line protocol,
+//! [`Connection`] for queries.
 //!
 //! The one part of this crate that does input and output. Owns its sockets and, in a writer, one thread
 //! that reads answers, so that neither side ever waits for the other to read first.
 
+mod batches;
 mod own_lines;
 mod query;
 mod writer;
 
+pub use batches::{BatchOptions, BatchReport, BatchWriter, FieldValue, RefusedRow, RowNames};
 pub use query::{Connection, ConnectionOptions, Rows};
+use std::string::String;
 pub use writer::{RejectedLine, Report, Writer, WriterOptions};
 
 use std::io;

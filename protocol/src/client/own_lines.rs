@@ -48,6 +48,7 @@ impl OwnLines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     #[test]
     fn own_lines_are_left_out_of_the_count() {

@@ -3,10 +3,15 @@
 //! A [`Rows`] that is dropped early cancels its query; what the server had sent already is skipped by the
 //! next one. Invariant: request numbers ascend, so that nothing of an old query is taken for a new one.
 
+use std::borrow::ToOwned;
 use std::collections::VecDeque;
+use std::format;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::string::String;
 use std::time::Duration;
+use std::vec;
+use std::vec::Vec;
 
 use super::{ClientError, connect, socket_error};
 use crate::columns::{ResultBatch, ResultColumn};

@@ -1,8 +1,10 @@
 //! The client against scripted servers on loopback.
 
+use std::borrow::ToOwned;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
+use std::vec::Vec;
 
 use super::*;
 use crate::columns::{ResultBatch, ResultColumn, ResultType, ResultValues};

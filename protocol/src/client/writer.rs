@@ -2,12 +2,16 @@
 //!
 //! Invariant: `pongs` and `synced` positions are in the order asked, so the n-th answer belongs to the n-th question.
 
+use std::borrow::ToOwned;
 use std::collections::BTreeMap;
+use std::format;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::string::String;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use std::vec::Vec;
 
 use super::own_lines::OwnLines;
 use super::{ClientError, connect, socket_error};

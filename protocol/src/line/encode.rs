@@ -5,6 +5,11 @@
 
 use super::row::Value;
 use crate::types::Precision;
+use crate::wire::append;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 /// A point to write.
 #[derive(Clone, Copy, Debug)]
@@ -158,8 +163,3 @@ fn float(out: &mut Vec<u8>, value: f64) {
 
 const EXPONENT_PLAIN_MIN: i32 = -4;
 const EXPONENT_PLAIN_MAX: i32 = 5;
-
-fn append(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    use std::io::Write;
-    out.write_fmt(text).expect("writing to memory cannot fail");
-}

@@ -3,7 +3,8 @@
 //! Done once when a series is first seen; afterwards its bytes are compared. Invariant: a [`SeriesKey`]
 //! holds a key that was checked: UTF-8, within the limits, no tag twice.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
 
 use memchr::memchr2;
 
@@ -205,6 +206,9 @@ pub(super) fn field_key_end(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::borrow::ToOwned;
+    use std::string::String;
+    use std::vec::Vec;
 
     fn decoded(raw: &str) -> Result<(String, Vec<(String, String)>), Code> {
         let limits = Limits {

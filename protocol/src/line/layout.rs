@@ -3,8 +3,11 @@
 //! Devices repeat themselves, so comparing is cheaper than tokenising. A hint never changes what a line
 //! means: with a wrong hint, or with [`NoHints`], the same rows come out, only slower.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::hash::{Hash, Hasher};
 
 use super::row::Row;
 

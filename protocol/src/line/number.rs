@@ -208,7 +208,7 @@ fn float(token: &[u8], at: usize) -> Result<(u64, u8), LineError> {
         let signed = if negative { -mantissa } else { mantissa };
         return Ok((signed as u64, fraction.len() as u8));
     }
-    let text = std::str::from_utf8(token).map_err(|_| syntax())?;
+    let text = core::str::from_utf8(token).map_err(|_| syntax())?;
     let value: f64 = text.parse().map_err(|_| syntax())?;
     if value.is_finite() {
         Ok((value.to_bits(), MARK_RAW))

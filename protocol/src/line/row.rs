@@ -5,6 +5,8 @@
 use super::text::unescape_string;
 use crate::cell;
 use crate::types::FieldType;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 /// The fields of one row, column by column; storage that the parser reuses.
 #[derive(Debug, Default)]

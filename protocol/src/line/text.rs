@@ -1,6 +1,8 @@
 //! Quoted strings and escaped names: finding their ends, taking their escapes away.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use memchr::{memchr, memchr2};
 
@@ -25,7 +27,7 @@ pub(super) fn quoted(
     let start = quote + 1;
     let (close, escaped, scanned) = closing_quote(view, start, start, bytes_max);
     if let Some(close) = close {
-        if std::str::from_utf8(&view[start..close]).is_err() {
+        if core::str::from_utf8(&view[start..close]).is_err() {
             return Err(LineError::new(Code::BadUtf8, start, "string is not UTF-8").into());
         }
         return Ok(Quoted { close, escaped });
@@ -134,7 +136,7 @@ pub(super) fn check_name(
             "name longer than the limit",
         ));
     }
-    if !ascii && std::str::from_utf8(name).is_err() {
+    if !ascii && core::str::from_utf8(name).is_err() {
         return Err(LineError::new(Code::BadUtf8, at, "name is not UTF-8"));
     }
     Ok(())

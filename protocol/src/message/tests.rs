@@ -3,6 +3,9 @@
 use super::*;
 use crate::columns::{Bitmap, ResultValues, ResultVector};
 use proptest::prelude::*;
+use std::borrow::ToOwned;
+use std::string::String;
+use std::vec::Vec;
 
 fn round_trip(message: &Message) {
     let mut bytes = Vec::new();

@@ -3,6 +3,8 @@
 use super::*;
 use crate::line::NoHints;
 use proptest::prelude::*;
+use std::string::String;
+use std::vec::Vec;
 
 /// What a session said, owned.
 pub(super) fn items(session: &mut Session, pieces: &[&[u8]]) -> Vec<String> {

@@ -285,6 +285,7 @@ mod tests {
             },
             embedded: true,
             workload: Workload::Iot,
+            protocol: crate::cli::bench::Protocol::Line,
             series: 1_000,
             values: None,
             connections: 2,
