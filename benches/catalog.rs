@@ -19,7 +19,9 @@ use edgetimedb::meta::{
     Batch, DatabaseRecord, MeasurementRecord, MetaStore, SeriesRecord, SqliteMeta, SqliteOptions,
 };
 use edgetimedb::storage::{self, BackendChoice};
-use edgetimedb::types::{DatabaseId, FieldType, Layout, MeasurementId, SeriesId, StoreId};
+use edgetimedb::types::{
+    DatabaseId, FieldType, Layout, MeasurementId, SchemaMode, SeriesId, StoreId,
+};
 
 #[global_allocator]
 static HEAP: Cap<System> = Cap::new(System, usize::MAX);
@@ -357,6 +359,7 @@ fn pool() {
             id: MeasurementId(1),
             database: DatabaseId(1),
             name: "m".to_owned(),
+            mode: SchemaMode::Open,
         }],
         series: ids
             .map(|id| SeriesRecord {

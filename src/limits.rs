@@ -20,6 +20,10 @@ pub const TAGS: usize = 256;
 pub const FIELDS: usize = 1024;
 /// Most columns (fields times types) of one measurement.
 pub const COLUMNS: usize = 4096;
+/// Longest unit of a field, bytes.
+pub const UNIT_BYTES: usize = 64;
+/// Longest description of a field, bytes.
+pub const DESCRIPTION_BYTES: usize = 1024;
 /// Largest string or binary value, bytes.
 pub const VALUE_BYTES: usize = 64 * 1024;
 /// Most rows one chunk, block or frame may claim to hold.
@@ -34,6 +38,8 @@ pub const BLOCK_FILES: usize = 1 << 20;
 pub const BLOCK_FILE_CHUNKS: usize = 1 << 20;
 /// Most counters a manifest may hold.
 pub const MANIFEST_COUNTERS: usize = 65_536;
+/// Lanes of fields whose values are counted over restarts: three counters of a manifest each.
+pub const LANES_COUNTED: usize = 16_384;
 /// Block files that are held open for reading at a time.
 pub const BLOCK_FILES_OPEN: usize = 128;
 /// Times that bytes are asked for which the device does not give, before they count as lost.
@@ -70,10 +76,12 @@ pub const QUERY_REGEX_BYTES: usize = 1024 * 1024;
 const _: () = assert!(STAGING_ROWS > BLOCK_ROWS);
 const _: () = assert!(CHUNK_ROWS.is_multiple_of(BLOCK_ROWS));
 const _: () = assert!(CHUNK_ROWS <= ROWS_CLAIMED);
+const _: () = assert!(UNIT_BYTES <= NAME_BYTES && DESCRIPTION_BYTES <= NAME_BYTES);
 const _: () = assert!(VALUE_BYTES < LINE_BYTES);
 const _: () = assert!(LINE_BYTES < FRAME_BYTES);
 const _: () = assert!(FRAME_BYTES <= CHECKPOINT_RECORD_BYTES);
 const _: () = assert!(CHECKPOINT_RECORD_BYTES < u32::MAX as usize);
+const _: () = assert!(3 * LANES_COUNTED <= MANIFEST_COUNTERS / 4 * 3);
 const _: () = assert!(BLOCK_FILES_OPEN > 0);
 const _: () = assert!(LOG_SEGMENT_BYTES_MIN.is_multiple_of(PAGE_BYTES as u64));
 const _: () = assert!(LOG_SEGMENT_BYTES_MIN < LOG_SEGMENT_BYTES_MAX);

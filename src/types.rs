@@ -1,8 +1,10 @@
 //! Identifiers, positions and times. Newtypes only, so that no id is taken for another.
 
 mod layout;
+mod rules;
 
 pub use self::layout::{FieldId, Layout, LayoutColumn};
+pub use self::rules::{FieldRule, SchemaMode, is_numeric};
 pub use edgetime_protocol::types::{AckLevel, FieldType, Precision};
 
 /// Nanoseconds since the Unix epoch. Never rounded inside.

@@ -129,7 +129,10 @@ fn a_measurement_is_dropped_while_somebody_writes_to_it() {
     let check = |server: &Server| {
         assert_eq!(server.query("SELECT v FROM m"), [["x"]]);
         assert_eq!(server.query("SELECT v FROM other"), [["1"]]);
-        assert_eq!(server.query("SHOW FIELDS FROM m"), [["m", "v", "string"]]);
+        assert_eq!(
+            server.query("SHOW FIELDS FROM m"),
+            [["m", "v", "string", "null", "null"]]
+        );
     };
     check(&server);
     for _ in 0..3 {

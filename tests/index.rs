@@ -50,7 +50,7 @@ fn content(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for (table, columns) in [
         ("databases", "id, name"),
-        ("measurements", "id, database, name"),
+        ("measurements", "id, database, name, mode"),
         ("columns", "measurement, id, field, type"),
         ("series", "id, database, measurement, tags"),
     ] {
@@ -99,7 +99,7 @@ fn whatever_happened_to_the_index_a_start_makes_it_whole() {
         std::fs::write(file(folder), bytes).expect("writable");
     };
     let foreign = "INSERT INTO databases VALUES (70, 'other');
-        INSERT INTO measurements VALUES (71, 70, 'm');
+        INSERT INTO measurements (id, database, name) VALUES (71, 70, 'm');
         INSERT INTO series VALUES (9000, 70, 71, 'x=y');";
     let damages: [(&str, &dyn Fn()); 11] = [
         ("gone", &|| remove(folder)),
@@ -246,7 +246,7 @@ fn an_index_of_a_newer_program_is_refused_and_left_alone() {
     for part in [
         "meta.sqlite",
         "schema version 99",
-        "newer than this program's 1",
+        "newer than this program's 2",
         "move the file away",
     ] {
         assert!(message.contains(part), "{message}");

@@ -89,6 +89,10 @@ codes! {
     Expired = 48, "expired";
     /// A time too far ahead of the server's clock.
     TimeInFuture = 49, "time_in_future";
+    /// A field that was not declared, in a measurement that takes no other.
+    FieldNotDeclared = 50, "field_not_declared";
+    /// A value outside of the range that was declared for its field.
+    OutOfRange = 51, "out_of_range";
     /// SQL that cannot be parsed.
     BadSql = 60, "bad_sql";
     /// SQL that was understood, and that the server cannot answer.

@@ -1,7 +1,9 @@
 //! Why a name cannot be had.
 
+use crate::types::FieldType;
+
 /// A refusal of the catalog.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatalogError {
     /// More series than the limit allows.
@@ -29,6 +31,38 @@ pub enum CatalogError {
     TooManyDatabases {
         /// The limit.
         limit: usize,
+    },
+    /// A value of another type than the field's, where the measurement does not take it.
+    #[error("field {field:?} of measurement {measurement:?} is {known}, not {given}")]
+    TypeConflict {
+        /// The measurement.
+        measurement: String,
+        /// The field.
+        field: String,
+        /// Its type.
+        known: FieldType,
+        /// The value's.
+        given: FieldType,
+    },
+    /// A field that nobody declared, of a measurement that takes no other.
+    #[error("measurement {measurement:?} is strict, and field {field:?} is not declared")]
+    FieldNotDeclared {
+        /// The measurement.
+        measurement: String,
+        /// The field.
+        field: String,
+    },
+    /// A value outside the declared range of its field.
+    #[error("field {field:?}: {value} is not between {min} and {max}")]
+    OutOfRange {
+        /// The field.
+        field: String,
+        /// The value.
+        value: String,
+        /// The least value.
+        min: f64,
+        /// The greatest value.
+        max: f64,
     },
     /// A definition that contradicts what is known.
     #[error("{what} {id} is already defined as {known:?}, not {given:?}")]

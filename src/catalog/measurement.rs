@@ -1,4 +1,4 @@
-//! A measurement: its columns (type lanes of fields), tag names and series.
+//! A measurement: its columns (type lanes of fields), tag names, series and rules.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use roaring::RoaringBitmap;
 
 use crate::catalog::keyed::{HashSeed, NameMap};
 use crate::catalog::postings::{Postings, TagFilter};
-use crate::catalog::{CatalogError, Tag};
+use crate::catalog::{CatalogError, Rules, Tag};
 use crate::types::{
     ColumnId, DatabaseId, FieldId, FieldType, LayoutColumn, MeasurementId, SeriesId,
 };
@@ -36,6 +36,7 @@ pub struct Measurement {
     columns: Vec<Column>,
     fields: NameMap<FieldId>,
     postings: Postings,
+    rules: Rules,
 }
 
 impl Measurement {
@@ -52,6 +53,7 @@ impl Measurement {
             columns: Vec::new(),
             fields: NameMap::with_hasher(seed),
             postings: Postings::new(seed),
+            rules: Rules::default(),
         }
     }
 
@@ -89,6 +91,15 @@ impl Measurement {
         &self.columns
     }
 
+    /// What it takes, and what is declared of its fields.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    pub(super) fn rules_mut(&mut self) -> &mut Rules {
+        &mut self.rules
+    }
+
     /// The column of a field and type, if there is one.
     pub fn column(&self, name: &str, field_type: FieldType) -> Option<&Column> {
         let field = *self.fields.get(name)?;
@@ -102,6 +113,13 @@ impl Measurement {
         self.columns
             .iter()
             .filter(move |column| column.field == field)
+    }
+
+    /// All lanes of the field of a name, in the order in which they were first written.
+    pub(super) fn lanes_of(&self, name: &str) -> impl Iterator<Item = &Column> + Clone {
+        let field = self.fields.get(name).copied();
+        let columns = self.columns.iter();
+        columns.filter(move |column| Some(column.field) == field)
     }
 
     /// The column as layouts want it.

@@ -8,6 +8,7 @@ mod error;
 mod keyed;
 mod measurement;
 mod postings;
+mod rules;
 mod series;
 mod store;
 
@@ -15,5 +16,6 @@ pub use self::error::CatalogError;
 pub use self::keyed::HashSeed;
 pub use self::measurement::{Column, Measurement};
 pub use self::postings::{TagFilter, TagTest};
+pub use self::rules::{FieldRange, RuleChange, Rules};
 pub use self::series::{SeriesKey, Tag};
 pub use self::store::{Catalog, CatalogLimits, Database, Dropped, SeriesEntry};

@@ -102,6 +102,11 @@ impl Catalog {
         self.generation
     }
 
+    /// Notes a change of what was there already.
+    pub(super) fn touch(&mut self) {
+        self.generation += 1;
+    }
+
     /// All databases, by number.
     pub fn databases(&self) -> impl Iterator<Item = &Database> {
         self.databases.iter().flatten()
@@ -221,7 +226,7 @@ impl Catalog {
         }
     }
 
-    fn is_dropped_measurement(&self, id: MeasurementId) -> bool {
+    pub(super) fn is_dropped_measurement(&self, id: MeasurementId) -> bool {
         self.dropped_measurements.contains(&id)
     }
 
@@ -466,7 +471,10 @@ impl Catalog {
         self.series.grow_to(series as usize, || None);
     }
 
-    fn measurement_mut(&mut self, id: MeasurementId) -> Result<&mut Measurement, CatalogError> {
+    pub(super) fn measurement_mut(
+        &mut self,
+        id: MeasurementId,
+    ) -> Result<&mut Measurement, CatalogError> {
         self.measurements
             .get_mut(id.0 as usize)
             .and_then(Option::as_mut)

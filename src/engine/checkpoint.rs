@@ -15,6 +15,7 @@ use crate::catalog::Catalog;
 use crate::codec::chunk::{self, Hints};
 use crate::codec::{CodecError, Effort};
 use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
+use crate::engine::rules::encode_change;
 use crate::engine::{Engine, EngineError};
 use crate::log::definitions::{Definition, encode_dropped, encode_series};
 use crate::mutants::{self, Mutant};
@@ -43,6 +44,8 @@ pub(super) struct Persisted {
     databases: usize,
     measurements: usize,
     columns: Vec<usize>,
+    /// By measurement, the revision of its rules.
+    rules: Vec<u64>,
     series: u32,
 }
 
@@ -168,6 +171,10 @@ impl Engine {
             self.blocks.release(&entry);
         }
         let (ready, gone) = self.prepare_chunks(&mut collected, recompress_ns_max)?;
+        let new = ready.iter().filter(|ready| ready.moved.is_none());
+        let new = new.map(|ready| (ready.flush.series, &ready.flush.bytes));
+        let history = self.history_with(new)?;
+        let counters = history.counters(&self.catalog.read());
         let metas = ready.iter().map(|ready| self.meta_of(ready));
         let chunks = ready.iter().map(|ready| &ready.shown.bytes);
         let entries = self.blocks.write_chunks(metas.zip(chunks))?;
@@ -198,7 +205,7 @@ impl Engine {
             highest_database: DatabaseId(reached.databases as u32),
             highest_measurement: MeasurementId(reached.measurements as u32),
             highest_series: SeriesId(reached.series),
-            counters: Vec::new(),
+            counters,
         });
         if let Err(error) = committed {
             // The manifest may have reached the device all the same, so the file stays until the next.
@@ -216,7 +223,11 @@ impl Engine {
             self.wear.image(&image.bytes);
         }
         self.forget_stored(gone.iter());
-        self.mark_stored(&ready, &entries);
+        {
+            let mut known = self.history.lock();
+            self.mark_stored(&ready, &entries);
+            *known = history;
+        }
         self.mark_defined(reached.series, layouts);
         *persisted = reached;
         self.losses.lock().keep(lost_reached);
@@ -561,6 +572,13 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
             });
         }
         reached.columns[index] = measurement.columns().len();
+        if reached.rules.len() <= index {
+            reached.rules.resize(index + 1, 0);
+        }
+        for (revision, change) in measurement.rules().since(reached.rules[index]) {
+            add(&|out| encode_change(out, measurement.id, revision, &change));
+        }
+        reached.rules[index] = measurement.rules().revision();
     }
     for series in catalog.series_from(since.series) {
         add(&|out| {

@@ -23,6 +23,12 @@ pub enum EngineError {
     /// A name cannot be had.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// A rule that cannot be.
+    #[error("{reason}")]
+    BadRule {
+        /// Why.
+        reason: String,
+    },
     /// A time that no device can have measured.
     #[error("time {time} ns lies before {min} ns, the earliest that is accepted")]
     TooEarly {

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Measurement, RuleChange};
 use crate::engine::Engine;
 use crate::meta::{
-    Batch, ColumnRecord, Counts, DatabaseRecord, MeasurementRecord, MetaError, PoolFigures,
-    SeriesRecord,
+    Batch, ColumnRecord, Counts, DatabaseRecord, FieldRecord, MeasurementRecord, MetaError,
+    PoolFigures, SeriesRecord,
 };
-use crate::types::{Position, Timestamp};
+use crate::types::Position;
 
 /// How much of the catalog the index has.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,8 @@ pub(super) struct Indexed {
     databases: usize,
     measurements: usize,
     columns: Vec<usize>,
+    /// By measurement, the revision of its rules.
+    rules: Vec<u64>,
     series: u32,
     /// Records that the catalog had when all had been told.
     told: Counts,
@@ -126,13 +128,12 @@ impl Engine {
         }
         for _ in 0..batches_max {
             let durable = self.log.durable();
-            let now = self.server_time().now;
             let (batch, mut reached, more) = {
                 let catalog = self.catalog.read();
                 if catalog.generation() == indexed.generation {
                     break;
                 }
-                news(&catalog, indexed, now)
+                news(&catalog, indexed)
             };
             // The first batch is told even if it is empty, so that the index has a position.
             if !batch.is_empty() || reached.applied.is_none() {
@@ -191,7 +192,7 @@ impl Indexed {
     }
 }
 
-fn news(catalog: &Catalog, since: &Indexed, now: Timestamp) -> (Batch, Indexed, bool) {
+fn news(catalog: &Catalog, since: &Indexed) -> (Batch, Indexed, bool) {
     let mut batch = Batch::default();
     let mut reached = since.clone();
     let dropped = &catalog.dropped()[since.dropped..];
@@ -209,14 +210,21 @@ fn news(catalog: &Catalog, since: &Indexed, now: Timestamp) -> (Batch, Indexed, 
     }
     for measurement in catalog.measurements() {
         let index = measurement.id.0 as usize;
-        if index >= since.measurements {
-            reached.measurements = index + 1;
+        if reached.rules.len() <= index {
+            reached.rules.resize(index + 1, 0);
+        }
+        let rules = measurement.rules();
+        let known_rules = std::mem::replace(&mut reached.rules[index], rules.revision());
+        if index >= since.measurements || rules.revision() > known_rules {
+            reached.measurements = reached.measurements.max(index + 1);
             batch.measurements.push(MeasurementRecord {
                 id: measurement.id,
                 database: measurement.database,
                 name: measurement.name.to_string(),
+                mode: rules.mode(),
             });
         }
+        add_fields(&mut batch, measurement, known_rules);
         if reached.columns.len() <= index {
             reached.columns.resize(index + 1, 0);
         }
@@ -229,8 +237,6 @@ fn news(catalog: &Catalog, since: &Indexed, now: Timestamp) -> (Batch, Indexed, 
                     id: column.id,
                     field: column.name.to_string(),
                     field_type: column.field_type,
-                    first_seen: now,
-                    last_seen: now,
                 }),
         );
     }
@@ -259,9 +265,31 @@ fn news(catalog: &Catalog, since: &Indexed, now: Timestamp) -> (Batch, Indexed, 
                 .map(|m| m.columns().len() as u64)
                 .sum(),
             series: catalog.series_count() as u64,
+            fields: catalog
+                .measurements()
+                .map(|m| m.rules().fields().count() as u64)
+                .sum(),
         };
     }
     (batch, reached, more)
+}
+
+/// What was declared or withdrawn of fields since a revision of the rules.
+fn add_fields(batch: &mut Batch, measurement: &Measurement, since: u64) {
+    for (_, change) in measurement.rules().since(since) {
+        match change {
+            RuleChange::Field(name, Some(rule)) => batch.fields.push(FieldRecord {
+                measurement: measurement.id,
+                name: name.to_owned(),
+                rule,
+            }),
+            RuleChange::Field(name, None) => {
+                let removed = (measurement.id, name.to_owned());
+                batch.removed_fields.push(removed);
+            }
+            RuleChange::Mode(_) => {}
+        }
+    }
 }
 
 /// `name=value,name=value`, with the escapes of line protocol.

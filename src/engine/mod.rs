@@ -11,6 +11,7 @@ mod checkpoint;
 mod compaction;
 mod delete;
 mod error;
+mod history;
 mod index;
 mod losses;
 mod maintenance;
@@ -18,6 +19,7 @@ mod read;
 mod recovery;
 mod rejects;
 mod resolve;
+mod rules;
 mod server_time;
 mod shard;
 mod space;
@@ -48,6 +50,7 @@ pub use self::read::{MeasurementView, SeriesReader, SeriesView};
 pub use self::recovery::OpenReport;
 pub use self::rejects::{REJECTED, Reject};
 pub use self::resolve::{RowPlan, SeriesRef};
+pub use self::rules::RulesView;
 pub use self::server_time::{ServerTime, TimeDoubt};
 pub use self::shard::RowCounts;
 pub use self::space::{SpaceLevel, SpaceLimits, SpaceUse};
@@ -55,8 +58,12 @@ pub use self::status::{MemoryUse, Status};
 pub use self::verify::VerifyReport;
 pub use self::wear::CheckpointUse;
 pub use self::write::{TimeBounds, Written};
+/// What the layers above meet of those below: refusals inside of errors, the history of lanes.
+pub use crate::catalog::CatalogError;
+pub use crate::series::LaneUse;
 
 use self::checkpoint::Persisted;
+use self::history::History;
 use self::index::Indexed;
 use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
@@ -121,6 +128,8 @@ pub struct Engine {
     /// Chunks of block files whose series were dropped: dead from the next checkpoint on. Taken behind a shard.
     orphans: Mutex<Vec<ChunkEntry>>,
     drops: AtomicU64,
+    /// What block files have had of each lane. Taken before a shard.
+    history: Mutex<History>,
     meta: Arc<dyn MetaStore>,
     indexed: Mutex<Indexed>,
     /// How much of the catalog the state file has. Its lock also keeps checkpoints one at a time.

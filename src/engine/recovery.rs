@@ -9,11 +9,12 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use crate::blocks::{BlockOptions, BlockStore, ChunkEntry, Damage, ImageRecord, Visitor};
-use crate::catalog::{Catalog, CatalogError, HashSeed};
+use crate::catalog::{Catalog, CatalogError, HashSeed, RuleChange};
 use crate::clock::Clock;
 use crate::codec::{Cells, chunk::Chunk};
 use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
 use crate::engine::delete::stored_in;
+use crate::engine::history::History;
 use crate::engine::losses::{self, Edge, Losses};
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
@@ -155,7 +156,11 @@ impl Engine {
                 info.highest_series.0,
             );
         }
-        let newest_wall = known.map_or(Timestamp::MIN, |info| info.newest_wall);
+        let counters = known.as_ref().map_or(&[][..], |info| &info.counters);
+        let history = History::of_counters(counters);
+        let newest_wall = known
+            .as_ref()
+            .map_or(Timestamp::MIN, |info| info.newest_wall);
         let is_torn = restored.report.misses_only_a_manifest()
             && log::reaches_back(&*storage, opened.store, replay_from)?;
         if opened.unreferenced > 0 && is_torn {
@@ -216,6 +221,7 @@ impl Engine {
             deletions: Mutex::new(restored.deletions),
             orphans: Mutex::new(restored.orphans),
             drops: 0.into(),
+            history: Mutex::new(history),
             meta,
             indexed: Mutex::default(),
             persisted: Mutex::new(persisted),
@@ -453,6 +459,17 @@ impl Restored {
                     dropped.extend(catalog.drop_measurement(measurement, &series));
                     Ok(())
                 }
+                Definition::Mode {
+                    measurement,
+                    revision,
+                    mode,
+                } => catalog.define_rule(measurement, revision, RuleChange::Mode(mode)),
+                Definition::Field {
+                    measurement,
+                    revision,
+                    name,
+                    rule,
+                } => catalog.define_rule(measurement, revision, RuleChange::Field(name, rule)),
             };
             failed.extend(result.err());
         });

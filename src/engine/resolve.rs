@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::catalog::SeriesKey;
+use crate::catalog::{Catalog, FieldRange, SeriesKey};
 use crate::engine::{Access, Engine, EngineError, Verb};
-use crate::types::{DatabaseId, FieldType, Layout, LayoutColumn, MeasurementId, SeriesId};
+use crate::types::{
+    DatabaseId, FieldType, Layout, LayoutColumn, MeasurementId, SchemaMode, SeriesId,
+};
 
 /// A series as writers hold it: its number and its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,40 @@ pub struct RowPlan {
     pub layout: Arc<Layout>,
     /// For each of its columns the field it comes from; `None`: they stand one to one.
     pub sources: Option<Box<[u16]>>,
+    /// Ranges that the values of each row have to keep to.
+    pub ranges: Option<Arc<[FieldRange]>>,
+    /// Whether rows go into the batch as they are: one to one, without bytes, without ranges.
+    pub is_plain: bool,
+}
+
+impl RowPlan {
+    fn new(
+        layout: Arc<Layout>,
+        sources: Option<Box<[u16]>>,
+        ranges: Option<Arc<[FieldRange]>>,
+    ) -> Self {
+        Self {
+            is_plain: sources.is_none() && !layout.has_bytes && ranges.is_none(),
+            layout,
+            sources,
+            ranges,
+        }
+    }
+
+    /// Refuses a row whose values lie outside of the declared ranges. Cells and marks stand in the order of the
+    /// fields that were resolved.
+    pub fn check(&self, cells: &[u64], marks: &[u8]) -> Result<(), EngineError> {
+        check_ranges(self.ranges.as_deref(), cells, marks)
+    }
+}
+
+fn check_ranges(
+    ranges: Option<&[FieldRange]>,
+    cells: &[u64],
+    marks: &[u8],
+) -> Result<(), EngineError> {
+    let mut ranges = ranges.unwrap_or_default().iter();
+    Ok(ranges.try_for_each(|range| range.check(cells, marks))?)
 }
 
 impl Engine {
@@ -74,22 +110,51 @@ impl Engine {
         })
     }
 
-    /// The layout of rows with these fields, whose columns are made where they are new. Of a field that
-    /// stands twice in a row the last one counts.
+    /// Whether a measurement takes every row.
+    pub fn is_open(&self, database: DatabaseId, measurement: &str) -> bool {
+        let catalog = self.catalog.read();
+        let database = catalog.database_by_id(database);
+        let found = database.and_then(|d| catalog.measurement(&d.name, measurement));
+        found.is_none_or(|found| found.rules().mode() == SchemaMode::Open)
+    }
+
+    /// Refuses a row that the rules of a measurement do not let in, before a series is made for it.
+    pub fn admit_row(
+        &self,
+        database: DatabaseId,
+        measurement: &str,
+        fields: &[(&str, FieldType)],
+        (cells, marks): (&[u64], &[u8]),
+    ) -> Result<(), EngineError> {
+        let catalog = self.catalog.read();
+        let database = catalog.database_by_id(database);
+        if let Some(found) = database.and_then(|d| catalog.measurement(&d.name, measurement)) {
+            found.admit(fields)?;
+            check_ranges(found.ranges(fields).as_deref(), cells, marks)?;
+        }
+        Ok(())
+    }
+
+    /// The layout of rows with these fields, whose columns are made where they are new and the measurement's rules
+    /// let them in. Of a field that stands twice in a row the last one counts. Each row has to pass
+    /// [`RowPlan::check`].
     pub fn resolve_layout(
         &self,
         measurement: MeasurementId,
         fields: &[(&str, FieldType)],
     ) -> Result<RowPlan, EngineError> {
         // A new series mostly has a layout that is known: then nobody is kept from the catalog.
-        let known = self.catalog.read().find_layout(measurement, fields);
+        let (known, ranges) = {
+            let catalog = self.catalog.read();
+            let ranges = admitted(&catalog, measurement, fields)?;
+            (catalog.find_layout(measurement, fields), ranges)
+        };
         if let Some(layout) = known.filter(|layout| is_each_field_once(layout)) {
-            return Ok(RowPlan {
-                layout,
-                sources: None,
-            });
+            return Ok(RowPlan::new(layout, None, ranges));
         }
         let mut catalog = self.catalog.write();
+        // The rules may be others by now.
+        let ranges = admitted(&catalog, measurement, fields)?;
         let mut columns: Vec<LayoutColumn> = Vec::with_capacity(fields.len());
         let mut sources: Vec<u16> = Vec::with_capacity(fields.len());
         for (index, (name, field_type)) in fields.iter().enumerate() {
@@ -107,11 +172,23 @@ impl Engine {
                 .iter()
                 .enumerate()
                 .all(|(i, &source)| i == usize::from(source));
-        Ok(RowPlan {
-            layout: catalog.layout(measurement, &columns),
-            sources: (!identity).then(|| sources.into()),
-        })
+        let layout = catalog.layout(measurement, &columns);
+        let sources = (!identity).then(|| sources.into());
+        Ok(RowPlan::new(layout, sources, ranges))
     }
+}
+
+/// Refuses what the rules do not let in; the ranges of the rest.
+fn admitted(
+    catalog: &Catalog,
+    measurement: MeasurementId,
+    fields: &[(&str, FieldType)],
+) -> Result<Option<Arc<[FieldRange]>>, EngineError> {
+    let Some(found) = catalog.measurement_by_id(measurement) else {
+        return Ok(None);
+    };
+    found.admit(fields)?;
+    Ok(found.ranges(fields))
 }
 
 fn is_each_field_once(layout: &Layout) -> bool {

@@ -5,10 +5,12 @@
 use crate::limits::{NAME_BYTES, TAGS};
 use crate::log::PayloadError;
 use crate::log::varint::{put, take};
-use crate::types::{ColumnId, DatabaseId, FieldType, MeasurementId, SeriesId};
+use crate::types::{
+    ColumnId, DatabaseId, FieldRule, FieldType, MeasurementId, SchemaMode, SeriesId,
+};
 
 /// One definition, borrowed from the payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Definition<'a> {
     /// A database.
     Database {
@@ -53,6 +55,26 @@ pub enum Definition<'a> {
         /// Its series, ascending.
         series: Vec<SeriesId>,
     },
+    /// What a measurement does with what is new to it.
+    Mode {
+        /// The measurement.
+        measurement: MeasurementId,
+        /// Counts changes of the measurement's rules: the higher one holds.
+        revision: u64,
+        /// The mode.
+        mode: SchemaMode,
+    },
+    /// What is declared of a field.
+    Field {
+        /// The measurement.
+        measurement: MeasurementId,
+        /// As that of a mode.
+        revision: u64,
+        /// The field's name.
+        name: &'a str,
+        /// What is declared; `None`: nothing any more.
+        rule: Option<FieldRule>,
+    },
 }
 
 impl Definition<'_> {
@@ -91,6 +113,28 @@ impl Definition<'_> {
                 measurement,
                 series,
             } => encode_dropped(out, *measurement, series),
+            Self::Mode {
+                measurement,
+                revision,
+                mode,
+            } => {
+                out.push(TAG_MODE);
+                put(out, u64::from(measurement.0));
+                put(out, *revision);
+                out.push(mode.number());
+            }
+            Self::Field {
+                measurement,
+                revision,
+                name,
+                rule,
+            } => {
+                out.push(TAG_FIELD);
+                put(out, u64::from(measurement.0));
+                put(out, *revision);
+                put_text(out, name);
+                put_rule(out, rule.as_ref());
+            }
         }
     }
 }
@@ -171,8 +215,86 @@ fn take_one<'a>(tag: u8, rest: &mut &'a [u8]) -> Option<Definition<'a>> {
             measurement: MeasurementId(id),
             series: take_ascending(rest)?,
         },
+        TAG_MODE => Definition::Mode {
+            measurement: MeasurementId(id),
+            revision: take(rest)?,
+            mode: SchemaMode::from_number(take_byte(rest)?)?,
+        },
+        TAG_FIELD => Definition::Field {
+            measurement: MeasurementId(id),
+            revision: take(rest)?,
+            name: take_text(rest)?,
+            rule: take_rule(rest)?,
+        },
         _ => return None,
     })
+}
+
+/// Appends what is declared of a field: which parts there are, then these.
+fn put_rule(out: &mut Vec<u8>, rule: Option<&FieldRule>) {
+    let Some(rule) = rule else {
+        out.push(0);
+        return;
+    };
+    let parts = [
+        true,
+        rule.field_type.is_some(),
+        rule.unit.is_some(),
+        rule.description.is_some(),
+        rule.min.is_some(),
+        rule.max.is_some(),
+    ];
+    let bits = parts.iter().rev();
+    out.push(bits.fold(0, |bits, &part| bits << 1 | u8::from(part)));
+    out.extend(rule.field_type.map(FieldType::number));
+    for text in [&rule.unit, &rule.description].into_iter().flatten() {
+        put_text(out, text);
+    }
+    for bound in [rule.min, rule.max].into_iter().flatten() {
+        out.extend_from_slice(&bound.to_le_bytes());
+    }
+}
+
+/// Takes what is declared of a field off the front; the inner `None` where nothing is.
+#[expect(clippy::option_option, reason = "malformed, or nothing declared")]
+fn take_rule(rest: &mut &[u8]) -> Option<Option<FieldRule>> {
+    let parts = take_byte(rest)?;
+    let has = |part: u8| parts >> part & 1 == 1;
+    if parts >= 1 << 6 || (!has(0) && parts != 0) {
+        return None;
+    }
+    if parts == 0 {
+        return Some(None);
+    }
+    let mut rule = FieldRule::default();
+    if has(1) {
+        rule.field_type = Some(take_type(rest)?);
+    }
+    if has(2) {
+        rule.unit = Some(take_text(rest)?.into());
+    }
+    if has(3) {
+        rule.description = Some(take_text(rest)?.into());
+    }
+    if has(4) {
+        rule.min = Some(take_bound(rest)?);
+    }
+    if has(5) {
+        rule.max = Some(take_bound(rest)?);
+    }
+    Some(Some(rule))
+}
+
+fn take_bound(rest: &mut &[u8]) -> Option<f64> {
+    let (bytes, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(f64::from_le_bytes(*bytes)).filter(|bound| !bound.is_nan())
+}
+
+fn take_byte(rest: &mut &[u8]) -> Option<u8> {
+    let (&byte, after) = rest.split_first()?;
+    *rest = after;
+    Some(byte)
 }
 
 /// Appends a list of series, ascending.
@@ -219,9 +341,7 @@ fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
 
 /// Takes a type's number off the front.
 pub(super) fn take_type(rest: &mut &[u8]) -> Option<FieldType> {
-    let (&number, after) = rest.split_first()?;
-    *rest = after;
-    FieldType::from_number(number)
+    FieldType::from_number(take_byte(rest)?)
 }
 
 const TAG_DATABASE: u8 = 1;
@@ -229,6 +349,8 @@ const TAG_MEASUREMENT: u8 = 2;
 const TAG_COLUMN: u8 = 3;
 const TAG_SERIES: u8 = 4;
 const TAG_DROPPED: u8 = 5;
+const TAG_MODE: u8 = 6;
+const TAG_FIELD: u8 = 7;
 
 #[cfg(test)]
 mod tests {
@@ -260,6 +382,38 @@ mod tests {
                 measurement: MeasurementId(300),
                 series: vec![SeriesId(0), SeriesId(70_000)],
             },
+            Definition::Mode {
+                measurement: MeasurementId(300),
+                revision: 1000,
+                mode: SchemaMode::Strict,
+            },
+            Definition::Field {
+                measurement: MeasurementId(300),
+                revision: 1001,
+                name: "temperature",
+                rule: Some(FieldRule {
+                    field_type: Some(FieldType::Float),
+                    unit: Some("°C".into()),
+                    description: Some("of the air, in the shade".into()),
+                    min: Some(-90.0),
+                    max: Some(60.5),
+                }),
+            },
+            Definition::Field {
+                measurement: MeasurementId(300),
+                revision: 1002,
+                name: "humidity",
+                rule: Some(FieldRule {
+                    max: Some(100.0),
+                    ..FieldRule::default()
+                }),
+            },
+            Definition::Field {
+                measurement: MeasurementId(300),
+                revision: 1003,
+                name: "temperature",
+                rule: None,
+            },
         ]
     }
 
@@ -272,6 +426,19 @@ mod tests {
         let mut found = Vec::new();
         decode(&payload, |definition| found.push(definition)).expect("as encoded");
         assert_eq!(found, samples());
+    }
+
+    #[test]
+    fn parts_of_a_rule_that_are_not_known_are_an_error() {
+        for parts in [2, 1 << 6 | 1, 255] {
+            let mut payload = vec![TAG_FIELD, 1, 1, 0, parts];
+            payload.extend([0; 40]);
+            assert!(decode(&payload, |_| {}).is_err(), "{parts}");
+        }
+        let mut not_a_number = vec![TAG_FIELD, 1, 1, 0, 1 | 1 << 4];
+        not_a_number.extend(f64::NAN.to_le_bytes());
+        assert!(decode(&not_a_number, |_| {}).is_err());
+        assert!(decode(&[TAG_MODE, 1, 1, 3], |_| {}).is_err());
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use parking_lot::Mutex;
 
 use super::{
-    Batch, ColumnRecord, Counts, DatabaseRecord, MeasurementRecord, MetaError, MetaStore,
-    PoolFigures, Result, SeriesRecord,
+    Batch, ColumnRecord, Counts, DatabaseRecord, FieldRecord, MeasurementRecord, MetaError,
+    MetaStore, PoolFigures, Result, SeriesRecord,
 };
 use crate::types::{ColumnId, DatabaseId, MeasurementId, Position, SeriesId};
 
@@ -25,6 +25,7 @@ struct Content {
     measurements: BTreeMap<MeasurementId, MeasurementRecord>,
     columns: BTreeMap<(MeasurementId, ColumnId), ColumnRecord>,
     series: BTreeMap<(MeasurementId, SeriesId), SeriesRecord>,
+    fields: BTreeMap<(MeasurementId, String), FieldRecord>,
     measurement_of: BTreeMap<SeriesId, MeasurementId>,
 }
 
@@ -59,6 +60,7 @@ impl MetaStore for MemoryMeta {
             measurements: content.measurements.len() as u64,
             columns: content.columns.len() as u64,
             series: content.series.len() as u64,
+            fields: content.fields.len() as u64,
         })
     }
 
@@ -89,6 +91,13 @@ impl MetaStore for MemoryMeta {
             .collect())
     }
 
+    fn fields(&self, measurement: MeasurementId) -> Result<Vec<FieldRecord>> {
+        let content = self.content.lock();
+        let all = content.fields.values();
+        let found = all.filter(|field| field.measurement == measurement);
+        Ok(found.cloned().collect())
+    }
+
     fn series(
         &self,
         measurement: MeasurementId,
@@ -110,6 +119,9 @@ impl Content {
             if let Some(measurement) = self.measurement_of.remove(id) {
                 self.series.remove(&(measurement, *id));
             }
+        }
+        for removed in &batch.removed_fields {
+            self.fields.remove(removed);
         }
         for id in &batch.removed_measurements {
             self.remove_measurement(*id);
@@ -150,6 +162,14 @@ impl Content {
             self.columns
                 .insert((column.measurement, column.id), column.clone());
         }
+        for field in &batch.fields {
+            require(
+                self.measurements.contains_key(&field.measurement),
+                "measurement",
+            )?;
+            let key = (field.measurement, field.name.clone());
+            self.fields.insert(key, field.clone());
+        }
         for series in &batch.series {
             require(
                 self.measurements.contains_key(&series.measurement),
@@ -176,6 +196,7 @@ impl Content {
         self.measurements.remove(&id);
         self.columns
             .retain(|(measurement, _), _| *measurement != id);
+        self.fields.retain(|(measurement, _), _| *measurement != id);
         self.series.retain(|(measurement, _), _| *measurement != id);
         self.measurement_of
             .retain(|_, measurement| *measurement != id);

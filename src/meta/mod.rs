@@ -1,4 +1,4 @@
-//! An index of what exists: databases, measurements, columns, series. Never a data point, never the truth.
+//! An index of what exists: databases, measurements, columns, declared fields, series. Never a data point, never the truth.
 //!
 //! The truth is the log and the checkpoint. Every batch is applied together with the log position it
 //! reaches to, so that after a crash the caller knows from where to apply again; what is damaged is set
@@ -13,7 +13,9 @@ mod sqlite;
 pub use error::{MetaError, Result};
 pub use figures::PoolFigures;
 pub use memory::MemoryMeta;
-pub use record::{Batch, ColumnRecord, Counts, DatabaseRecord, MeasurementRecord, SeriesRecord};
+pub use record::{
+    Batch, ColumnRecord, Counts, DatabaseRecord, FieldRecord, MeasurementRecord, SeriesRecord,
+};
 pub use sqlite::{MetaOpened, SqliteMeta, SqliteOptions, check_index};
 
 use std::path::PathBuf;
@@ -51,6 +53,9 @@ pub trait MetaStore: Send + Sync {
 
     /// The columns of a measurement, by id.
     fn columns(&self, measurement: MeasurementId) -> Result<Vec<ColumnRecord>>;
+
+    /// What is declared of the fields of a measurement, by name.
+    fn fields(&self, measurement: MeasurementId) -> Result<Vec<FieldRecord>>;
 
     /// At most `limit` series of a measurement, by id, behind `after`.
     fn series(

@@ -1,6 +1,8 @@
 //! What the index holds, as plain records, and a batch of changes to it.
 
-use crate::types::{ColumnId, DatabaseId, FieldType, MeasurementId, SeriesId, Timestamp};
+use crate::types::{
+    ColumnId, DatabaseId, FieldRule, FieldType, MeasurementId, SchemaMode, SeriesId,
+};
 
 /// A database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,19 @@ pub struct MeasurementRecord {
     pub database: DatabaseId,
     /// Its name.
     pub name: String,
+    /// What it does with what is new to it.
+    pub mode: SchemaMode,
+}
+
+/// What is declared of a field of a measurement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldRecord {
+    /// Its measurement.
+    pub measurement: MeasurementId,
+    /// The field's name.
+    pub name: String,
+    /// What is declared.
+    pub rule: FieldRule,
 }
 
 /// One type lane of a field of a measurement.
@@ -33,10 +48,6 @@ pub struct ColumnRecord {
     pub field: String,
     /// The lane's type.
     pub field_type: FieldType,
-    /// Time of the first value, nanoseconds.
-    pub first_seen: Timestamp,
-    /// Time of the last value, nanoseconds.
-    pub last_seen: Timestamp,
 }
 
 /// A series.
@@ -63,10 +74,12 @@ pub struct Counts {
     pub columns: u64,
     /// Series.
     pub series: u64,
+    /// Declared fields.
+    pub fields: u64,
 }
 
 /// Changes that belong together. Removals are applied first; what depends on a removed record goes with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// Databases that are gone.
     pub removed_databases: Vec<DatabaseId>,
@@ -74,6 +87,8 @@ pub struct Batch {
     pub removed_measurements: Vec<MeasurementId>,
     /// Series that are gone.
     pub removed_series: Vec<SeriesId>,
+    /// Fields of which nothing is declared any more.
+    pub removed_fields: Vec<(MeasurementId, String)>,
     /// New or changed databases.
     pub databases: Vec<DatabaseRecord>,
     /// New or changed measurements.
@@ -82,6 +97,8 @@ pub struct Batch {
     pub columns: Vec<ColumnRecord>,
     /// New or changed series.
     pub series: Vec<SeriesRecord>,
+    /// New or changed declarations of fields.
+    pub fields: Vec<FieldRecord>,
 }
 
 impl Batch {
@@ -97,9 +114,11 @@ impl Batch {
         self.removed_databases.len()
             + self.removed_measurements.len()
             + self.removed_series.len()
+            + self.removed_fields.len()
             + self.databases.len()
             + self.measurements.len()
             + self.columns.len()
             + self.series.len()
+            + self.fields.len()
     }
 }

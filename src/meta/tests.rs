@@ -1,13 +1,14 @@
 //! The rules of the index, the same for every implementation.
 
 use super::*;
-use crate::types::{ColumnId, FieldType};
+use crate::types::{ColumnId, FieldRule, FieldType, SchemaMode};
 
 fn batch() -> Batch {
     let measurement = |id, database, name: &str| MeasurementRecord {
         id: MeasurementId(id),
         database: DatabaseId(database),
         name: name.to_owned(),
+        mode: SchemaMode::Additive,
     };
     Batch {
         databases: vec![database(1, "default"), database(2, "_system")],
@@ -24,6 +25,7 @@ fn batch() -> Batch {
             .map(|id| series(id, 1))
             .chain([series(10, 2)])
             .collect(),
+        fields: vec![field(1, "temp"), field(1, "humidity"), field(2, "load")],
         ..Batch::default()
     }
 }
@@ -41,8 +43,20 @@ fn column(measurement: u32, id: u16, field_type: FieldType) -> ColumnRecord {
         id: ColumnId(id),
         field: "value".to_owned(),
         field_type,
-        first_seen: i64::MIN,
-        last_seen: i64::MAX,
+    }
+}
+
+fn field(measurement: u32, name: &str) -> FieldRecord {
+    let rule = FieldRule {
+        field_type: Some(FieldType::Float),
+        unit: Some("°C".into()),
+        min: Some(-0.5),
+        ..FieldRule::default()
+    };
+    FieldRecord {
+        measurement: MeasurementId(measurement),
+        name: name.to_owned(),
+        rule,
     }
 }
 
@@ -87,9 +101,10 @@ fn what_is_applied_is_listed() {
         let names = meta.measurements(DatabaseId(1)).expect("lists");
         let names: Vec<_> = names
             .into_iter()
-            .map(|measurement| measurement.name)
+            .map(|measurement| (measurement.name, measurement.mode))
             .collect();
-        assert_eq!(names, ["cpu", "temp"]);
+        let additive = |name: &str| (name.to_owned(), SchemaMode::Additive);
+        assert_eq!(names, [additive("cpu"), additive("temp")]);
         assert_eq!(
             meta.columns(MeasurementId(1)).expect("lists"),
             batch().columns
@@ -99,6 +114,7 @@ fn what_is_applied_is_listed() {
             measurements: 3,
             columns: 2,
             series: 11,
+            fields: 3,
         };
         assert_eq!(meta.counts().expect("counts"), counts);
         let page = meta
@@ -121,16 +137,27 @@ fn what_is_applied_is_listed() {
 fn changes_replace_and_removals_cascade() {
     each(|meta| {
         meta.apply(&batch(), Position(1)).expect("applies");
-        let mut seen = column(1, 0, FieldType::Float);
-        seen.last_seen = 77;
+        let declared = |meta: &dyn MetaStore| meta.fields(MeasurementId(1)).expect("lists");
+        assert_eq!(declared(meta), [field(1, "humidity"), field(1, "temp")]);
+        let other = column(1, 0, FieldType::Integer);
+        let open = FieldRecord {
+            rule: FieldRule::default(),
+            ..field(1, "temp")
+        };
         let change = Batch {
-            columns: vec![seen.clone()],
+            columns: vec![other.clone()],
+            fields: vec![open.clone()],
+            removed_fields: vec![
+                (MeasurementId(1), "humidity".to_owned()),
+                (MeasurementId(2), "temp".to_owned()),
+            ],
             series: vec![series(10, 1)],
             removed_series: vec![SeriesId(0), SeriesId(4_000_000_000)],
             ..Batch::default()
         };
         meta.apply(&change, Position(2)).expect("applies");
-        assert_eq!(meta.columns(MeasurementId(1)).expect("lists")[0], seen);
+        assert_eq!(meta.columns(MeasurementId(1)).expect("lists")[0], other);
+        assert_eq!(declared(meta), [open]);
         assert_eq!(ids(meta, 1), (1..=10).collect::<Vec<_>>());
         assert_eq!(ids(meta, 2), Vec::<u32>::new());
         let drop = Batch {
@@ -140,6 +167,10 @@ fn changes_replace_and_removals_cascade() {
         meta.apply(&drop, Position(3)).expect("applies");
         assert_eq!(ids(meta, 1), Vec::<u32>::new());
         assert_eq!(meta.columns(MeasurementId(1)).expect("lists"), []);
+        assert_eq!(
+            (declared(meta), meta.counts().expect("counts").fields),
+            (vec![], 1)
+        );
         let drop = Batch {
             removed_databases: vec![DatabaseId(2)],
             ..Batch::default()
@@ -159,6 +190,7 @@ fn a_name_made_again_under_a_new_id_takes_the_place_of_the_old() {
                 id: MeasurementId(8),
                 database: DatabaseId(1),
                 name: "temp".to_owned(),
+                mode: SchemaMode::Open,
             }],
             ..Batch::default()
         };

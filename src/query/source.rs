@@ -8,6 +8,8 @@ use std::sync::Arc;
 use edgetime_protocol::error::Code;
 
 use crate::catalog::TagFilter;
+use crate::engine::RulesView;
+use crate::series::LaneUse;
 use crate::series::vector::ColumnVector;
 use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange, Timestamp};
 
@@ -218,6 +220,22 @@ pub trait Source: Send + Sync {
         database: &str,
         name: &str,
     ) -> Result<Option<MeasurementInfo>, SourceError>;
+
+    /// What a measurement takes, and what is declared of its fields; by default everything and nothing.
+    fn rules(&self, database: &str, measurement: MeasurementId) -> Result<RulesView, SourceError> {
+        let _ = (database, measurement);
+        Ok(RulesView::default())
+    }
+
+    /// The values that the lanes of a measurement have had, for sources that know.
+    fn lane_uses(
+        &self,
+        database: &str,
+        measurement: MeasurementId,
+    ) -> Result<Vec<(ColumnId, LaneUse)>, SourceError> {
+        let _ = (database, measurement);
+        Ok(Vec::new())
+    }
 
     /// The series of a measurement that are accepted, in any order.
     fn series(

@@ -9,9 +9,9 @@ use super::source::{
     ScanRequest, SeriesChoice, SeriesInfo, SeriesScan, Source, SourceError,
 };
 use super::value::Scalar;
-use crate::engine::{Access, Engine, EngineError, SeriesReader, Verb};
-use crate::series::{self, ChunkFacts, Demand, Part, Statistics, Summaries, Summary};
-use crate::types::{MeasurementId, Position, SeriesId, TimeRange};
+use crate::engine::{Access, Engine, EngineError, RulesView, SeriesReader, Verb};
+use crate::series::{self, ChunkFacts, Demand, LaneUse, Part, Statistics, Summaries, Summary};
+use crate::types::{ColumnId, MeasurementId, Position, SeriesId, TimeRange};
 
 /// A store and what the caller may do with it.
 #[derive(Debug)]
@@ -68,6 +68,21 @@ impl Source for Store {
                 })
                 .collect(),
         }))
+    }
+
+    fn rules(&self, database: &str, measurement: MeasurementId) -> Result<RulesView, SourceError> {
+        self.access.check(Verb::Read, database).map_err(failed)?;
+        Ok(self.engine.rules(measurement))
+    }
+
+    fn lane_uses(
+        &self,
+        database: &str,
+        measurement: MeasurementId,
+    ) -> Result<Vec<(ColumnId, LaneUse)>, SourceError> {
+        self.engine
+            .lane_uses(&self.access, database, measurement)
+            .map_err(failed)
     }
 
     fn series(

@@ -4,6 +4,7 @@
 //! are applied; of two rows with the same time the later applied one wins, field by field.
 
 mod hidden;
+mod lanes;
 mod merge;
 mod open;
 mod read;
@@ -14,6 +15,7 @@ mod sealed;
 mod series;
 
 pub use self::hidden::{Hidden, Tombstone};
+pub use self::lanes::{LaneUse, chunk_lanes};
 pub use self::merge::{gather_heap, retain_rows};
 pub use self::open::OpenChunk;
 pub use self::read::{

@@ -3,6 +3,7 @@
 mod backup;
 mod commands;
 mod report;
+mod schema;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

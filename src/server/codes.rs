@@ -2,13 +2,17 @@
 
 use edgetime_protocol::error::Code;
 
-use crate::engine::EngineError;
+use crate::engine::{CatalogError, EngineError};
 
 /// The code of an engine's error.
 pub fn code_of(error: &EngineError) -> Code {
     match error {
         EngineError::Denied { .. } => Code::NotAllowed,
         EngineError::Catalog(refused) if refused.is_limit() => Code::TooManyNames,
+        EngineError::Catalog(CatalogError::TypeConflict { .. }) => Code::TypeConflict,
+        EngineError::Catalog(CatalogError::FieldNotDeclared { .. }) => Code::FieldNotDeclared,
+        EngineError::Catalog(CatalogError::OutOfRange { .. }) => Code::OutOfRange,
+        EngineError::BadRule { .. } => Code::BadValue,
         EngineError::TooEarly { .. } => Code::TimeOutOfRange,
         EngineError::TooLate { .. } => Code::TimeInFuture,
         EngineError::Expired { .. } => Code::Expired,

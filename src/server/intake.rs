@@ -3,6 +3,7 @@
 //! Devices repeat themselves, so the next line's series is guessed from the order of the last round (one
 //! comparison), then looked up by its raw bytes, and only then resolved by name. Owns no socket.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use edgetime_protocol::cell::{self, MARK_NULL};
@@ -197,12 +198,12 @@ impl Intake {
             layout.batch = batch_number;
         }
         let target = series.series;
-        if layout.plan.sources.is_none() && !layout.plan.layout.has_bytes {
+        if layout.plan.is_plain {
             let cells = (row.cells(), row.marks(), &[][..]);
             batch.push(target, layout.in_batch, row.time, cells, tag);
         } else {
             let (in_batch, plan) = (layout.in_batch, layout.plan.clone());
-            self.push_planned(row, target, (in_batch, &plan), batch, tag);
+            self.push_planned(row, target, (in_batch, &plan), batch, tag)?;
         }
         self.known.step();
         Ok(())
@@ -219,7 +220,7 @@ impl Intake {
         let current = self.known.find(row.key);
         let target = match self.known.series.get(current as usize) {
             Some(known) => known.series,
-            None => self.resolve_series(row.key)?,
+            None => self.resolve_series(row)?,
         };
         let layout = self.resolve_layout(row, target)?;
         self.known.current = match self.known.series.get_mut(current as usize) {
@@ -233,7 +234,7 @@ impl Intake {
         known.in_batch = batch.layout_index(&known.plan.layout);
         known.batch = batch_number;
         let (in_batch, plan) = (known.in_batch, known.plan.clone());
-        self.push_planned(row, target, (in_batch, &plan), batch, tag);
+        self.push_planned(row, target, (in_batch, &plan), batch, tag)?;
         self.known.step();
         Ok(())
     }
@@ -246,7 +247,9 @@ impl Intake {
         (in_batch, plan): (u16, &RowPlan),
         batch: &mut Batch,
         tag: u32,
-    ) {
+    ) -> Result<(), Refusal> {
+        plan.check(row.cells(), row.marks())
+            .map_err(|error| refusal(&error))?;
         self.heap.clear();
         self.bits.clear();
         self.marks.clear();
@@ -276,18 +279,28 @@ impl Intake {
             (&self.bits, &self.marks, &self.heap),
             tag,
         );
+        Ok(())
     }
 
-    fn resolve_series(&mut self, raw: &[u8]) -> Result<SeriesRef, Refusal> {
+    fn resolve_series(&mut self, row: &Row<'_>) -> Result<SeriesRef, Refusal> {
         let limits = super::line_limits();
-        let key = key::parse(raw, &limits).map_err(|error| Refusal {
+        let key = key::parse(row.key, &limits).map_err(|error| Refusal {
             code: error.code,
             message: error.to_string(),
         })?;
+        let measurement = key.measurement();
+        if !self.engine.is_open(self.database, &measurement) {
+            // No series comes into being by a row that is refused.
+            let names = field_names(row);
+            let (fields, cells) = (fields(row, &names), (row.cells(), row.marks()));
+            self.engine
+                .admit_row(self.database, &measurement, &fields, cells)
+                .map_err(|error| refusal(&error))?;
+        }
         let tags: Vec<_> = key.tags().collect();
         let mut tags: Vec<(&str, &str)> = tags.iter().map(|(k, v)| (&**k, &**v)).collect();
         self.engine
-            .resolve_series(self.database, &key.measurement(), &mut tags)
+            .resolve_series(self.database, &measurement, &mut tags)
             .map_err(|error| refusal(&error))
     }
 
@@ -308,15 +321,10 @@ impl Intake {
                 ..Known::default()
             };
         }
-        let names: Vec<_> = row.keys().map(key::unescape_field_key).collect();
-        let fields: Vec<(&str, FieldType)> = names
-            .iter()
-            .map(|name| &**name)
-            .zip(row.kinds().iter().copied())
-            .collect();
+        let names = field_names(row);
         let plan = self
             .engine
-            .resolve_layout(target.measurement, &fields)
+            .resolve_layout(target.measurement, &fields(row, &names))
             .map_err(|error| refusal(&error))?;
         self.known.layouts.push(KnownLayout {
             line,
@@ -327,6 +335,16 @@ impl Intake {
         });
         Ok(self.known.layouts.len() as u32 - 1)
     }
+}
+
+fn field_names<'a>(row: &Row<'a>) -> Vec<Cow<'a, str>> {
+    row.keys().map(key::unescape_field_key).collect()
+}
+
+/// The fields of a row with their types.
+fn fields<'a>(row: &Row<'_>, names: &'a [Cow<'_, str>]) -> Vec<(&'a str, FieldType)> {
+    let names = names.iter().map(|name| &**name);
+    names.zip(row.kinds().iter().copied()).collect()
 }
 
 /// An error of the engine as a refusal of one row.

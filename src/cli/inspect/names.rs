@@ -34,7 +34,10 @@ impl Names {
                 self.series.insert(id, (measurement, tags.collect()));
             }
             // What is dropped keeps its name here: chunks of it may still lie in files.
-            Definition::Column { .. } | Definition::Dropped { .. } => {}
+            Definition::Column { .. }
+            | Definition::Dropped { .. }
+            | Definition::Mode { .. }
+            | Definition::Field { .. } => {}
         })
     }
 

@@ -23,6 +23,7 @@ fn counts(series: u64) -> Counts {
         measurements: 1,
         columns: 2,
         series,
+        fields: 0,
     }
 }
 

@@ -2,17 +2,20 @@
 
 use super::session::Session;
 use super::statements::{
-    CLEAR, DELETE_DATABASE, DELETE_DATABASE_NAMESAKE, DELETE_MEASUREMENT,
+    CLEAR, DELETE_DATABASE, DELETE_DATABASE_NAMESAKE, DELETE_FIELD, DELETE_MEASUREMENT,
     DELETE_MEASUREMENT_NAMESAKE, DELETE_SERIES, UPSERT_APPLIED, UPSERT_COLUMN, UPSERT_DATABASE,
-    UPSERT_MEASUREMENT, UPSERT_SERIES,
+    UPSERT_FIELD, UPSERT_MEASUREMENT, UPSERT_SERIES,
 };
 use crate::meta::{Batch, Result};
-use crate::types::Position;
+use crate::types::{FieldType, Position};
 
 /// Applies a batch.
 pub(super) fn batch(session: &mut Session<'_>, batch: &Batch, position: Position) -> Result<()> {
     session.transaction(|writer| {
         writer.each(&DELETE_SERIES, &batch.removed_series, |id| [id.0])?;
+        writer.each(&DELETE_FIELD, &batch.removed_fields, |(id, name)| {
+            (id.0, name)
+        })?;
         writer.each(
             &DELETE_MEASUREMENT,
             &batch.removed_measurements,
@@ -31,7 +34,12 @@ pub(super) fn batch(session: &mut Session<'_>, batch: &Batch, position: Position
             |record| (record.database.0, &record.name, record.id.0),
         )?;
         writer.each(&UPSERT_MEASUREMENT, &batch.measurements, |record| {
-            (record.id.0, record.database.0, &record.name)
+            (
+                record.id.0,
+                record.database.0,
+                &record.name,
+                record.mode.number(),
+            )
         })?;
         writer.each(&UPSERT_COLUMN, &batch.columns, |record| {
             (
@@ -39,8 +47,18 @@ pub(super) fn batch(session: &mut Session<'_>, batch: &Batch, position: Position
                 record.id.0,
                 &record.field,
                 record.field_type.number(),
-                record.first_seen,
-                record.last_seen,
+            )
+        })?;
+        writer.each(&UPSERT_FIELD, &batch.fields, |record| {
+            let rule = &record.rule;
+            (
+                record.measurement.0,
+                &record.name,
+                rule.field_type.map(FieldType::number),
+                rule.unit.as_deref(),
+                rule.description.as_deref(),
+                rule.min,
+                rule.max,
             )
         })?;
         writer.each(&UPSERT_SERIES, &batch.series, |record| {

@@ -7,7 +7,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::meta::{MetaError, Result};
 
 /// The steps; the schema version is how many of them were taken.
-pub(super) const STEPS: &[&str] = &["
+pub(super) const STEPS: &[&str] = &[
+    "
     CREATE TABLE applied (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         position INTEGER NOT NULL
@@ -38,7 +39,23 @@ pub(super) const STEPS: &[&str] = &["
         tags TEXT NOT NULL
     );
     CREATE INDEX series_by_measurement ON series (measurement, id);
-"];
+",
+    "
+    ALTER TABLE columns DROP COLUMN first_seen;
+    ALTER TABLE columns DROP COLUMN last_seen;
+    ALTER TABLE measurements ADD COLUMN mode INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE fields (
+        measurement INTEGER NOT NULL REFERENCES measurements (id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        type INTEGER,
+        unit TEXT,
+        description TEXT,
+        min REAL,
+        max REAL,
+        PRIMARY KEY (measurement, name)
+    ) WITHOUT ROWID;
+",
+];
 
 /// The version a file has.
 pub(super) fn version_of(connection: &Connection) -> Result<u32> {

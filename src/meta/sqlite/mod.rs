@@ -20,16 +20,19 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{
-    Batch, ColumnRecord, Counts, DatabaseRecord, MeasurementRecord, MetaError, MetaStore,
-    PoolFigures, Result, SeriesRecord,
+    Batch, ColumnRecord, Counts, DatabaseRecord, FieldRecord, MeasurementRecord, MetaError,
+    MetaStore, PoolFigures, Result, SeriesRecord,
 };
 use crate::clock::Clock;
-use crate::types::{ColumnId, DatabaseId, FieldType, MeasurementId, Position, SeriesId};
+use crate::types::{
+    ColumnId, DatabaseId, FieldRule, FieldType, MeasurementId, Position, SchemaMode, SeriesId,
+};
 use connect::{FileId, Opener};
 use pool::{Lease, Pool, PoolOptions};
 use session::{Session, Watch};
 use statements::{
-    COUNT_ALL, SELECT_APPLIED, SELECT_COLUMNS, SELECT_DATABASES, SELECT_MEASUREMENTS, SELECT_SERIES,
+    COUNT_ALL, SELECT_APPLIED, SELECT_COLUMNS, SELECT_DATABASES, SELECT_FIELDS,
+    SELECT_MEASUREMENTS, SELECT_SERIES,
 };
 
 pub use check::check_index;
@@ -273,6 +276,7 @@ impl MetaStore for SqliteMeta {
                     measurements: count(1)?,
                     columns: count(2)?,
                     series: count(3)?,
+                    fields: count(4)?,
                 })
             })?;
             Ok(found.first().copied().unwrap_or_default())
@@ -306,6 +310,7 @@ impl MetaStore for SqliteMeta {
                     id: MeasurementId(row.get(0)?),
                     database,
                     name: row.get(1)?,
+                    mode: known(2, row.get(2)?, SchemaMode::from_number)?,
                 })
             })
         })
@@ -314,16 +319,33 @@ impl MetaStore for SqliteMeta {
     fn columns(&self, measurement: MeasurementId) -> Result<Vec<ColumnRecord>> {
         self.with(|session| {
             session.list(&SELECT_COLUMNS, [measurement.0], |row| {
-                let number: u8 = row.get(2)?;
-                let field_type = FieldType::from_number(number)
-                    .ok_or(rusqlite::Error::IntegralValueOutOfRange(2, number.into()))?;
                 Ok(ColumnRecord {
                     measurement,
                     id: ColumnId(row.get(0)?),
                     field: row.get(1)?,
-                    field_type,
-                    first_seen: row.get(3)?,
-                    last_seen: row.get(4)?,
+                    field_type: known(2, row.get(2)?, FieldType::from_number)?,
+                })
+            })
+        })
+    }
+
+    fn fields(&self, measurement: MeasurementId) -> Result<Vec<FieldRecord>> {
+        self.with(|session| {
+            session.list(&SELECT_FIELDS, [measurement.0], |row| {
+                let text = |index| row.get::<_, Option<String>>(index);
+                let field_type: Option<u8> = row.get(1)?;
+                let field_type = field_type.map(|n| known(1, n, FieldType::from_number));
+                let rule = FieldRule {
+                    field_type: field_type.transpose()?,
+                    unit: text(2)?.map(Into::into),
+                    description: text(3)?.map(Into::into),
+                    min: row.get(4)?,
+                    max: row.get(5)?,
+                };
+                Ok(FieldRecord {
+                    measurement,
+                    name: row.get(0)?,
+                    rule,
                 })
             })
         })
@@ -348,6 +370,14 @@ impl MetaStore for SqliteMeta {
             })
         })
     }
+}
+
+/// What a number in a column stands for.
+fn known<T>(column: usize, number: u8, of: impl FnOnce(u8) -> Option<T>) -> rusqlite::Result<T> {
+    of(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(
+        column,
+        number.into(),
+    ))
 }
 
 /// Moves the file and its companions to the quarantine under the first free number.

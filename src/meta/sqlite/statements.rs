@@ -39,11 +39,16 @@ pub(super) static SELECT_DATABASES: Statement = whole(
 );
 pub(super) static SELECT_MEASUREMENTS: Statement = indexed(
     "select measurements",
-    "SELECT id, name FROM measurements WHERE database = ?1 ORDER BY name",
+    "SELECT id, name, mode FROM measurements WHERE database = ?1 ORDER BY name",
 );
 pub(super) static SELECT_COLUMNS: Statement = indexed(
     "select columns",
-    "SELECT id, field, type, first_seen, last_seen FROM columns WHERE measurement = ?1 ORDER BY id",
+    "SELECT id, field, type FROM columns WHERE measurement = ?1 ORDER BY id",
+);
+pub(super) static SELECT_FIELDS: Statement = indexed(
+    "select fields",
+    "SELECT name, type, unit, description, min, max FROM fields
+    WHERE measurement = ?1 ORDER BY name",
 );
 pub(super) static SELECT_SERIES: Statement = indexed(
     "select series",
@@ -53,11 +58,16 @@ pub(super) static SELECT_SERIES: Statement = indexed(
 pub(super) static COUNT_ALL: Statement = whole(
     "count all",
     "SELECT (SELECT count(*) FROM databases), (SELECT count(*) FROM measurements),
-    (SELECT count(*) FROM columns), (SELECT count(*) FROM series)",
+    (SELECT count(*) FROM columns), (SELECT count(*) FROM series),
+    (SELECT count(*) FROM fields)",
 );
 
 pub(super) static DELETE_SERIES: Statement =
     indexed("delete series", "DELETE FROM series WHERE id = ?1");
+pub(super) static DELETE_FIELD: Statement = indexed(
+    "delete field",
+    "DELETE FROM fields WHERE measurement = ?1 AND name = ?2",
+);
 pub(super) static DELETE_MEASUREMENT: Statement = indexed(
     "delete measurement",
     "DELETE FROM measurements WHERE id = ?1",
@@ -82,18 +92,26 @@ pub(super) static UPSERT_DATABASE: Statement = indexed(
 );
 pub(super) static UPSERT_MEASUREMENT: Statement = indexed(
     "upsert measurement",
-    "INSERT INTO measurements (id, database, name) VALUES (?1, ?2, ?3)
-    ON CONFLICT (id) DO UPDATE SET database = excluded.database, name = excluded.name
-    WHERE database <> excluded.database OR name <> excluded.name",
+    "INSERT INTO measurements (id, database, name, mode) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (id) DO UPDATE SET database = excluded.database, name = excluded.name,
+        mode = excluded.mode
+    WHERE database <> excluded.database OR name <> excluded.name OR mode <> excluded.mode",
 );
 pub(super) static UPSERT_COLUMN: Statement = indexed(
     "upsert column",
-    "INSERT INTO columns (measurement, id, field, type, first_seen, last_seen)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-    ON CONFLICT (measurement, id) DO UPDATE SET field = excluded.field, type = excluded.type,
-        first_seen = excluded.first_seen, last_seen = excluded.last_seen
-    WHERE field <> excluded.field OR type <> excluded.type
-        OR first_seen <> excluded.first_seen OR last_seen <> excluded.last_seen",
+    "INSERT INTO columns (measurement, id, field, type) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (measurement, id) DO UPDATE SET field = excluded.field, type = excluded.type
+    WHERE field <> excluded.field OR type <> excluded.type",
+);
+pub(super) static UPSERT_FIELD: Statement = indexed(
+    "upsert field",
+    "INSERT INTO fields (measurement, name, type, unit, description, min, max)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (measurement, name) DO UPDATE SET type = excluded.type, unit = excluded.unit,
+        description = excluded.description, min = excluded.min, max = excluded.max
+    WHERE type IS NOT excluded.type OR unit IS NOT excluded.unit
+        OR description IS NOT excluded.description
+        OR min IS NOT excluded.min OR max IS NOT excluded.max",
 );
 pub(super) static UPSERT_SERIES: Statement = indexed(
     "upsert series",
@@ -109,7 +127,8 @@ pub(super) static UPSERT_APPLIED: Statement = indexed(
     ON CONFLICT (one) DO UPDATE SET position = excluded.position",
 );
 
-pub(super) static CLEAR: [Statement; 5] = [
+pub(super) static CLEAR: [Statement; 6] = [
+    whole("clear fields", "DELETE FROM fields"),
     whole("clear series", "DELETE FROM series"),
     whole("clear columns", "DELETE FROM columns"),
     whole("clear measurements", "DELETE FROM measurements"),
@@ -118,15 +137,17 @@ pub(super) static CLEAR: [Statement; 5] = [
 ];
 
 /// All of them, but for [`CLEAR`]: prepared at open, to know that tables and columns are there.
-pub(super) static ALL: [&Statement; 17] = [
+pub(super) static ALL: [&Statement; 20] = [
     &PROBE,
     &SELECT_APPLIED,
     &SELECT_DATABASES,
     &SELECT_MEASUREMENTS,
     &SELECT_COLUMNS,
+    &SELECT_FIELDS,
     &SELECT_SERIES,
     &COUNT_ALL,
     &DELETE_SERIES,
+    &DELETE_FIELD,
     &DELETE_MEASUREMENT,
     &DELETE_DATABASE,
     &DELETE_DATABASE_NAMESAKE,
@@ -134,6 +155,7 @@ pub(super) static ALL: [&Statement; 17] = [
     &UPSERT_DATABASE,
     &UPSERT_MEASUREMENT,
     &UPSERT_COLUMN,
+    &UPSERT_FIELD,
     &UPSERT_SERIES,
     &UPSERT_APPLIED,
 ];

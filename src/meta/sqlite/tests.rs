@@ -3,6 +3,9 @@
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
 
+/// The version of this program's schema.
+const CURRENT: u32 = migrations::STEPS.len() as u32;
+
 fn options(folder: &tempfile::TempDir) -> SqliteOptions {
     SqliteOptions::in_folder(folder.path())
 }
@@ -34,6 +37,7 @@ fn series(range: std::ops::Range<u32>) -> Batch {
             id: MeasurementId(1),
             database: DatabaseId(1),
             name: "cpu".to_owned(),
+            mode: SchemaMode::Open,
         }],
         series: range
             .map(|id| SeriesRecord {
@@ -60,7 +64,7 @@ fn a_file_is_opened_again_with_its_position() {
     drop(meta);
     let (meta, opened) = open(options(&folder)).expect("opens");
     assert_eq!(opened.applied, Some(Position(55)));
-    assert_eq!((opened.version_before, opened.quarantined), (1, None));
+    assert_eq!((opened.version_before, opened.quarantined), (CURRENT, None));
     assert_eq!(count(&meta), 5);
 }
 
@@ -117,6 +121,36 @@ fn an_older_schema_is_brought_forward_step_by_step() {
 }
 
 #[test]
+fn a_file_of_the_first_version_keeps_what_it_has() {
+    let folder = folder();
+    let options = options(&folder);
+    let mut old = raw(&options.path);
+    let first = &migrations::STEPS[..1];
+    migrations::migrate(&mut old, &options.path, first).expect("makes the first version");
+    old.execute_batch(
+        "INSERT INTO applied VALUES (1, 44);
+        INSERT INTO databases VALUES (1, 'default');
+        INSERT INTO measurements VALUES (1, 1, 'cpu');
+        INSERT INTO columns VALUES (1, 0, 'load', 1, 5, 6);
+        INSERT INTO series VALUES (0, 1, 1, 'host=a');",
+    )
+    .expect("fills it");
+    drop(old);
+    let (meta, opened) = open(options).expect("opens");
+    assert_eq!(
+        (opened.version_before, opened.applied),
+        (1, Some(Position(44)))
+    );
+    let columns = meta.columns(MeasurementId(1)).expect("lists");
+    assert_eq!((&*columns[0].field, columns.len()), ("load", 1));
+    let known = meta.measurements(DatabaseId(1)).expect("lists");
+    assert_eq!(known[0].mode, SchemaMode::Open);
+    assert_eq!(meta.fields(MeasurementId(1)).expect("lists"), []);
+    meta.apply(&series(0..5), Position(55)).expect("applies");
+    assert_eq!(count(&meta), 5);
+}
+
+#[test]
 fn a_newer_file_is_refused_and_left_alone() {
     let folder = folder();
     let options = options(&folder);
@@ -128,7 +162,7 @@ fn a_newer_file_is_refused_and_left_alone() {
     let error = open(options.clone()).err().expect("is refused");
     let text = error.to_string();
     assert!(
-        text.contains("99") && text.contains("newer than this program's 1"),
+        text.contains("99") && text.contains("newer than this program's 2"),
         "{text}"
     );
     assert!(options.path.exists() && !options.quarantine.exists());
@@ -241,7 +275,7 @@ fn a_file_replaced_while_it_is_opened_is_noticed_too() {
     let mut replaced = 0;
     for round in 0..200 {
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));
-        for (path, version) in [(&old, 1), (&new, 2)] {
+        for (path, version) in [(&old, CURRENT), (&new, CURRENT + 1)] {
             let version = raw(path).pragma_update(None, "user_version", version);
             version.expect("sets");
         }
@@ -254,7 +288,7 @@ fn a_file_replaced_while_it_is_opened_is_noticed_too() {
         match opened {
             Ok(opened) => {
                 let version = migrations::version_of(&opened.connection).expect("reads");
-                assert_eq!(version, 1, "round {round}");
+                assert_eq!(version, CURRENT, "round {round}");
                 let now = opener.file().expect("is there");
                 assert!(!opened.is_valid(now), "round {round}");
             }

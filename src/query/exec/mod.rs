@@ -14,6 +14,7 @@ mod kept;
 mod merge;
 mod output;
 mod rows;
+mod schema;
 mod show;
 mod sort;
 mod state;

@@ -13,6 +13,7 @@ use crate::query::sql::ast::ShowKind;
 
 use super::choose::{describe, series_of};
 use super::rows::check;
+use super::schema::show_schema;
 use super::{ExecutionStats, Sink};
 
 /// Lists what was asked for; how many rows were sent.
@@ -79,29 +80,7 @@ fn show_measurement(
                 table.counted(vec![name(), key.to_string()], values.len() as i64)?;
             }
         }
-        ShowKind::Fields => {
-            for column in &info.columns {
-                let kind = column.field_type.name().to_owned();
-                table.row(vec![name(), column.name.to_string(), kind])?;
-            }
-        }
-        _ => {
-            for key in &info.tag_keys {
-                let kinds = ["tag".to_owned(), "string".to_owned()];
-                let [kind, value_type] = kinds;
-                table.row(vec![name(), key.to_string(), kind, value_type])?;
-            }
-            for column in &info.columns {
-                let value_type = column.field_type.name().to_owned();
-                let row = vec![
-                    name(),
-                    column.name.to_string(),
-                    "field".to_owned(),
-                    value_type,
-                ];
-                table.row(row)?;
-            }
-        }
+        _ => table.sent += show_schema(source, plan, info, table.sink)?,
     }
     Ok(())
 }

@@ -37,12 +37,23 @@ pub(super) fn plan_show(
             ("measurement", ResultType::String),
             ("field", ResultType::String),
             ("type", ResultType::String),
+            ("unit", ResultType::String),
+            ("description", ResultType::String),
         ],
         ShowKind::Schema => &[
             ("measurement", ResultType::String),
             ("name", ResultType::String),
             ("kind", ResultType::String),
             ("type", ResultType::String),
+            ("declared", ResultType::String),
+            ("unit", ResultType::String),
+            ("description", ResultType::String),
+            ("min", ResultType::Float),
+            ("max", ResultType::Float),
+            ("first_seen", ResultType::Time),
+            ("last_seen", ResultType::Time),
+            ("rows", ResultType::Integer),
+            ("mode", ResultType::String),
         ],
     };
     Ok(Plan {

@@ -301,8 +301,14 @@ fn show_and_explain() {
         ["m|host=a,rack=1", "m|host=b"]
     );
     assert_eq!(rows(&memory, "SHOW TAGS"), ["m|host|2", "m|rack|1"]);
-    assert_eq!(rows(&memory, "SHOW FIELDS FROM \"m\"")[4], "m|v|string");
-    assert_eq!(rows(&memory, "SHOW SCHEMA")[0], "m|host|tag|string");
+    assert_eq!(
+        rows(&memory, "SHOW FIELDS FROM \"m\"")[4],
+        "m|v|string|NULL|NULL"
+    );
+    assert_eq!(
+        rows(&memory, "SHOW SCHEMA")[0],
+        "m|host|tag|string|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|open"
+    );
     assert!(error(&memory, "SHOW TABLES").contains("expected DATABASES"));
     let plan = rows(
         &memory,

@@ -10,7 +10,7 @@ use crate::server::sql::{self, Request};
 use crate::server::{DEFAULT_DATABASE, Shared};
 
 use super::backup::backup;
-use super::report;
+use super::{report, schema};
 
 /// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Answer {
 
 impl Answer {
     /// Text for people, or JSON for programs, closed by `OK`.
-    fn ok(text: impl Into<String>) -> Self {
+    pub(super) fn ok(text: impl Into<String>) -> Self {
         let mut text = text.into();
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
@@ -81,11 +81,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "[DATABASE] MEASUREMENT [TEXT]",
         "the series of a measurement, those with TEXT in their tags",
     ),
-    (
-        "schema",
-        "[DATABASE] MEASUREMENT",
-        "the fields of a measurement and their types",
-    ),
+    ("schema", schema::ARGUMENTS, schema::PURPOSE),
     (
         "query",
         "[@DATABASE] SQL",
@@ -162,7 +158,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "databases" => names(json, "databases", &shared.engine.databases(&Access::full())),
         "measurements" => measurements(shared, json, words.first().copied()),
         "series" => series(shared, json, &words),
-        "schema" => schema(shared, json, &words),
+        "schema" => schema::schema(shared, json, rest),
         "query" => query(shared, json, rest),
         "flush" => flush(shared, json),
         "checkpoint" => checkpoint(shared, json),
@@ -216,6 +212,9 @@ fn help(command: &str) -> Answer {
         let usage = format!("{name} {arguments}");
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{usage:<44} {purpose}");
+    }
+    if command == "schema" {
+        text.push_str(schema::DETAILS);
     }
     if command.is_empty() {
         text.push_str("Put --json behind a command for an answer that programs read.\n");
@@ -346,31 +345,6 @@ fn series(shared: &Shared, json: bool, words: &[&str]) -> Answer {
         .take(SERIES_MAX)
         .collect();
     say(json, list.join("\n"), json!({ "series": list }))
-}
-
-fn schema(shared: &Shared, json: bool, words: &[&str]) -> Answer {
-    let view = match locate(shared, words) {
-        Ok((view, _)) => view,
-        Err(answer) => return answer,
-    };
-    let fields: Vec<Value> = view
-        .columns
-        .iter()
-        .map(|column| json!({"field": &*column.name, "type": column.field_type.name()}))
-        .collect();
-    let tags: Vec<&str> = view.tag_names.iter().map(|name| &**name).collect();
-    let mut text = String::new();
-    for tag in &tags {
-        let _ = writeln!(text, "{tag:<32} tag");
-    }
-    for column in &view.columns {
-        let _ = writeln!(text, "{:<32} {}", column.name, column.field_type);
-    }
-    say(
-        json,
-        text,
-        json!({"tags": tags, "fields": fields, "series": view.series_count}),
-    )
 }
 
 fn query(shared: &Shared, json: bool, rest: &str) -> Answer {
