@@ -152,7 +152,10 @@ impl Rows {
             let target = self
                 .series(part, series)
                 .and_then(|target| match &plan {
-                    Ok(_) => Ok(target),
+                    Ok(plan) => {
+                        check_ranges(plan, section, row)?;
+                        Ok(target)
+                    }
                     Err(refusal) => Err(refusal.clone()),
                 })
                 .and_then(|target| {
@@ -384,6 +387,18 @@ impl Part<'_> {
             out.extend_from_slice(b"NaN");
         }
     }
+}
+
+/// Refuses a row with a value outside of its declared range; ranges go by the order in which fields were declared.
+fn check_ranges(plan: &RowPlan, section: &Section, row: usize) -> Result<(), Refusal> {
+    if plan.ranges.is_none() {
+        return Ok(());
+    }
+    let cells = section.columns().iter();
+    let (bits, marks): (Vec<u64>, Vec<u8>) = cells
+        .map(|column| (column.bits()[row], column.marks()[row]))
+        .unzip();
+    plan.check(&bits, &marks).map_err(|error| refusal(&error))
 }
 
 fn check_lengths(columns: &[&Column], row: usize) -> Result<(), Refusal> {
