@@ -51,7 +51,12 @@ fn rows(payload: &[u8]) {
         }
         for layout in 0..names.layouts() as u32 {
             let types = names.layout(layout).expect("it was declared").1.count();
-            assert!(names.fields(layout).is_err() || names.fields(layout).is_ok_and(|fields| fields.len() == types));
+            assert!(
+                names.fields(layout).is_err()
+                    || names
+                        .fields(layout)
+                        .is_ok_and(|fields| fields.len() == types)
+            );
         }
     }
     let Ok(mut batch) = BatchReader::open(payload) else {

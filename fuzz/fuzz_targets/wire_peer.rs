@@ -16,7 +16,9 @@ fuzz_target!(|data: &[u8]| {
     };
     let size = usize::from(size).max(1);
     let mut bytes = vec![MAGIC];
-    Message::Hello(hello()).encode(0, &mut bytes).expect("small");
+    Message::Hello(hello())
+        .encode(0, &mut bytes)
+        .expect("small");
     frames(rest, &mut bytes);
     for bytes in [&bytes[..], rest] {
         let whole = served(bytes, bytes.len().max(1));
@@ -27,7 +29,9 @@ fuzz_target!(|data: &[u8]| {
         features: u64::MAX,
         ..Welcome::new("", 1)
     };
-    Message::Welcome(welcome).encode(0, &mut bytes).expect("small");
+    Message::Welcome(welcome)
+        .encode(0, &mut bytes)
+        .expect("small");
     frames(rest, &mut bytes);
     for bytes in [&bytes[..], rest] {
         let whole = heard(bytes, bytes.len().max(1));
