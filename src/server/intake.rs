@@ -12,7 +12,7 @@ use edgetime_protocol::line::{Hints, Layout as LineLayout, RawKey, Row, unescape
 use hashbrown::HashTable;
 
 use crate::engine::{Batch, Engine, EngineError, RowPlan, SeriesRef, TimeBounds};
-use crate::types::{DatabaseId, FieldType};
+use crate::types::{DatabaseId, FieldType, Timestamp};
 
 use super::codes::code_of;
 
@@ -23,6 +23,19 @@ pub struct Refusal {
     pub code: Code,
     /// The reason.
     pub message: String,
+    /// The row's time, where that is the reason and the fault of a clock.
+    pub time: Option<Timestamp>,
+}
+
+impl Refusal {
+    /// A refusal for another reason than the row's time.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            time: None,
+        }
+    }
 }
 
 /// The series and layouts that a connection has written to one database.
@@ -280,10 +293,8 @@ impl Intake {
 
     fn resolve_series(&mut self, raw: &[u8]) -> Result<SeriesRef, Refusal> {
         let limits = super::line_limits();
-        let key = key::parse(raw, &limits).map_err(|error| Refusal {
-            code: error.code,
-            message: error.to_string(),
-        })?;
+        let key = key::parse(raw, &limits)
+            .map_err(|error| Refusal::new(error.code, error.to_string()))?;
         let tags: Vec<_> = key.tags().collect();
         let mut tags: Vec<(&str, &str)> = tags.iter().map(|(k, v)| (&**k, &**v)).collect();
         self.engine
@@ -332,8 +343,11 @@ impl Intake {
 /// An error of the engine as a refusal of one row.
 pub fn refusal(error: &EngineError) -> Refusal {
     Refusal {
-        code: code_of(error),
-        message: error.to_string(),
+        time: match *error {
+            EngineError::TooEarly { time, .. } | EngineError::TooLate { time, .. } => Some(time),
+            _ => None,
+        },
+        ..Refusal::new(code_of(error), error.to_string())
     }
 }
 

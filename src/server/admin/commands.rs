@@ -9,6 +9,7 @@ use crate::server::sql::{self, Request};
 use crate::server::{DEFAULT_DATABASE, Shared};
 
 use super::backup::backup;
+use super::rejected::rejected;
 use super::report;
 
 /// What happens to the connection after an answer.
@@ -33,7 +34,7 @@ pub struct Answer {
 
 impl Answer {
     /// Text for people, or JSON for programs, closed by `OK`.
-    fn ok(text: impl Into<String>) -> Self {
+    pub(super) fn ok(text: impl Into<String>) -> Self {
         let mut text = text.into();
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
@@ -121,6 +122,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "what was lost; or takes note of it, up to ID or all",
     ),
     (
+        "rejected",
+        "[@DATABASE] [N | replay ID|CODE|all]",
+        "the newest refused lines, counts, clocks; or writes lines again",
+    ),
+    (
         "clients",
         "[kill ID]",
         "who is connected; or closes a connection",
@@ -164,6 +170,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "backup" => backup(shared, json, rest),
         "pool" => print(json, &report::pool(shared)),
         "gaps" => losses(shared, json, &words),
+        "rejected" => rejected(shared, json, &words),
         "clients" => clients(shared, json, &words),
         "log-level" => match shared.log_level.set(rest) {
             Ok(()) => Answer::ok(""),
