@@ -79,6 +79,7 @@ impl Piece {
     fn blocks(&self, rows_each: usize) -> Vec<u8> {
         let mut out = Vec::new();
         let mut tallies = block::Tallies::default();
+        let mut encoder = block::Encoder::default();
         for start in (0..self.rows()).step_by(rows_each) {
             let rows = start..(start + rows_each).min(self.rows());
             let view = RowsView {
@@ -89,7 +90,7 @@ impl Piece {
                 stride: 1,
                 heap: &[],
             };
-            block::encode(&view, &mut tallies, &mut out);
+            encoder.encode(&view, &mut tallies, &mut out);
         }
         out
     }
@@ -100,11 +101,31 @@ impl Piece {
 
     /// Through a series: staged, in blocks of the open chunk, sealed cheaply.
     fn append(&self, layout: &Arc<Layout>, series: &mut Series<()>, scratch: &mut Scratch) {
+        series.apply_all(
+            layout,
+            (self.rows(), |row| self.times_ns[row]),
+            (&self.bits, &self.marks, &[]),
+            Position(1),
+            scratch,
+            |applied, rows| _ = black_box((applied, rows)),
+        );
+        if series.unsealed_rows() > 0 {
+            series.seal(scratch).expect("just encoded");
+        }
+    }
+
+    /// The same row by row, as rows come that take turns with those of other series, in a layout of many columns,
+    /// all with the same values.
+    fn append_rows(&self, layout: &Arc<Layout>, series: &mut Series<()>, scratch: &mut Scratch) {
+        let columns = layout.stride();
+        let (mut bits, mut marks) = (vec![0; columns], vec![0; columns]);
         for row in 0..self.rows() {
+            bits.fill(self.bits[row]);
+            marks.fill(self.marks[row]);
             let row = RowRef {
                 time: self.times_ns[row],
-                bits: &self.bits[row..=row],
-                marks: &self.marks[row..=row],
+                bits: &bits,
+                marks: &marks,
                 heap: &[],
             };
             black_box(series.apply(layout, row, Position(1), scratch));
@@ -202,8 +223,8 @@ impl Measured {
 
     /// Nanoseconds a value of each program.
     fn times(&self) -> [f64; TIMES.len()] {
-        let layout = layout();
-        let (mut series, mut scratch) = (Series::<()>::default(), Scratch::default());
+        let layouts = APPENDED.map(layout);
+        let mut scratch = Scratch::default();
         let (mut cheap, mut full) = (Hints::default(), Hints::default());
         let mut least = vec![[Duration::MAX; TIMES.len()]; self.pieces.len()];
         let sealed: Vec<Vec<u8>> = self
@@ -221,12 +242,17 @@ impl Measured {
             .collect();
         let (mut times, mut cells) = (Vec::new(), Cells::new());
         for _ in 0..ROUNDS {
-            series = Series::default();
+            let mut series: [Series<()>; 4] = Default::default();
             for (index, piece) in self.pieces.iter().enumerate() {
                 let chunk = &chunks[index];
                 let (tsz, again) = (&tsz[index], tsz[index].clone());
                 let found = [
-                    time(|| piece.append(&layout, &mut series, &mut scratch)),
+                    time(|| piece.append(&layouts[0], &mut series[0], &mut scratch)),
+                    time(|| piece.append_rows(&layouts[0], &mut series[1], &mut scratch)),
+                    time(|| piece.append_rows(&layouts[1], &mut series[2], &mut scratch))
+                        / APPENDED[1] as u32,
+                    time(|| piece.append_rows(&layouts[2], &mut series[3], &mut scratch))
+                        / APPENDED[2] as u32,
                     time(|| piece.blocks(BLOCK_ROWS)),
                     time(|| piece.blocks(BLOCK_ROWS / 2)),
                     time(|| {
@@ -262,7 +288,6 @@ impl Measured {
                 }
             }
         }
-        drop(series);
         let mut sums = [0.0; TIMES.len()];
         for chunk in &least {
             for (sum, time) in sums.iter_mut().zip(chunk) {
@@ -336,13 +361,13 @@ fn frame_ns() -> f64 {
     least.unwrap_or_default().as_nanos() as f64 / CHUNK_ROWS as f64
 }
 
-fn layout() -> Arc<Layout> {
-    let column = LayoutColumn {
-        id: COLUMN,
+fn layout(columns: usize) -> Arc<Layout> {
+    let column = |at: usize| LayoutColumn {
+        id: ColumnId(at as u16),
         field_type: FieldType::Float,
-        field: FieldId(0),
+        field: FieldId(at as u16),
     };
-    Layout::new(0, MeasurementId(0), Box::new([column]))
+    Layout::new(0, MeasurementId(0), (0..columns).map(column).collect())
 }
 
 fn mean<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
@@ -460,6 +485,8 @@ fn main() {
         bar(false, &what);
     }
     within(APPEND, 10.0, "append, with its cheap seal");
+    let ratio = times[TSZ_ENCODE] / times[APPEND];
+    println!("append, `tsz` to ours: {ratio:.2}");
 }
 
 const COLUMN: ColumnId = ColumnId(0);
@@ -478,11 +505,14 @@ const TSZ: usize = 4;
 const PCO_DECIMAL: usize = 5;
 const ZSTD: usize = 7;
 
-const TIMES: [&str; 11] = [
-    "append", "blocks", "half", "read", "cheap", "full", "decode", "aggreg.", "tsz enc.",
-    "tsz dec.", "tsz agg.",
+/// Columns of a row that are appended.
+const APPENDED: [usize; 3] = [1, 4, 10];
+const TIMES: [&str; 14] = [
+    "append", "by row", "of 4", "of 10", "blocks", "half", "read", "cheap", "full", "decode",
+    "aggreg.", "tsz enc.", "tsz dec.", "tsz agg.",
 ];
 const APPEND: usize = 0;
-const SEAL: usize = 5;
-const AGGREGATE: usize = 7;
-const TSZ_AGGREGATE: usize = 10;
+const SEAL: usize = 8;
+const AGGREGATE: usize = 10;
+const TSZ_ENCODE: usize = 11;
+const TSZ_AGGREGATE: usize = 13;

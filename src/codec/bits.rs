@@ -52,6 +52,77 @@ pub(crate) fn pack_slice(values: &[u64], width: u32, out: &mut Vec<u8>) {
     packer.finish(out);
 }
 
+/// Writes groups of eight numbers, each of which takes as many bytes as a number has bits. Bits above the width
+/// must be zero. In `out` is room for 32 bytes more than the numbers take, which may be written over.
+#[inline(always)]
+pub(crate) fn pack_groups(groups: &[[u64; 8]], width: u32, out: &mut [u8]) {
+    let each = width as usize;
+    // Eight become one without waiting for the eight before.
+    match width {
+        0..=16 => {
+            for (index, group) in groups.iter().enumerate() {
+                let [low, high] = fours(group, width);
+                let word = u128::from(low) | u128::from(high) << (4 * width);
+                out[index * each..][..16].copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        17..=32 => {
+            for (index, group) in groups.iter().enumerate() {
+                let two = |at: usize| u128::from(group[at] | group[at + 1] << width);
+                let low = two(0) | two(2) << (2 * width);
+                let high = two(4) | two(6) << (2 * width);
+                let words = [
+                    low | high.checked_shl(4 * width).unwrap_or(0),
+                    high >> (128 - 4 * width),
+                ];
+                let out = &mut out[index * each..][..32];
+                out[..16].copy_from_slice(&words[0].to_le_bytes());
+                out[16..].copy_from_slice(&words[1].to_le_bytes());
+            }
+        }
+        _ => pack_wide(groups.as_flattened(), width, out),
+    }
+}
+
+/// Two of four numbers each, of at most 16 bits.
+#[inline(always)]
+const fn fours(group: &[u64; 8], width: u32) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h] = *group;
+    let [ab, cd, ef, gh] = [
+        a | b << width,
+        c | d << width,
+        e | f << width,
+        g | h << width,
+    ];
+    [ab | cd << (2 * width), ef | gh << (2 * width)]
+}
+
+#[inline(never)]
+fn pack_wide(values: &[u64], width: u32, out: &mut [u8]) {
+    if width <= 56 {
+        // Whole bytes leave after each number.
+        let (mut word, mut filled, mut at) = (0, 0, 0);
+        for &value in values {
+            word |= value << filled;
+            out[at..][..8].copy_from_slice(&word.to_le_bytes());
+            filled += width;
+            at += filled as usize / 8;
+            word >>= filled / 8 * 8;
+            filled %= 8;
+        }
+        out[at..][..8].copy_from_slice(&word.to_le_bytes());
+        return;
+    }
+    let mut word = 0;
+    for (index, &value) in values.iter().enumerate() {
+        let bit = index * width as usize;
+        let (at, shift) = (bit / 8, bit as u32 % 8);
+        word |= u128::from(value) << shift;
+        out[at..][..16].copy_from_slice(&word.to_le_bytes());
+        word >>= (shift + width) / 8 * 8;
+    }
+}
+
 /// Bits that are not a whole word yet.
 #[derive(Default)]
 struct Packer {
@@ -227,6 +298,11 @@ mod tests {
             let mut again = Vec::new();
             pack_slice(&values, width, &mut again);
             prop_assert_eq!(&again, &bytes);
+            let mut groups = values.clone();
+            groups.resize(values.len().next_multiple_of(8), 0);
+            let mut room = vec![0xa5; bytes.len() + width as usize + 32];
+            pack_groups(groups.as_chunks().0, width, &mut room);
+            prop_assert_eq!(&room[..bytes.len()], &bytes);
             bytes.extend(std::iter::repeat_n(0xa5, slack));
             let mut out = vec![7; values.len()];
             unpack(&bytes, width, &mut out);

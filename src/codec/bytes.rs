@@ -70,8 +70,19 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(bytes.try_into().unwrap_or_default()))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn varint(&mut self) -> Result<u64, CodecError> {
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(byte))
+            }
+            _ => self.longer_varint(),
+        }
+    }
+
+    #[inline(never)]
+    fn longer_varint(&mut self) -> Result<u64, CodecError> {
         let word = self
             .bytes
             .get(self.at..)
@@ -125,6 +136,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A varint that may not exceed `max`.
+    #[inline]
     pub(crate) fn bounded(&mut self, what: &'static str, max: usize) -> Result<usize, CodecError> {
         let found = self.varint()?;
         if found > max as u64 {
@@ -161,6 +173,21 @@ const fn join_sevens(word: u64) -> u64 {
     word & 0x0fff_ffff | (word & 0x0fff_ffff_0000_0000) >> 4
 }
 
+/// The lower 56 bits in groups of seven, a byte each: the opposite of [`join_sevens`].
+#[inline(always)]
+const fn split_sevens(value: u64) -> u64 {
+    let word = value & 0x0fff_ffff | (value & 0x00ff_ffff_f000_0000) << 4;
+    let word = word & 0x0000_3fff_0000_3fff | (word & 0x0fff_c000_0fff_c000) << 2;
+    word & 0x007f_007f_007f_007f | (word & 0x3f80_3f80_3f80_3f80) << 1
+}
+
+/// The bytes of a varint of a number below 2^56, the first one lowest, and zeros behind them.
+#[inline(always)]
+pub(crate) const fn varint(value: u64) -> u64 {
+    let followed = TOPS & ((1 << (8 * (varint_len(value) - 1))) - 1);
+    split_sevens(value) | followed
+}
+
 #[inline]
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -171,7 +198,7 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Bytes that a number takes as a varint.
-#[inline]
+#[inline(always)]
 pub(crate) const fn varint_len(value: u64) -> usize {
     (70 - (value | 1).leading_zeros() as usize) / 7
 }
@@ -213,6 +240,10 @@ mod tests {
             let mut out = Vec::new();
             put_varint(&mut out, value);
             assert_eq!(out.len(), varint_len(value));
+            if value >> 56 == 0 {
+                assert_eq!(varint(value).to_le_bytes()[..out.len()], out);
+                assert_eq!(varint(value) >> (8 * out.len() - 1), 0);
+            }
             assert_eq!(Reader::new(&out).varint(), Ok(value));
             assert!(Reader::new(&out[..out.len() - 1]).varint().is_err());
             // What follows changes nothing but how it is read.

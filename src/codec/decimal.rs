@@ -8,29 +8,49 @@ use edgetime_protocol::cell::{self, MANTISSA_MAX, POWERS_OF_TEN, SCALE_MAX};
 ///
 /// `None`, and the cells as they were, where one of them is no decimal or where a mantissa would leave
 /// the integers that a double holds exactly.
-#[inline]
+#[inline(always)]
 pub(crate) fn rescale(bits: &mut [u64], marks: &[u8]) -> Option<u8> {
-    let scale = marks.iter().copied().max()?;
-    if scale > SCALE_MAX {
+    let (mut least, mut scale) = (u8::MAX, 0);
+    for &mark in marks {
+        least = least.min(mark);
+        scale = scale.max(mark);
+    }
+    if scale > SCALE_MAX || marks.is_empty() {
         return None;
     }
     // As if all had the farthest way to go; only where that is too far each is looked at.
-    let least = marks.iter().copied().min().unwrap_or(scale);
     let bound = bits.iter().fold(0, |bound, &value| {
         bound | (value as i64 >> 63) as u64 ^ value
     });
-    let fit = bound < LIMITS[usize::from(scale - least)]
-        || bits.iter().zip(marks).all(|(&value, &mark)| {
-            (value as i64).unsigned_abs() <= LIMITS[usize::from(scale - mark)]
-        });
-    if !fit {
+    if bound >= LIMITS[usize::from(scale - least)] && !all_fit(bits, marks, scale) {
         return None;
     }
-    for (value, &mark) in bits.iter_mut().zip(marks) {
-        *value = value.wrapping_mul(FACTORS[usize::from(scale - mark)]);
+    if scale - least > STEPS_MAX {
+        for (value, &mark) in bits.iter_mut().zip(marks) {
+            *value = value.wrapping_mul(FACTORS[usize::from(scale - mark)]);
+        }
+        return Some(scale);
+    }
+    // A digit at a time takes several values at once.
+    for digit in least..scale {
+        for (value, &mark) in bits.iter_mut().zip(marks) {
+            let lacking = if mark <= digit { u64::MAX } else { 0 };
+            *value = value.wrapping_add(value.wrapping_mul(9) & lacking);
+        }
     }
     Some(scale)
 }
+
+#[cold]
+#[inline(never)]
+fn all_fit(bits: &[u64], marks: &[u8], scale: u8) -> bool {
+    bits.iter()
+        .zip(marks)
+        .all(|(&value, &mark)| (value as i64).unsigned_abs() <= LIMITS[usize::from(scale - mark)])
+}
+
+/// Digits up to which each step takes less time than a table.
+const STEPS_MAX: u8 = 4;
 
 /// Powers of ten by exponent: 0 where they are beyond [`MANTISSA_MAX`], and zero is all that can be scaled.
 const FACTORS: [u64; SCALE_MAX as usize + 1] = {

@@ -39,14 +39,15 @@ pub struct RowCounts {
 }
 
 impl RowCounts {
-    /// Counts one applied row.
+    /// Counts applied rows.
     #[inline]
-    pub(super) fn count(&mut self, applied: Applied) {
+    pub(super) fn count(&mut self, applied: Applied, rows: usize) {
+        let rows = rows as u64;
         match applied {
-            Applied::Appended | Applied::Inserted => self.stored += 1,
-            Applied::Overwritten => self.overwritten += 1,
-            Applied::Late => self.late += 1,
-            Applied::Dropped => self.deleted += 1,
+            Applied::Appended | Applied::Inserted => self.stored += rows,
+            Applied::Overwritten => self.overwritten += rows,
+            Applied::Late => self.late += rows,
+            Applied::Dropped => self.deleted += rows,
         }
     }
 

@@ -322,21 +322,32 @@ impl Engine {
     ) {
         let mut newest = Timestamp::MIN;
         let mut counts = shard.counts;
-        for (i, row) in rows.iter().enumerate() {
+        let mut at = 0;
+        while let Some(row) = rows.get(at) {
             let layout = &layouts[usize::from(row.layout)];
-            let (bits, marks, heap) = cells_of(cells, row, layout);
-            let time = times.map_or(row.time, |times| times[i]);
-            newest = newest.max(time);
-            counts.values += layout.columns.len() as u64;
-            let position = row_position(appended.last_frame, i as u64);
+            let more = following(&rows[at..], layout.stride());
+            let time =
+                |index: usize| times.map_or(rows[at + index].time, |times| times[at + index]);
+            newest = (0..=more).map(time).fold(newest, Timestamp::max);
+            counts.values += (layout.columns.len() * (more + 1)) as u64;
+            let position = row_position(appended.last_frame, at as u64);
             let (series, scratch) = shard.series_and_scratch(self.placement.slot(row.series));
-            let row = RowRef {
-                time,
-                bits,
-                marks,
-                heap,
-            };
-            counts.count(series.apply(layout, row, position, scratch));
+            if more == 0 {
+                let (bits, marks, heap) = cells_of(cells, row, layout);
+                let row = RowRef {
+                    time: time(0),
+                    bits,
+                    marks,
+                    heap,
+                };
+                counts.count(series.apply(layout, row, position, scratch), 1);
+            } else {
+                let start = row.cells as usize;
+                let cells = (&cells.bits[start..], &cells.marks[start..], &cells.heap[..]);
+                let counted = |applied, rows| counts.count(applied, rows);
+                series.apply_all(layout, (more + 1, time), cells, position, scratch, counted);
+            }
+            at += more + 1;
         }
         shard.counts = counts;
         if let Some(follow) = &self.options.follow_data {
@@ -367,6 +378,18 @@ pub(super) fn refusal(error: AppendError) -> EngineError {
 #[inline]
 pub(super) fn row_position(frame: Position, ordinal: u64) -> Position {
     Position(frame.0 + 1 + ordinal)
+}
+
+/// How many rows of the same series and layout come right behind the first one, with their cells.
+#[inline]
+fn following(rows: &[BatchRow], stride: usize) -> usize {
+    let follows = |pair: &&[BatchRow]| {
+        let [one, next] = [pair[0], pair[1]];
+        next.series == one.series
+            && next.layout == one.layout
+            && next.cells as usize == one.cells as usize + stride
+    };
+    rows.windows(2).take_while(follows).count()
 }
 
 #[inline]

@@ -2,7 +2,7 @@
 //!
 //! Every block explains itself, so that a block written before a field appeared needs no change.
 
-use crate::codec::block::{self, Tallies};
+use crate::codec::block::{self, Encoder, Tallies};
 use crate::codec::chunk::Joiner;
 use crate::codec::{Cells, CodecError};
 use crate::limits::BLOCK_ROWS;
@@ -44,7 +44,12 @@ impl OpenChunk {
     }
 
     /// Compresses the first `count` staged rows into a block. They must be later than all rows here.
-    pub fn push_block(&mut self, layout: &Layout, rows: &Rows, count: usize) {
+    pub fn push_block(
+        &mut self,
+        (layout, rows): (&Layout, &Rows),
+        count: usize,
+        encoder: &mut Encoder,
+    ) {
         let view = rows.view(layout, 0..count);
         if self.rows == 0 {
             self.first_time = view.times[0];
@@ -55,7 +60,7 @@ impl OpenChunk {
         if self.bytes.capacity() - before < next {
             self.bytes.reserve_exact(next.max(before / 8));
         }
-        block::encode(&view, &mut self.tallies, &mut self.bytes);
+        encoder.encode(&view, &mut self.tallies, &mut self.bytes);
         self.block_bytes = (self.bytes.len() - before) as u32;
         self.rows += count as u32;
     }
@@ -66,13 +71,13 @@ impl OpenChunk {
         &mut self,
         (layout, rows): (&Layout, &Rows),
         positions: (Position, Position),
-        joiner: &mut Joiner,
+        (encoder, joiner): (&mut Encoder, &mut Joiner),
         tail: &mut Vec<u8>,
     ) -> Result<Vec<u8>, CodecError> {
         tail.clear();
         for start in (0..rows.len()).step_by(BLOCK_ROWS) {
             let some = start..rows.len().min(start + BLOCK_ROWS);
-            block::encode(&rows.view(layout, some), &mut self.tallies, tail);
+            encoder.encode(&rows.view(layout, some), &mut self.tallies, tail);
         }
         joiner.join(
             &[&self.bytes, tail],

@@ -9,7 +9,7 @@ use std::ops::Range;
 use edgetime_protocol::cell::{self, MARK_NULL};
 
 use crate::codec::RowsView;
-use crate::limits::STAGING_ROWS;
+use crate::limits::{BLOCK_ROWS, STAGING_ROWS};
 use crate::types::{FieldType, Layout, LayoutColumn, Timestamp};
 
 /// One row on its way into a series: the cells stand in the order of its layout.
@@ -68,7 +68,7 @@ impl Rows {
     pub fn push(&mut self, layout: &Layout, row: RowRef<'_>) {
         debug_assert_eq!(row.bits.len(), layout.stride());
         let at = self.len;
-        if at == self.times.len() {
+        if at >= self.times.len() {
             self.grow(layout.stride());
         }
         self.len = at + 1;
@@ -79,19 +79,51 @@ impl Rows {
                 self.bits[at] = bits;
                 self.marks[at] = mark;
             }
-            _ => self.put(layout, at, row),
+            _ => self.put(layout, at, row.bits, row.marks, row.heap),
         }
+    }
+
+    /// Appends rows whose cells match the layout one to one and hold no bytes, as long as their times rise above
+    /// `newest` and there is room; how many, and the time of the last one.
+    #[inline(always)]
+    pub fn push_rising(
+        &mut self,
+        layout: &Layout,
+        newest: Timestamp,
+        times: impl Iterator<Item = Timestamp>,
+        (bits, marks): (&[u64], &[u8]),
+    ) -> (usize, Timestamp) {
+        debug_assert!(!layout.has_bytes);
+        if self.len >= self.times.len() {
+            self.grow(layout.stride());
+        }
+        let mut taken = 0;
+        let mut last = newest;
+        for (into, time) in self.times[self.len..].iter_mut().zip(times) {
+            if time <= last {
+                break;
+            }
+            *into = time;
+            last = time;
+            taken += 1;
+        }
+        let stride = layout.stride();
+        let (start, cells) = (self.len * stride, taken * stride);
+        self.bits[start..start + cells].copy_from_slice(&bits[..cells]);
+        self.marks[start..start + cells].copy_from_slice(&marks[..cells]);
+        self.len += taken;
+        (taken, last)
     }
 
     /// Writes the cells of a row into a place of its own.
     #[inline(never)]
-    fn put(&mut self, layout: &Layout, at: usize, row: RowRef<'_>) {
+    fn put(&mut self, layout: &Layout, at: usize, bits: &[u64], marks: &[u8], heap: &[u8]) {
         let stride = layout.stride();
         let cells = at * stride..(at + 1) * stride;
-        self.bits[cells.clone()].copy_from_slice(row.bits);
-        self.marks[cells.clone()].copy_from_slice(row.marks);
+        self.bits[cells.clone()].copy_from_slice(bits);
+        self.marks[cells.clone()].copy_from_slice(marks);
         if layout.has_bytes {
-            self.adopt_heap(layout, cells.start, row.heap);
+            self.adopt_heap(layout, cells.start, heap);
         }
     }
 
@@ -107,7 +139,7 @@ impl Rows {
         self.marks.copy_within(cells.clone(), cells.start + stride);
         self.len += 1;
         self.times[at] = row.time;
-        self.put(layout, at, row);
+        self.put(layout, at, row.bits, row.marks, row.heap);
     }
 
     /// Writes a row's values over the row at index `at`, field by field: what the row does not have
@@ -133,6 +165,9 @@ impl Rows {
     /// Removes the first `count` rows.
     pub fn remove_front(&mut self, layout: &Layout, count: usize) {
         let stride = layout.stride();
+        if (stride, count, self.len) == (1, BLOCK_ROWS, STAGING_ROWS) && !layout.has_bytes {
+            return self.keep_last();
+        }
         let cells = count * stride..self.len * stride;
         self.times.copy_within(count..self.len, 0);
         self.bits.copy_within(cells.clone(), 0);
@@ -144,6 +179,16 @@ impl Rows {
                 self.adopt_heap(layout, row * stride, &old);
             }
         }
+    }
+
+    /// What is left of a staging that was full, when a block of a single column left it: of a size that is known
+    /// when this is compiled, that is a few moves.
+    fn keep_last(&mut self) {
+        const LEFT: usize = STAGING_ROWS - BLOCK_ROWS;
+        self.times.copy_within(BLOCK_ROWS..BLOCK_ROWS + LEFT, 0);
+        self.bits.copy_within(BLOCK_ROWS..BLOCK_ROWS + LEFT, 0);
+        self.marks.copy_within(BLOCK_ROWS..BLOCK_ROWS + LEFT, 0);
+        self.len = LEFT;
     }
 
     /// Removes all rows.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::codec::block::Encoder;
 use crate::codec::chunk::{self, Hints, Joiner};
 use crate::codec::{Cells, CodecError, Effort};
 use crate::limits::{BLOCK_ROWS, CHUNK_ROWS, LATE_ROWS, STAGING_ROWS};
@@ -40,6 +41,7 @@ pub struct Scratch {
     marks: Vec<u8>,
     /// Blocks of the rows that are staged while a chunk is sealed.
     tail: Vec<u8>,
+    encoder: Encoder,
     joiner: Joiner,
     /// Rows that the staging holds at most.
     staging_rows: usize,
@@ -61,6 +63,7 @@ impl Scratch {
             bits: Vec::new(),
             marks: Vec::new(),
             tail: Vec::new(),
+            encoder: Encoder::default(),
             joiner: Joiner::default(),
             staging_rows: STAGING_ROWS.min(chunk_rows),
             chunk_rows,
@@ -142,16 +145,87 @@ impl<E: Clone> Series<E> {
         }
         self.last_position = position;
         if let Some(own) = &self.layout
-            && own.id == layout.id
-            && own.id != Layout::PRIVATE
+            && is_same(own, layout)
             && row.time > self.newest
         {
             self.newest = row.time;
-            self.rows.push(own, row);
+            self.rows.push(layout, row);
             self.make_room(scratch);
             return Applied::Appended;
         }
-        self.apply_slowly(layout, row, scratch)
+        // In pieces, so that nobody has to put the row together who does not come here.
+        let RowRef {
+            time,
+            bits,
+            marks,
+            heap,
+        } = row;
+        self.apply_slowly(layout, time, bits, marks, heap, scratch)
+    }
+
+    /// Applies rows that came behind one another, as [`Self::apply`] does one by one: those that come in order
+    /// several at a time. There are `len` rows, `time` knows the time of each, their cells are row-major, and
+    /// `first` is the position of the first one. `applied` hears what became of so many rows.
+    #[inline(always)]
+    pub fn apply_all(
+        &mut self,
+        layout: &Arc<Layout>,
+        (len, time): (usize, impl Fn(usize) -> Timestamp),
+        (bits, marks, heap): (&[u64], &[u8], &[u8]),
+        first: Position,
+        scratch: &mut Scratch,
+        mut applied: impl FnMut(Applied, usize),
+    ) {
+        let stride = layout.stride();
+        let mut at = 0;
+        while at < len {
+            let cells = (&bits[at * stride..], &marks[at * stride..]);
+            let position = Position(first.0 + at as u64);
+            let rest = (at..len).map(&time);
+            let taken = self.append_some(layout, rest, cells, position, scratch);
+            if taken > 0 {
+                applied(Applied::Appended, taken);
+                at += taken;
+                continue;
+            }
+            let row = RowRef {
+                time: time(at),
+                bits: &cells.0[..stride],
+                marks: &cells.1[..stride],
+                heap,
+            };
+            applied(self.apply(layout, row, position, scratch), 1);
+            at += 1;
+        }
+    }
+
+    /// Appends rows up to the next block, as long as they are the series' own and come in order; how many.
+    #[inline(always)]
+    fn append_some(
+        &mut self,
+        layout: &Arc<Layout>,
+        times: impl Iterator<Item = Timestamp>,
+        cells: (&[u64], &[u8]),
+        first: Position,
+        scratch: &mut Scratch,
+    ) -> usize {
+        let room = self.staged_max.saturating_sub(self.rows.len());
+        let own = self.layout.as_ref();
+        if room == 0 || layout.has_bytes || !own.is_some_and(|own| is_same(own, layout)) {
+            return 0;
+        }
+        let newest = self.newest;
+        let times = times.take(room);
+        let (taken, last) = self.rows.push_rising(layout, newest, times, cells);
+        if taken > 0 {
+            if self.is_sealed() {
+                self.first_position = first;
+            }
+            self.last_position = Position(first.0 + taken as u64 - 1);
+            self.newest = last;
+            self.make_room(scratch);
+        }
+        taken
     }
 
     /// The time for a row that came without one: the server's, later than all that were given before and than
@@ -264,8 +338,14 @@ impl<E: Clone> Series<E> {
         } else if let (Some(first_time), Some(last_time)) = self.unsealed_times() {
             let positions = (self.first_position, self.last_position);
             let staged = (&*layout, &self.rows);
-            let Scratch { joiner, tail, .. } = scratch;
-            let bytes = self.open.seal(staged, positions, joiner, tail)?;
+            let Scratch {
+                encoder,
+                joiner,
+                tail,
+                ..
+            } = scratch;
+            let makers = (encoder, joiner);
+            let bytes = self.open.seal(staged, positions, makers, tail)?;
             self.insert_chunk(bytes, (first_time, last_time), self.unsealed_rows(), 0);
         }
         self.forget_unsealed();
@@ -339,7 +419,9 @@ impl<E: Clone> Series<E> {
         } else if self.rows.len() >= scratch.staging_rows
             && let Some(layout) = &self.layout
         {
-            self.open.push_block(layout, &self.rows, BLOCK_ROWS);
+            let staged = (&**layout, &self.rows);
+            self.open
+                .push_block(staged, BLOCK_ROWS, &mut scratch.encoder);
             self.rows.remove_front(layout, BLOCK_ROWS);
         }
         let left = scratch.chunk_rows - self.open.rows();
@@ -351,9 +433,18 @@ impl<E: Clone> Series<E> {
     fn apply_slowly(
         &mut self,
         layout: &Arc<Layout>,
-        row: RowRef<'_>,
+        time: Timestamp,
+        bits: &[u64],
+        marks: &[u8],
+        heap: &[u8],
         scratch: &mut Scratch,
     ) -> Applied {
+        let row = RowRef {
+            time,
+            bits,
+            marks,
+            heap,
+        };
         if self.dropped {
             self.forget_unsealed();
             return Applied::Dropped;
@@ -481,6 +572,12 @@ impl<E: Clone> Series<E> {
         self.late = None;
         self.first_position = Position(0);
     }
+}
+
+/// Whether rows of one layout are rows of the other; most often it is the very same.
+#[inline(always)]
+fn is_same(own: &Arc<Layout>, layout: &Arc<Layout>) -> bool {
+    Arc::ptr_eq(own, layout) || own.id == layout.id && own.id != Layout::PRIVATE
 }
 
 fn field_of(layout: &Layout, id: ColumnId) -> FieldId {

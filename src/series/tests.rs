@@ -267,6 +267,84 @@ fn a_long_stretch_of_overlapping_chunks_is_read_from_either_end() {
     }
 }
 
+/// Lengths of runs, and rows whose times rise by these, seldom fall, and may wait for a row of another layout.
+fn runs() -> impl Strategy<Value = (usize, Vec<i64>, Vec<usize>)> {
+    let step = prop_oneof![40 => 1i64..50, 1 => -60i64..=0];
+    (
+        1usize..=3,
+        prop::collection::vec(step, 1..1_500),
+        prop::collection::vec(1usize..200, 1..20),
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn rows_of_a_run_are_applied_as_one_by_one((stride, steps, lens) in runs(), other in any::<prop::sample::Index>()) {
+        let column = |at: usize| LayoutColumn {
+            id: ColumnId(at as u16),
+            field_type: FieldType::Integer,
+            field: FieldId(at as u16),
+        };
+        let layout = Layout::new(1, MeasurementId(0), (0..stride).map(column).collect());
+        let wider = Layout::new(2, MeasurementId(0), (0..=stride).map(column).collect());
+        let times: Vec<i64> = steps.iter().scan(0, |time, step| {
+            *time += step;
+            Some(*time)
+        }).collect();
+        let bits: Vec<u64> = (0..times.len() * stride).map(|at| (at * at % 1_009) as u64).collect();
+        let marks = vec![0; bits.len()];
+        let other = other.index(times.len());
+        let apply_other = |series: &mut Series<()>, scratch: &mut Scratch, position| {
+            let (bits, marks) = (vec![7; stride + 1], vec![0; stride + 1]);
+            let row = RowRef { time: times[other] + 1, bits: &bits, marks: &marks, heap: &[] };
+            series.apply(&wider, row, position, scratch)
+        };
+        let counted = |counts: &mut [usize; 3], applied, rows| match applied {
+            Applied::Overwritten => counts[1] += rows,
+            Applied::Late => counts[2] += rows,
+            _ => counts[0] += rows,
+        };
+        let (mut each, mut all) = (Series::<()>::default(), Series::<()>::default());
+        let (mut scratch, mut counts) = (Scratch::default(), [[0; 3]; 2]);
+        let mut position = 1;
+        for (at, &time) in times.iter().enumerate() {
+            let cells = at * stride..(at + 1) * stride;
+            let row = RowRef { time, bits: &bits[cells.clone()], marks: &marks[cells], heap: &[] };
+            let applied = each.apply(&layout, row, Position(position), &mut scratch);
+            counted(&mut counts[0], applied, 1);
+            position += 1;
+            if at == other {
+                counted(&mut counts[0], apply_other(&mut each, &mut scratch, Position(position)), 1);
+                position += 1;
+            }
+        }
+        let (mut at, mut position, mut lens) = (0, 1, lens.into_iter().cycle());
+        while at < times.len() {
+            let before = if at <= other { other + 1 - at } else { usize::MAX };
+            let len = lens.next().unwrap_or(1).min(times.len() - at).min(before);
+            let cells = (&bits[at * stride..], &marks[at * stride..], &[][..]);
+            all.apply_all(&layout, (len, |row| times[at + row]), cells, Position(position), &mut scratch,
+                |applied, rows| counted(&mut counts[1], applied, rows));
+            at += len;
+            position += len as u64;
+            if at == other + 1 {
+                counted(&mut counts[1], apply_other(&mut all, &mut scratch, Position(position)), 1);
+                position += 1;
+            }
+        }
+        prop_assert_eq!(counts[0], counts[1]);
+        prop_assert_eq!(each.newest(), all.newest());
+        prop_assert_eq!(each.first_unsealed(), all.first_unsealed());
+        prop_assert_eq!(each.last_position(), all.last_position());
+        let unsealed = |series: &Series<()>| series.image().expect("decodes").map(|image| image.cells);
+        prop_assert_eq!(unsealed(&each), unsealed(&all));
+        let sealed = |series: &Series<()>| -> Vec<String> { series.ring.iter().map(|chunk| format!("{chunk:?}")).collect() };
+        prop_assert_eq!(sealed(&each), sealed(&all));
+    }
+}
+
 #[test]
 fn a_steady_series_seals_by_itself() {
     let mut series = Series::default();

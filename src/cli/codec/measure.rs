@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -207,30 +208,48 @@ impl<'a> Append<'a> {
             self.series = crate::series::Series::default();
         }
         let start = index * CHUNK_ROWS;
-        for row in start..(start + CHUNK_ROWS).min(self.read.times.len()) {
-            let (bits, heap) = match self.read.field_type {
-                FieldType::String => {
-                    let text = self.read.text(row);
-                    (cell::heap(0, text.len() as u32), text)
-                }
-                _ => (self.read.bits[row], &[][..]),
-            };
+        let rows = start..(start + CHUNK_ROWS).min(self.read.times.len());
+        if self.read.field_type == FieldType::String {
+            self.texts(rows);
+        } else {
+            // As a batch has them that an import has filled.
+            let times = &self.read.times[rows.clone()];
+            let cells = (
+                &self.read.bits[rows.clone()],
+                &self.read.marks[rows],
+                &[][..],
+            );
+            self.series.apply_all(
+                &self.layout,
+                (times.len(), |row| times[row]),
+                cells,
+                Position(start as u64 + 1),
+                &mut self.scratch,
+                |applied, rows| _ = black_box((applied, rows)),
+            );
+        }
+        if self.series.unsealed_rows() > 0 {
+            let sealed = self.series.seal(&mut self.scratch);
+            debug_assert!(sealed.is_ok(), "blocks that were encoded here decode");
+        }
+    }
+
+    /// Appends rows of texts, one by one.
+    fn texts(&mut self, rows: Range<usize>) {
+        for row in rows {
+            let text = self.read.text(row);
             let applied = self.series.apply(
                 &self.layout,
                 RowRef {
                     time: self.read.times[row],
-                    bits: &[bits],
+                    bits: &[cell::heap(0, text.len() as u32)],
                     marks: &[self.read.marks[row]],
-                    heap,
+                    heap: text,
                 },
                 Position(row as u64 + 1),
                 &mut self.scratch,
             );
             black_box(applied);
-        }
-        if self.series.unsealed_rows() > 0 {
-            let sealed = self.series.seal(&mut self.scratch);
-            debug_assert!(sealed.is_ok(), "blocks that were encoded here decode");
         }
     }
 }

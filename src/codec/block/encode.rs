@@ -1,440 +1,421 @@
 //! Making a block from staged rows.
 
+mod floats;
+mod numbers;
+mod pen;
+mod strings;
+mod times;
+
 use std::ops::Range;
 
-use edgetime_protocol::cell::{self, MARK_NULL, SCALE_MAX};
+use edgetime_protocol::cell::{MARK_NULL, MARK_RAW, SCALE_MAX};
 
+use self::pen::Pen;
 use super::{
-    LAYOUT_BITS, LAYOUT_DICTIONARY, LAYOUT_PACKED, LAYOUT_PLAIN, LAYOUT_XOR, ROWS_MAX,
-    TAG_LAYOUT_SHIFT, TAG_NULLS, Tallies, UNITS, WIDTH_DELTA, tally,
+    LAYOUT_BITS, LAYOUT_PACKED, LAYOUT_SCALES, LAYOUT_XOR, ROWS_MAX, ROWS_SHIFT, SCALES,
+    TAG_LAYOUT_SHIFT, TAG_NULLS, Tallies,
 };
-use crate::codec::bits::{pack, pack_slice, width_of};
-use crate::codec::bytes::{put_varint, put_zigzag};
-use crate::codec::cells::{Cells, RowsView, heap_bytes};
-use crate::codec::decimal::rescale;
+use crate::codec::bytes::{varint, varint_len};
+use crate::codec::cells::{Cells, RowsView};
 use crate::codec::simd::widest;
+use crate::limits::BLOCK_ROWS;
 use crate::types::{ColumnId, FieldType};
 
-/// Appends the rows, 1 to [`ROWS_MAX`] with strictly ascending times, as one block, and counts them.
-///
-/// # Panics
-///
-/// Where the number of rows is out of bounds, or the view is shorter than it claims.
-pub fn encode(rows: &RowsView<'_>, tallies: &mut Tallies, out: &mut Vec<u8>) {
-    widest(
-        #[inline(always)]
-        || {
-            put_block(
-                rows.times,
-                rows.columns.len(),
-                out,
-                #[inline(always)]
-                |index, column, out| {
-                    column.column = rows.columns[index];
-                    let (bits, marks) = (&rows.bits[index..], &rows.marks[index..]);
-                    let present = column.gather(bits, marks, rows.stride);
-                    put_column(index, present, column, rows.heap, tallies, out)
-                },
-            );
-        },
-    );
+/// Makes blocks. What it keeps from one to the next is memory.
+#[derive(Debug)]
+pub struct Encoder {
+    /// The block that is being made, behind [`HEAD_BYTES`] for what is known at its end.
+    bytes: Vec<u8>,
+    work: Work,
 }
 
-/// The same of some rows of cells.
-pub(in crate::codec) fn encode_cells(
-    cells: &Cells,
-    rows: Range<usize>,
-    tallies: &mut Tallies,
-    out: &mut Vec<u8>,
-) {
-    let times = &cells.times[rows.clone()];
-    put_block(times, cells.columns.len(), out, |index, column, out| {
-        let from = &cells.columns[index];
-        column.column = (from.id, from.field_type);
-        let (bits, marks) = (&from.bits[rows.clone()], &from.marks[rows.clone()]);
-        let present = column.gather(bits, marks, 1);
-        put_column(index, present, column, &from.heap, tallies, out)
-    });
-}
-
-/// Appends a block whose columns are put by `put`, which returns false where a column has no value.
-#[inline(always)]
-fn put_block(
-    times: &[i64],
-    columns: usize,
-    out: &mut Vec<u8>,
-    mut put: impl FnMut(usize, &mut Gathered, &mut Vec<u8>) -> bool,
-) {
-    let count = times.len();
-    assert!((1..=ROWS_MAX).contains(&count), "1 to 64 rows a block");
-    let start = out.len();
-    out.extend_from_slice(&[0; LENGTH_BYTES]);
-    put_varint(out, count as u64);
-    let columns_at = out.len();
-    put_varint(out, columns as u64);
-    let columns_end = out.len();
-    put_times(times, out);
-    let mut column = Gathered {
-        column: (ColumnId(0), FieldType::Float),
-        bits: [0; ROWS_MAX],
-        marks: [0; ROWS_MAX],
-        rows: count,
-        count: 0,
-        rests: [0; ROWS_MAX],
-    };
-    let mut absent = 0;
-    for index in 0..columns {
-        if !put(index, &mut column, out) {
-            absent += 1;
-        }
-    }
-    if absent > 0 {
-        let mut present = Vec::with_capacity(3);
-        put_varint(&mut present, (columns - absent) as u64);
-        out.splice(columns_at..columns_end, present);
-    }
-    put_length(start, out);
-}
-
-/// Bytes kept free for the length: enough for all blocks but those with long strings.
-const LENGTH_BYTES: usize = 2;
-
-fn put_length(start: usize, out: &mut Vec<u8>) {
-    let len = out.len() - start - LENGTH_BYTES;
-    if len < 1 << 14 {
-        out[start] = len as u8 | 0x80;
-        out[start + 1] = (len >> 7) as u8;
-    } else {
-        let mut length = Vec::with_capacity(4);
-        put_varint(&mut length, len as u64);
-        out.splice(start..start + LENGTH_BYTES, length);
-    }
-}
-
-#[inline(always)]
-fn put_times(times: &[i64], out: &mut Vec<u8>) {
-    let count = times.len();
-    let (before, after) = (&times[..count - 1], &times[1..]);
-    let distance = |after: i64, before: i64| after.wrapping_sub(before) as u64;
-    let spacing = after
-        .first()
-        .map_or(0, |&second| distance(second, times[0]));
-    let differ = before.iter().zip(after).fold(0, |differ, (&one, &next)| {
-        debug_assert!(one < next, "times ascend strictly");
-        differ | (distance(next, one) ^ spacing)
-    });
-    if differ == 0 {
-        // One spacing speaks for all.
-        let code = unit_of(times[0], &[spacing]);
-        put_bounds(times, code, out);
-        if count > 1 {
-            out.push(0);
-        }
-        return;
-    }
-    let mut deltas = [0u64; ROWS_MAX];
-    let deltas = &mut deltas[..count - 1];
-    let (mut least, mut most) = (spacing, spacing);
-    for ((delta, &one), &next) in deltas.iter_mut().zip(before).zip(after) {
-        *delta = distance(next, one);
-        least = least.min(*delta);
-        most = most.max(*delta);
-    }
-    let code = unit_of(times[0], deltas);
-    put_bounds(times, code, out);
-    let width = width_of(in_units(most - least, code));
-    out.push(width as u8);
-    put_varint(out, in_units(least, code));
-    match code {
-        3 => deltas.iter_mut().for_each(|d| *d = (*d - least) / UNITS[3]),
-        2 => deltas.iter_mut().for_each(|d| *d = (*d - least) / UNITS[2]),
-        1 => deltas.iter_mut().for_each(|d| *d = (*d - least) / UNITS[1]),
-        _ => deltas.iter_mut().for_each(|d| *d -= least),
-    }
-    pack_slice(deltas, width, out);
-}
-
-/// The largest unit of which a time and all distances are multiples.
-#[inline(always)]
-fn unit_of(first: i64, distances: &[u64]) -> usize {
-    let divides = |code: usize| match code {
-        3 => first % UNITS[3] as i64 == 0 && distances.iter().all(|d| d % UNITS[3] == 0),
-        2 => first % UNITS[2] as i64 == 0 && distances.iter().all(|d| d % UNITS[2] == 0),
-        _ => first % UNITS[1] as i64 == 0 && distances.iter().all(|d| d % UNITS[1] == 0),
-    };
-    if divides(3) {
-        3
-    } else if divides(2) {
-        2
-    } else {
-        usize::from(divides(1))
-    }
-}
-
-/// Division by what is known when this is compiled.
-#[inline(always)]
-const fn in_units(distance: u64, code: usize) -> u64 {
-    match code {
-        3 => distance / UNITS[3],
-        2 => distance / UNITS[2],
-        1 => distance / UNITS[1],
-        _ => distance,
-    }
-}
-
-/// The unit, the first time, and the span where there are two rows.
-#[inline(always)]
-fn put_bounds(times: &[i64], code: usize, out: &mut Vec<u8>) {
-    let (first, last) = (times[0], times[times.len() - 1]);
-    out.push(code as u8);
-    let whole = in_units(first.unsigned_abs(), code) as i64;
-    put_zigzag(
-        out,
-        if first < 0 {
-            whole.wrapping_neg()
-        } else {
-            whole
-        },
-    );
-    if times.len() > 1 {
-        put_varint(out, in_units(last.wrapping_sub(first) as u64, code));
-    }
-}
-
-/// The values of one column, without those that are missing.
-struct Gathered {
-    column: (ColumnId, FieldType),
+/// Room for one column.
+#[derive(Debug)]
+struct Work {
     bits: [u64; ROWS_MAX],
     marks: [u8; ROWS_MAX],
-    /// Of the block.
-    rows: usize,
-    count: usize,
-    /// Room for what is packed.
+    /// What is packed.
     rests: [u64; ROWS_MAX],
 }
 
-impl Gathered {
-    /// Collects the cells of a column, `stride` apart, and returns the rows that have a value, one bit each.
-    #[inline(always)]
-    fn gather(&mut self, bits: &[u64], marks: &[u8], stride: usize) -> u64 {
-        let count = self.rows;
-        let (into_bits, into_marks) = (&mut self.bits[..count], &mut self.marks[..count]);
-        if stride == 1 {
-            into_bits.copy_from_slice(&bits[..count]);
-            into_marks.copy_from_slice(&marks[..count]);
-        } else {
-            let mut at = 0;
-            for (into, into_mark) in into_bits.iter_mut().zip(&mut *into_marks) {
-                *into = bits[at];
-                *into_mark = marks[at];
-                at += stride;
+/// The cells of a column in some rows, one every `stride`.
+#[derive(Clone, Copy)]
+struct Column<'a> {
+    id: ColumnId,
+    field_type: FieldType,
+    bits: &'a [u64],
+    marks: &'a [u8],
+    stride: usize,
+    heap: &'a [u8],
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            work: Work {
+                bits: [0; ROWS_MAX],
+                marks: [0; ROWS_MAX],
+                rests: [0; ROWS_MAX],
+            },
+        }
+    }
+}
+
+impl Encoder {
+    /// Appends the rows, 1 to [`ROWS_MAX`] with strictly ascending times, as one block, and counts them.
+    ///
+    /// # Panics
+    ///
+    /// Where the number of rows is out of bounds, or the view is shorter than it claims.
+    pub fn encode(&mut self, rows: &RowsView<'_>, tallies: &mut Tallies, out: &mut Vec<u8>) {
+        widest(
+            #[inline(always)]
+            || {
+                let columns = rows.columns.len();
+                self.put_block(
+                    (rows.times, columns),
+                    #[inline(always)]
+                    |index| Column::of(rows, index),
+                    tallies,
+                    out,
+                );
+            },
+        );
+    }
+
+    /// The same of some rows of cells.
+    pub(in crate::codec) fn encode_cells(
+        &mut self,
+        cells: &Cells,
+        rows: Range<usize>,
+        tallies: &mut Tallies,
+        out: &mut Vec<u8>,
+    ) {
+        let times = &cells.times[rows.clone()];
+        let columns = (times, cells.columns.len());
+        let column = |index: usize| {
+            let from = &cells.columns[index];
+            Column {
+                id: from.id,
+                field_type: from.field_type,
+                bits: &from.bits[rows.clone()],
+                marks: &from.marks[rows.clone()],
+                stride: 1,
+                heap: &from.heap,
             }
-        }
-        let mut nulls = false;
-        for &mut mark in into_marks {
-            nulls |= mark == MARK_NULL;
-        }
-        self.count = count;
-        let present = u64::MAX >> (64 - count);
-        if nulls {
-            self.close_ranks(present)
+        };
+        self.put_block(columns, column, tallies, out);
+    }
+
+    #[inline(always)]
+    fn put_block<'a>(
+        &mut self,
+        (times, columns): (&[i64], usize),
+        column: impl Fn(usize) -> Column<'a>,
+        tallies: &mut Tallies,
+        out: &mut Vec<u8>,
+    ) {
+        let rows = times.len();
+        assert!((1..=ROWS_MAX).contains(&rows), "1 to 64 rows a block");
+        let Self { bytes, work } = self;
+        // Of a length that is known when this is compiled, loops need no rest.
+        let (present, end) = if rows == BLOCK_ROWS {
+            work.put_all(bytes, &times[..BLOCK_ROWS], columns, column, tallies)
         } else {
-            present
+            work.put_few(bytes, times, columns, column, tallies)
+        };
+        // What stands before the times is known by now: it is written up to them.
+        let shape = (present << ROWS_SHIFT | (rows - 1)) as u64;
+        let start = put_before(bytes, HEAD_BYTES, shape);
+        let start = put_before(bytes, start, (end - start) as u64);
+        out.extend_from_slice(&bytes[start..end]);
+        if bytes.len() > KEPT_BYTES {
+            *bytes = Vec::new();
+        }
+    }
+}
+
+/// Fills up to `len` bytes, which is seldom anything to do.
+#[inline(always)]
+fn make_room(bytes: &mut Vec<u8>, len: usize) {
+    if bytes.len() < len {
+        grow(bytes, len);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn grow(bytes: &mut Vec<u8>, len: usize) {
+    bytes.resize(len.next_multiple_of(NUMBERS_BYTES * 4), 0);
+}
+
+/// Writes a varint below 2^56 that ends before `end`, and returns where it begins.
+#[inline(always)]
+fn put_before(bytes: &mut [u8], end: usize, value: u64) -> usize {
+    let len = varint_len(value);
+    let start = end - len;
+    bytes[start..end].copy_from_slice(&varint(value).to_le_bytes()[..len]);
+    start
+}
+
+/// Room for the length of a block, at most 2^35, and its shape.
+const HEAD_BYTES: usize = 8;
+/// Bytes that times or a column take at most, without those of strings: 64 numbers of 64 bits or 64 lengths, what
+/// stands before them, and what is written behind them in passing.
+const NUMBERS_BYTES: usize = 1024;
+/// A buffer that long strings have made larger than this is given back.
+const KEPT_BYTES: usize = 64 * 1024;
+
+impl<'a> Column<'a> {
+    #[inline(always)]
+    fn of(rows: &RowsView<'a>, index: usize) -> Self {
+        let (id, field_type) = rows.columns[index];
+        Self {
+            id,
+            field_type,
+            bits: &rows.bits[index..],
+            marks: &rows.marks[index..],
+            stride: rows.stride,
+            heap: rows.heap,
         }
     }
 
-    /// Takes cells without a value out of all.
+    /// Bytes that the strings of some rows take at most.
     #[inline(never)]
-    fn close_ranks(&mut self, mut present: u64) -> u64 {
-        let mut kept = 0;
-        for row in 0..self.count {
-            if self.marks[row] == MARK_NULL {
-                present &= !(1 << row);
-            } else {
+    fn heap_bytes(&self, rows: usize) -> usize {
+        let cells = self.bits.iter().zip(self.marks).step_by(self.stride);
+        let cells = cells
+            .take(rows)
+            .filter(|&(_, &mark)| mark != MARK_NULL)
+            .map(|(&cell, _)| cell);
+        strings::len_bytes(cells, self.heap)
+    }
+}
+
+impl Work {
+    /// Writes times and columns; returns how many columns have a value, and where they end.
+    #[inline(always)]
+    fn put_all<'a>(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        times: &[i64],
+        columns: usize,
+        column: impl Fn(usize) -> Column<'a>,
+        tallies: &mut Tallies,
+    ) -> (usize, usize) {
+        make_room(bytes, HEAD_BYTES + NUMBERS_BYTES);
+        let mut pen = Pen::new(&mut bytes[HEAD_BYTES..]);
+        times::put(times, &mut self.rests, &mut pen);
+        let mut end = HEAD_BYTES + pen.written();
+        let mut present = 0;
+        for index in 0..columns {
+            let column = column(index);
+            let mut len = NUMBERS_BYTES;
+            if matches!(column.field_type, FieldType::String | FieldType::Binary) {
+                len += column.heap_bytes(times.len());
+            }
+            make_room(bytes, end + len);
+            let mut pen = Pen::new(&mut bytes[end..]);
+            present += usize::from(self.put(times.len(), index, &column, tallies, &mut pen));
+            end += pen.written();
+        }
+        (present, end)
+    }
+
+    /// The same of any number of rows.
+    #[inline(never)]
+    fn put_few<'a>(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        times: &[i64],
+        columns: usize,
+        column: impl Fn(usize) -> Column<'a>,
+        tallies: &mut Tallies,
+    ) -> (usize, usize) {
+        self.put_all(bytes, times, columns, column, tallies)
+    }
+
+    /// Writes a column; false, and nothing is written, where it has no value. `index` is its place.
+    #[inline(always)]
+    fn put(
+        &mut self,
+        rows: usize,
+        index: usize,
+        column: &Column<'_>,
+        tallies: &mut Tallies,
+        pen: &mut Pen<'_>,
+    ) -> bool {
+        let whole = column.stride == 1;
+        if !whole {
+            self.gather(rows, column);
+        }
+        let (mut bits, marks) = if whole {
+            (column.bits, column.marks)
+        } else {
+            (&self.bits[..], &self.marks[..])
+        };
+        let (mut mark, most) = range_of(&marks[..rows]);
+        let mut count = rows;
+        let mut present = u64::MAX >> (64 - rows);
+        if mark != most || mark == MARK_NULL {
+            if whole {
+                self.bits[..rows].copy_from_slice(&column.bits[..rows]);
+                self.marks[..rows].copy_from_slice(&column.marks[..rows]);
+            }
+            if most >= MARK_NULL && self.marks[..rows].contains(&MARK_NULL) {
+                (present, count) = self.close_ranks(rows);
+                if count == 0 {
+                    return false;
+                }
+                if column.field_type == FieldType::Float {
+                    mark = self.level_some(count);
+                }
+            } else if column.field_type == FieldType::Float {
+                mark = floats::at_one_mark(&mut self.bits[..rows], &self.marks[..rows]);
+            }
+            bits = &self.bits[..];
+        }
+        pen.varint(u64::from(column.id.0));
+        let tag_at = pen.written();
+        pen.byte(0);
+        let mut tag = column.field_type.number();
+        if count < rows {
+            tag |= TAG_NULLS;
+            pen.word(present, rows.div_ceil(8));
+        }
+        let values = Values {
+            index,
+            column,
+            mark,
+            rests: &mut self.rests,
+        };
+        let layout = if count == rows {
+            values.put(&bits[..rows], tallies, pen)
+        } else {
+            values.put_some(&bits[..count], tallies, pen)
+        };
+        pen.set(tag_at, tag | layout << TAG_LAYOUT_SHIFT);
+        true
+    }
+
+    /// Collects the cells of a column, several at a time, for they are loaded several at a time soon.
+    #[inline(always)]
+    fn gather(&mut self, rows: usize, column: &Column<'_>) {
+        let stride = column.stride;
+        let mut at = 0;
+        let (fours, rest) = self.bits[..rows].as_chunks_mut::<4>();
+        for four in fours {
+            *four = [0, 1, 2, 3].map(|row| column.bits[at + row * stride]);
+            at += 4 * stride;
+        }
+        for bits in rest {
+            *bits = column.bits[at];
+            at += stride;
+        }
+        at = 0;
+        let (eights, rest) = self.marks[..rows].as_chunks_mut::<8>();
+        for eight in eights {
+            *eight = [0, 1, 2, 3, 4, 5, 6, 7].map(|row| column.marks[at + row * stride]);
+            at += 8 * stride;
+        }
+        for mark in rest {
+            *mark = column.marks[at];
+            at += stride;
+        }
+    }
+
+    /// Brings the first floats to one mark.
+    #[inline(never)]
+    fn level_some(&mut self, count: usize) -> u8 {
+        floats::at_one_mark(&mut self.bits[..count], &self.marks[..count])
+    }
+
+    /// Takes cells without a value out of all; returns which rows have one, and how many.
+    #[inline(never)]
+    fn close_ranks(&mut self, rows: usize) -> (u64, usize) {
+        let (mut present, mut kept) = (0, 0);
+        for row in 0..rows {
+            if self.marks[row] != MARK_NULL {
+                present |= 1 << row;
                 self.bits[kept] = self.bits[row];
                 self.marks[kept] = self.marks[row];
                 kept += 1;
             }
         }
-        self.count = kept;
-        present
+        (present, kept)
     }
 }
 
-/// Appends a column; false, and nothing is appended, where it has no value. `index` is its place.
+/// The least and the greatest mark.
 #[inline(always)]
-fn put_column(
+fn range_of(marks: &[u8]) -> (u8, u8) {
+    let (mut least, mut most) = (u8::MAX, 0);
+    for &mark in marks {
+        least = least.min(mark);
+        most = most.max(mark);
+    }
+    (least, most)
+}
+
+const _: () = assert!(MARK_NULL > SCALE_MAX && MARK_NULL < MARK_RAW);
+
+/// What is known of the values of a column, but for themselves.
+struct Values<'a> {
     index: usize,
-    present: u64,
-    column: &mut Gathered,
-    heap: &[u8],
-    tallies: &mut Tallies,
-    out: &mut Vec<u8>,
-) -> bool {
-    let (rows, count) = (column.rows, column.count);
-    if count == 0 {
-        return false;
-    }
-    let (id, field_type) = column.column;
-    put_varint(out, u64::from(id.0));
-    let nulls = count < rows;
-    let tag = field_type.number() | if nulls { TAG_NULLS } else { 0 };
-    let tag_at = out.len();
-    out.push(tag);
-    if nulls {
-        out.extend_from_slice(&present.to_le_bytes());
-        out.truncate(tag_at + 1 + rows.div_ceil(8));
-    }
-    let layout = match field_type {
-        FieldType::Float => {
-            let found = put_floats(column, out);
-            tallies.take(index, id, found);
-            if found.is_some() {
-                LAYOUT_PACKED
-            } else {
+    column: &'a Column<'a>,
+    mark: u8,
+    rests: &'a mut [u64; ROWS_MAX],
+}
+
+impl Values<'_> {
+    /// Writes values, of floats all of one mark, counts them, and returns their layout.
+    #[inline(always)]
+    fn put(self, values: &[u64], tallies: &mut Tallies, pen: &mut Pen<'_>) -> u8 {
+        let Self {
+            index,
+            column,
+            mark,
+            rests,
+        } = self;
+        match column.field_type {
+            FieldType::Float if mark > SCALE_MAX => {
+                floats::put_xor(values, rests, pen);
+                tallies.take(index, column.id, None);
                 LAYOUT_XOR
             }
+            FieldType::Float | FieldType::Integer | FieldType::Unsigned => {
+                let float = column.field_type == FieldType::Float;
+                let layout = match mark {
+                    scale if float && scale < SCALES => LAYOUT_SCALES + scale,
+                    scale => {
+                        if float {
+                            pen.byte(scale);
+                        }
+                        LAYOUT_PACKED
+                    }
+                };
+                let range = numbers::put(values, rests, pen);
+                // Unsigned numbers of 64 bits are no signed ones.
+                let told = column.field_type != FieldType::Unsigned || range.min >= 0;
+                let scale = if float { mark } else { 0 };
+                tallies.take(index, column.id, told.then_some((scale, range)));
+                layout
+            }
+            FieldType::Boolean => {
+                for (rest, bit) in rests.iter_mut().zip(values) {
+                    *rest = bit & 1;
+                }
+                numbers::pack(rests, values.len(), 1, pen);
+                LAYOUT_BITS
+            }
+            FieldType::String | FieldType::Binary => strings::put(values, column.heap, rests, pen),
         }
-        FieldType::Integer | FieldType::Unsigned => {
-            let found = put_integers(&column.bits[..count], &mut column.rests, out);
-            // Unsigned numbers of 64 bits are no signed ones.
-            let told = field_type == FieldType::Integer || found.min >= 0;
-            tallies.take(index, id, told.then_some((0, found)));
-            LAYOUT_PACKED
-        }
-        FieldType::Boolean => {
-            pack(column.bits[..count].iter().map(|bit| bit & 1), 1, out);
-            LAYOUT_BITS
-        }
-        FieldType::String | FieldType::Binary => put_strings(&column.bits[..count], heap, out),
-    };
-    out[tag_at] |= layout << TAG_LAYOUT_SHIFT;
-    true
-}
+    }
 
-/// Appends floats, and returns scale and range where they are decimals.
-#[inline(always)]
-fn put_floats(column: &mut Gathered, out: &mut Vec<u8>) -> Option<(u8, tally::Range)> {
-    let bits = &mut column.bits[..column.count];
-    let marks = &column.marks[..column.count];
-    let scale = marks[0];
-    let differ = marks
-        .iter()
-        .fold(0, |differ, &mark| differ | (mark ^ scale));
-    let scale = if scale <= SCALE_MAX && differ == 0 {
-        Some(scale)
-    } else {
-        rescale(bits, marks)
-    };
-    if let Some(scale) = scale {
-        out.push(scale);
-        return Some((scale, put_integers(bits, &mut column.rests, out)));
+    /// The same of any number of values.
+    #[inline(never)]
+    fn put_some(self, values: &[u64], tallies: &mut Tallies, pen: &mut Pen<'_>) -> u8 {
+        self.put(values, tallies, pen)
     }
-    for (value, &mark) in bits.iter_mut().zip(marks) {
-        *value = cell::float(*value, mark).to_bits();
-    }
-    put_xor(bits, out);
-    None
-}
-
-/// Numbers as offsets from the least, or as differences offset from the least difference.
-#[inline(always)]
-fn put_integers(values: &[u64], rests: &mut [u64; ROWS_MAX], out: &mut Vec<u8>) -> tally::Range {
-    let first = values[0] as i64;
-    let mut range = tally::Range {
-        min: first,
-        max: first,
-        sum: 0,
-    };
-    for &value in values {
-        let value = value as i64;
-        range.min = range.min.min(value);
-        range.max = range.max.max(value);
-        range.sum = range.sum.wrapping_add(value);
-    }
-    if values.len() == 1 {
-        out.push(0);
-        put_zigzag(out, first);
-        return range;
-    }
-    let deltas = &mut rests[..values.len() - 1];
-    let (mut least_delta, mut most_delta) = (i64::MAX, i64::MIN);
-    for ((delta, &next), &one) in deltas.iter_mut().zip(&values[1..]).zip(values) {
-        *delta = next.wrapping_sub(one);
-        least_delta = least_delta.min(*delta as i64);
-        most_delta = most_delta.max(*delta as i64);
-    }
-    let width = width_of(range.max.wrapping_sub(range.min) as u64);
-    let width_delta = width_of(most_delta.wrapping_sub(least_delta) as u64);
-    let count = values.len() as u32;
-    // Differences store one number less, but a base of their own.
-    if count * width <= (count - 1) * width_delta + 8 {
-        out.push(width as u8);
-        put_zigzag(out, range.min);
-        for (rest, value) in rests.iter_mut().zip(values) {
-            *rest = value.wrapping_sub(range.min as u64);
-        }
-        pack_slice(&rests[..values.len()], width, out);
-        return range;
-    }
-    out.push(width_delta as u8 | WIDTH_DELTA);
-    put_zigzag(out, first);
-    put_zigzag(out, least_delta);
-    for delta in &mut *deltas {
-        *delta = delta.wrapping_sub(least_delta as u64);
-    }
-    pack_slice(deltas, width_delta, out);
-    range
-}
-
-/// The first value, then the bits in which any value differs from the one before it.
-#[inline(never)]
-fn put_xor(values: &[u64], out: &mut Vec<u8>) {
-    out.extend_from_slice(&values[0].to_le_bytes());
-    let differing = values
-        .windows(2)
-        .fold(0, |differing, pair| differing | pair[0] ^ pair[1]);
-    let trailing = differing.trailing_zeros() % 64;
-    let width = width_of(differing >> trailing);
-    out.push(width as u8);
-    if width > 0 {
-        out.push(trailing as u8);
-        let rests = values
-            .windows(2)
-            .map(|pair| (pair[0] ^ pair[1]) >> trailing);
-        pack(rests, width, out);
-    }
-}
-
-#[inline(never)]
-fn put_strings(cells: &[u64], heap: &[u8], out: &mut Vec<u8>) -> u8 {
-    let mut distinct = [0u64; ROWS_MAX];
-    let mut known = 0;
-    let mut indexes = [0u64; ROWS_MAX];
-    for (index, &cell) in indexes.iter_mut().zip(cells) {
-        let bytes = heap_bytes(heap, cell);
-        let found = distinct[..known]
-            .iter()
-            .position(|&other| other == cell || heap_bytes(heap, other) == bytes);
-        *index = found.unwrap_or(known) as u64;
-        if found.is_none() {
-            distinct[known] = cell;
-            known += 1;
-        }
-    }
-    if known < cells.len() {
-        put_varint(out, known as u64);
-    }
-    for &cell in &distinct[..known] {
-        put_varint(out, heap_bytes(heap, cell).len() as u64);
-    }
-    for &cell in &distinct[..known] {
-        out.extend_from_slice(heap_bytes(heap, cell));
-    }
-    if known == cells.len() {
-        return LAYOUT_PLAIN;
-    }
-    let indexes = indexes[..cells.len()].iter().copied();
-    pack(indexes, width_of(known as u64 - 1), out);
-    LAYOUT_DICTIONARY
 }

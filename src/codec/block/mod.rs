@@ -15,8 +15,7 @@ use super::error::CodecError;
 
 pub use decode::decode;
 pub(super) use decode::read_id;
-pub use encode::encode;
-pub(super) use encode::encode_cells;
+pub use encode::Encoder;
 pub(super) use part::Part;
 pub use tally::Tallies;
 pub(super) use tally::Tally;
@@ -67,11 +66,10 @@ impl<'a> Preamble<'a> {
         let payload = reader.bounded("length of a block", usize::MAX >> 1)?;
         reader.narrow(payload)?;
         let len = reader.offset() + payload - start;
-        let rows = reader.bounded("rows of a block", ROWS_MAX)?;
-        let columns = reader.bounded("columns of a block", crate::limits::COLUMNS)?;
-        if rows == 0 {
-            return Err(reader.invalid("rows of a block"));
-        }
+        let most = crate::limits::COLUMNS << ROWS_SHIFT | (ROWS_MAX - 1);
+        let shape = reader.bounded("columns of a block", most)?;
+        let rows = shape % ROWS_MAX + 1;
+        let columns = shape >> ROWS_SHIFT;
         let times_at = reader.offset();
         Ok(Self {
             len,
@@ -83,8 +81,14 @@ impl<'a> Preamble<'a> {
     }
 }
 
+/// Bits of the rows of a block, less 1, below the number of its columns.
+const ROWS_SHIFT: u32 = ROWS_MAX.trailing_zeros();
+const _: () = assert!(ROWS_MAX.is_power_of_two() && ROWS_MAX <= 64);
+
 /// Nanoseconds of the units of time that a block may count in.
 const UNITS: [u64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
+/// Set beside the unit of times where all distances are equal.
+const UNIT_REGULAR: u8 = 0b100;
 
 /// Bits of the byte that opens a column: its type, whether a bitmap of the rows with a value follows,
 /// and how the values are laid out.
@@ -99,6 +103,10 @@ const LAYOUT_DICTIONARY: u8 = 3;
 const LAYOUT_PLAIN: u8 = 4;
 /// No value at all: in a chunk only, for a block leaves such columns out.
 const LAYOUT_ABSENT: u8 = 5;
+/// From here on: packed decimals, whose scale is the layout less this.
+const LAYOUT_SCALES: u8 = 6;
+/// Scales that have a layout.
+const SCALES: u8 = 16 - LAYOUT_SCALES;
 
 /// Set in the byte with the width of packed numbers: they are differences.
 const WIDTH_DELTA: u8 = 0x80;

@@ -3,8 +3,8 @@
 use edgetime_protocol::cell::{self, MARK_RAW, SCALE_MAX};
 
 use super::{
-    LAYOUT_ABSENT, LAYOUT_BITS, LAYOUT_DICTIONARY, LAYOUT_PACKED, LAYOUT_PLAIN, LAYOUT_XOR,
-    ROWS_MAX, TAG_LAYOUT_SHIFT, TAG_NULLS, TAG_TYPE, WIDTH_DELTA,
+    LAYOUT_ABSENT, LAYOUT_BITS, LAYOUT_DICTIONARY, LAYOUT_PACKED, LAYOUT_PLAIN, LAYOUT_SCALES,
+    LAYOUT_XOR, ROWS_MAX, TAG_LAYOUT_SHIFT, TAG_NULLS, TAG_TYPE, WIDTH_DELTA,
 };
 use crate::codec::bits::{get, packed_len, unpack, width_of};
 use crate::codec::bytes::Reader;
@@ -85,6 +85,10 @@ impl<'a> Part<'a> {
             return Err(reader.invalid("column without values"));
         }
         let form = match (layout, field_type) {
+            (LAYOUT_SCALES.., FieldType::Float) => Form::Packed {
+                scale: layout - LAYOUT_SCALES,
+                integers: Integers::read(reader, count)?,
+            },
             (LAYOUT_PACKED, FieldType::Float) => {
                 let scale = reader.byte()?;
                 if scale > SCALE_MAX {

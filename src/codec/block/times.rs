@@ -1,7 +1,7 @@
 //! The times of one block: parsed without unpacking them.
 
 use super::part::{checked_width, take_packed};
-use super::{ROWS_MAX, UNITS};
+use super::{ROWS_MAX, UNIT_REGULAR, UNITS};
 use crate::codec::bits::unpack;
 use crate::codec::bytes::Reader;
 use crate::codec::error::CodecError;
@@ -28,8 +28,9 @@ impl<'a> Times<'a> {
     /// Reads the times of a block of `rows`, 1 to [`ROWS_MAX`]; the reader goes on behind them.
     #[inline]
     pub(in crate::codec) fn read(reader: &mut Reader<'a>, rows: usize) -> Result<Self, CodecError> {
+        let head = reader.byte()?;
         let unit = *UNITS
-            .get(usize::from(reader.byte()?))
+            .get(usize::from(head & !UNIT_REGULAR))
             .ok_or_else(|| reader.invalid("unit of time"))?;
         let first = reader.zigzag()?.checked_mul(unit as i64);
         let span = if rows > 1 { reader.varint()? } else { 0 };
@@ -49,7 +50,7 @@ impl<'a> Times<'a> {
             least: 0,
             packed: &[],
         };
-        if rows > 1 {
+        if rows > 1 && head & UNIT_REGULAR == 0 {
             let width = reader.byte()?;
             times.width = checked_width(reader, width)?;
         }

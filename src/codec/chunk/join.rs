@@ -9,7 +9,7 @@ use super::CELLS_MAX;
 use super::directory::{Codec, Entry, Known};
 use super::joined::{self, Place};
 use super::seal::{Shape, assemble};
-use crate::codec::block::{self, Part, Preamble, Tallies, Tally};
+use crate::codec::block::{self, Encoder, Part, Preamble, Tallies, Tally};
 use crate::codec::bytes::Reader;
 use crate::codec::cells::Cells;
 use crate::codec::decimal;
@@ -337,9 +337,10 @@ pub(super) fn of_cells(
 ) -> Result<Vec<u8>, CodecError> {
     let mut blocks = Vec::new();
     let mut tallies = Tallies::default();
+    let mut encoder = Encoder::default();
     for start in (0..cells.rows()).step_by(BLOCK_ROWS) {
         let rows = start..(start + BLOCK_ROWS).min(cells.rows());
-        block::encode_cells(cells, rows, &mut tallies, &mut blocks);
+        encoder.encode_cells(cells, rows, &mut tallies, &mut blocks);
     }
     let columns: Vec<_> = cells
         .columns

@@ -4,7 +4,7 @@ use edgetime_protocol::cell::{MANTISSA_MAX, MARK_NULL, MARK_RAW};
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::block::{self, Tallies};
+use crate::codec::block::{self, Encoder, Tallies};
 use crate::codec::integers::Effort;
 use crate::codec::test_rows::{self, Rows};
 use crate::limits::BLOCK_ROWS;
@@ -24,7 +24,7 @@ fn blocks(rows: &Rows, starts: &[usize], tallies: &mut Tallies) -> Vec<u8> {
             marks: &rows.marks[cells],
             ..rows.view()
         };
-        block::encode(&view, tallies, &mut out);
+        Encoder::default().encode(&view, tallies, &mut out);
     }
     out
 }
