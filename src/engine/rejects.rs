@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::catalog::REJECTED;
 use crate::engine::{Batch, Engine, EngineError};
 use crate::limits::VALUE_BYTES;
+use crate::series::Series;
 use crate::types::{DatabaseId, FieldType, Precision, SeriesId, Timestamp};
 
 /// A line that was refused.
@@ -204,7 +205,7 @@ impl Engine {
         let mut last = Timestamp::MIN;
         for id in self.series_of_rejects().into_iter().flatten() {
             let shard = self.shards[self.placement.shard(id)].read();
-            let newest = shard.get(self.placement.slot(id)).and_then(|s| s.newest());
+            let newest = shard.get(self.placement.slot(id)).and_then(Series::newest);
             last = last.max(newest.unwrap_or(Timestamp::MIN));
         }
         self.rejects.last_id.store(last, Ordering::Relaxed);
