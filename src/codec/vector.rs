@@ -115,6 +115,12 @@ impl BytesVector {
         &self.data[self.offsets[row] as usize..self.offsets[row + 1] as usize]
     }
 
+    /// Bytes of all strings.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.data.len()
+    }
+
     /// Rows.
     #[must_use]
     pub fn len(&self) -> usize {

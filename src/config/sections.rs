@@ -176,6 +176,12 @@ section! {
         time_max_s: u64 = 60, min 1;
         /// Queries that run at a time; others wait.
         concurrency_max: u32 = 4, min 1;
+        /// MiB, about, that one query may hold: groups, the values kept for them, rows to be sorted.
+        memory_max_mb: u64 = 256, min 1;
+        /// Milliseconds beyond which a query is noted in the log of slow queries; 0 notes every one.
+        slow_ms: u64 = 1000;
+        /// Slow queries that are remembered, the newest.
+        slowlog_entries_max: u32 = 100, min 1;
     }
 }
 

@@ -158,6 +158,12 @@ impl Engine {
         &self.clock
     }
 
+    /// What tables of values that come from outside are keyed with.
+    #[must_use]
+    pub const fn hash_seed(&self) -> u64 {
+        self.options.hash_seed
+    }
+
     /// The server's time, as far as its clock can be believed.
     pub fn server_time(&self) -> ServerTime {
         self.time.read(&*self.clock)

@@ -1,6 +1,6 @@
 //! What a query is given besides its text: database, time, limits, and a way to be stopped.
 
-use crate::limits::{QUERY_GROUPS, QUERY_SORTED_ROWS};
+use crate::limits::{QUERY_GROUPS, QUERY_MEMORY_BYTES, QUERY_SORTED_ROWS};
 use crate::types::Timestamp;
 
 /// The surroundings of one query.
@@ -23,6 +23,8 @@ pub struct QueryLimits {
     pub sorted_rows: usize,
     /// Groups kept in memory.
     pub groups: usize,
+    /// Bytes, about, that groups and the values kept for them take.
+    pub memory_bytes: usize,
 }
 
 impl Default for QueryLimits {
@@ -30,6 +32,7 @@ impl Default for QueryLimits {
         Self {
             sorted_rows: QUERY_SORTED_ROWS,
             groups: QUERY_GROUPS,
+            memory_bytes: QUERY_MEMORY_BYTES,
         }
     }
 }

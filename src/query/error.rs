@@ -34,6 +34,8 @@ pub enum NameKind {
     Function,
     /// A type in a cast or behind `::`.
     Type,
+    /// A time zone.
+    TimeZone,
 }
 
 impl NameKind {
@@ -43,6 +45,7 @@ impl NameKind {
             Self::Column => "tag or field",
             Self::Function => "function",
             Self::Type => "type",
+            Self::TimeZone => "time zone",
         }
     }
 }
@@ -133,7 +136,7 @@ impl QueryError {
             Self::UnknownName { kind, .. } => match kind {
                 NameKind::Measurement => Code::UnknownMeasurement,
                 NameKind::Column => Code::UnknownColumn,
-                NameKind::Function | NameKind::Type => Code::BadSql,
+                NameKind::Function | NameKind::Type | NameKind::TimeZone => Code::BadSql,
             },
             Self::Unsupported { .. } => Code::Unsupported,
             Self::Overflow { .. } => Code::ValueOutOfRange,

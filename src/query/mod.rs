@@ -8,6 +8,7 @@
 //! clock, no thread and no lock in here: time, limits and cancellation come in with [`QueryContext`].
 #![doc = include_str!("SEMANTICS.md")]
 
+mod buckets;
 mod condition;
 mod context;
 pub mod encode;

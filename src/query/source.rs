@@ -14,6 +14,8 @@ use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange, Time
 use super::sql::ast::BinaryOperator;
 use super::value::{Scalar, Type};
 
+/// What a chunk must lie inside of for its statistics to answer.
+pub use super::buckets::{Buckets, Local};
 /// What has to be known of a column whose statistics answer; how a scan went.
 pub use crate::series::{Needs, ReadCounts};
 
@@ -69,23 +71,6 @@ pub struct ScanBatch {
     pub times: Vec<Timestamp>,
     /// A vector for each column asked for, in that order, as long as `times`.
     pub columns: Vec<ColumnVector>,
-}
-
-/// Buckets of time: what a chunk must lie inside of for its statistics to answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Buckets {
-    /// Width in nanoseconds, above zero. `None`: all of time is one bucket.
-    pub width_ns: Option<i64>,
-    /// A time at which a bucket starts.
-    pub origin: Timestamp,
-}
-
-impl Buckets {
-    /// All of time as one bucket.
-    pub const ONE: Self = Self {
-        width_ns: None,
-        origin: 0,
-    };
 }
 
 /// The statistics of one column of a chunk: what an aggregate would make of its rows.
@@ -251,6 +236,12 @@ pub trait Source: Send + Sync {
         choice: SeriesChoice<'_>,
     ) -> Result<Vec<SeriesInfo>, SourceError> {
         self.series(database, measurement, choice.whole)
+    }
+
+    /// What tables of values that come from outside are keyed with: secret, so that nobody can choose values that
+    /// collide.
+    fn hash_seed(&self) -> u64 {
+        0
     }
 
     /// A snapshot of the rows of a series.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use edgetime_protocol::error::Code;
 
-use super::expr::bucket_bounds;
 use super::source::{
     ChunkSummary, ColumnInfo, ColumnSummary, MeasurementInfo, ReadCounts, ScanBatch, ScanPart,
     ScanRequest, SeriesChoice, SeriesInfo, SeriesScan, Source, SourceError,
@@ -107,6 +106,10 @@ impl Source for Store {
         })
     }
 
+    fn hash_seed(&self) -> u64 {
+        self.engine.hash_seed()
+    }
+
     fn scan(
         &self,
         series: SeriesId,
@@ -166,8 +169,8 @@ impl SeriesScan for Scan {
                 .all(|condition| condition.may_hold(&column))
         };
         let bucket_end = |time| {
-            let buckets = request.summaries.as_ref()?.buckets;
-            bucket_bounds(buckets, time).1
+            let summaries = request.summaries.as_ref()?;
+            summaries.buckets.bounds(time).1
         };
         let demand = Demand {
             newest_first: request.newest_first,

@@ -15,6 +15,9 @@ use super::source::{
 use super::value::Scalar;
 use super::{ExecutionStats, QueryContext, QueryError, QueryLimits};
 
+/// The measurement `m`.
+const ONLY: MeasurementId = MeasurementId(1);
+
 /// The rows of one series: a value for each column of the measurement.
 pub(super) type SeriesRows = BTreeMap<Timestamp, Vec<Scalar>>;
 
@@ -154,7 +157,7 @@ impl Source for Memory {
             })
             .collect();
         Ok(Some(MeasurementInfo {
-            id: MeasurementId(1),
+            id: ONLY,
             name: Arc::from("m"),
             tag_keys,
             columns,
@@ -164,12 +167,13 @@ impl Source for Memory {
     fn series(
         &self,
         _: &str,
-        _: MeasurementId,
+        measurement: MeasurementId,
         accept: &dyn Fn(&SeriesInfo) -> bool,
     ) -> Result<Vec<SeriesInfo>, SourceError> {
         Ok(self
             .series
             .iter()
+            .filter(|_| measurement == ONLY)
             .map(|(info, _)| info.clone())
             .filter(|info| accept(info))
             .collect())

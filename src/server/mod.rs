@@ -16,6 +16,7 @@ mod maintenance;
 mod monitor;
 mod outbox;
 mod replay;
+mod slowlog;
 mod sql;
 mod start;
 mod text;
@@ -34,6 +35,7 @@ use self::buffers::Buffers;
 use self::clients::Clients;
 use self::committer::Committer;
 use self::maintenance::Maintenance;
+use self::slowlog::SlowLog;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::limits;
@@ -50,6 +52,7 @@ pub(crate) struct Shared {
     buffers: Buffers,
     clients: Clients,
     queries: Arc<Semaphore>,
+    slow_queries: SlowLog,
     log_level: Box<dyn LogLevel>,
     started: Instant,
     stop: CancellationToken,

@@ -11,6 +11,7 @@ use crate::engine::Access;
 use crate::query::encode::{Format, TimeFormat};
 use crate::query::{self, QueryContext, QueryError, QueryLimits, Store};
 
+use super::slowlog::SlowQuery;
 use super::{DEFAULT_DATABASE, Shared};
 
 /// A query to run.
@@ -86,7 +87,8 @@ pub fn run(
 ) -> Result<(), Failed> {
     let configured = &shared.config.query;
     let time_max = Duration::from_secs(configured.time_max_s);
-    let deadline = Instant::now()
+    let started = Instant::now();
+    let deadline = started
         + request
             .timeout
             .map_or(time_max, |asked| asked.min(time_max));
@@ -105,7 +107,12 @@ pub fn run(
     let context = QueryContext {
         database,
         now_ns: shared.engine.server_time().now,
-        limits: QueryLimits::default(),
+        limits: QueryLimits {
+            memory_bytes: usize::try_from(configured.memory_max_mb)
+                .unwrap_or(usize::MAX)
+                .saturating_mul(1024 * 1024),
+            ..QueryLimits::default()
+        },
         cancel: &cancel,
     };
     let store = Store::new(Arc::clone(&shared.engine), access.clone());
@@ -120,27 +127,29 @@ pub fn run(
         })
     };
     let mut rows = 0;
-    let result = query::query(
-        &store,
-        request.sql,
-        &context,
-        &mut |columns| pass(Part::Columns(columns)),
-        &mut |batch| {
-            rows += batch.rows() as u64;
-            if rows > rows_max {
-                failure.set(Some(Failed {
-                    code: Code::BudgetExceeded,
-                    message: format!(
-                        "the result has more than {rows_max} rows; add LIMIT, or ask for less"
-                    ),
-                    offset: None,
-                }));
-                return Err(QueryError::Output("too many rows".to_owned()));
-            }
-            pass(Part::Batch(&batch))
-        },
-    );
-    match result {
+    let mut take = |batch: ResultBatch| {
+        rows += batch.rows() as u64;
+        if rows > rows_max {
+            failure.set(Some(Failed {
+                code: Code::BudgetExceeded,
+                message: format!(
+                    "the result has more than {rows_max} rows; add LIMIT, or ask for less"
+                ),
+                offset: None,
+            }));
+            return Err(QueryError::Output("too many rows".to_owned()));
+        }
+        pass(Part::Batch(&batch))
+    };
+    let mut plan = None;
+    let result = query::parse(request.sql)
+        .and_then(|statement| query::plan(&store, &statement, &context))
+        .and_then(|planned| {
+            let planned = plan.insert(planned);
+            pass(Part::Columns(planned.columns()))?;
+            query::execute(&store, planned, &context, &mut take)
+        });
+    let answer = match &result {
         Ok(_) => Ok(()),
         Err(error) => Err(failure.take().unwrap_or_else(|| {
             if late.get() {
@@ -152,10 +161,29 @@ pub fn run(
                     offset: None,
                 }
             } else {
-                Failed::from(&error)
+                Failed::from(error)
             }
         })),
+    };
+    let took = started.elapsed();
+    if shared.slow_queries.is_slow(took) {
+        let mut steps = plan.as_ref().map_or(Vec::new(), query::Plan::steps);
+        if let Ok(stats) = &result {
+            steps.extend(stats.steps());
+        }
+        shared.slow_queries.note(SlowQuery {
+            time_ns: context.now_ns.saturating_add(took.as_nanos() as i64),
+            took,
+            database: database.to_owned(),
+            sql: request.sql.to_owned(),
+            outcome: answer
+                .as_ref()
+                .map_or_else(|failed| failed.code.name(), |()| "ok"),
+            rows,
+            plan: steps,
+        });
     }
+    answer
 }
 
 /// A result as a table, or as JSON.

@@ -17,6 +17,7 @@ use super::buffers::Buffers;
 use super::clients::Clients;
 use super::committer::{Committer, SyncPolicy};
 use super::maintenance::{Maintenance, MaintenanceOptions};
+use super::slowlog::SlowLog;
 use super::{Shared, admin, connection, monitor, udp};
 
 /// Why a server does not start.
@@ -133,6 +134,10 @@ impl Server {
             buffers: Buffers::default(),
             clients: Clients::new(stop.clone()),
             queries: Arc::new(Semaphore::new(config.query.concurrency_max as usize)),
+            slow_queries: SlowLog::new(
+                Duration::from_millis(config.query.slow_ms),
+                config.query.slowlog_entries_max as usize,
+            ),
             log_level,
             started: Instant::now(),
             stop,

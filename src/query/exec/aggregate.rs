@@ -16,12 +16,40 @@ pub(crate) enum AggregateFunction {
     Spread,
     Stddev,
     Variance,
+    Median,
+    Percentile,
+    Mode,
+    CountDistinct,
+    Increase,
+    Rate,
+    Delta,
+    Derivative,
+    Integral,
+    TimeWeightedAvg,
 }
 
 impl AggregateFunction {
     /// All names, for error messages.
     pub(crate) const NAMES: &[&str] = &[
-        "count", "sum", "avg", "min", "max", "first", "last", "spread", "stddev", "variance",
+        "count",
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "first",
+        "last",
+        "spread",
+        "stddev",
+        "variance",
+        "median",
+        "percentile",
+        "mode",
+        "increase",
+        "rate",
+        "delta",
+        "derivative",
+        "integral",
+        "time_weighted_avg",
     ];
 
     /// The function of that name.
@@ -37,8 +65,30 @@ impl AggregateFunction {
             "spread" => Self::Spread,
             "stddev" => Self::Stddev,
             "variance" => Self::Variance,
+            "median" => Self::Median,
+            "percentile" => Self::Percentile,
+            "mode" => Self::Mode,
+            "increase" => Self::Increase,
+            "rate" => Self::Rate,
+            "delta" => Self::Delta,
+            "derivative" => Self::Derivative,
+            "integral" => Self::Integral,
+            "time_weighted_avg" => Self::TimeWeightedAvg,
             _ => return None,
         })
+    }
+
+    /// Whether it looks at the steps from one row of a series to the next.
+    pub(crate) const fn is_of_steps(self) -> bool {
+        matches!(
+            self,
+            Self::Increase
+                | Self::Rate
+                | Self::Delta
+                | Self::Derivative
+                | Self::Integral
+                | Self::TimeWeightedAvg
+        )
     }
 }
 
@@ -48,6 +98,8 @@ pub(crate) struct Aggregate {
     pub(crate) function: AggregateFunction,
     /// Over rows; none for `count(*)`.
     pub(crate) argument: Option<Typed>,
+    /// The percentage of `percentile`; nanoseconds of the unit that `rate`, `derivative` and `integral` count in.
+    pub(crate) parameter: f64,
     /// The type of the result.
     pub(crate) kind: Type,
 }
@@ -57,26 +109,42 @@ impl Aggregate {
     pub(crate) fn new(
         function: AggregateFunction,
         argument: Option<Typed>,
+        parameter: f64,
     ) -> Result<Self, String> {
         let input = argument.as_ref().map_or(Type::Null, |typed| typed.kind);
         let numeric = input.is_numeric() || input == Type::Null;
         let kind = match function {
-            AggregateFunction::Count => Type::Integer,
+            AggregateFunction::Count | AggregateFunction::CountDistinct => Type::Integer,
             AggregateFunction::Sum | AggregateFunction::Spread
                 if numeric || input == Type::Interval =>
             {
                 input
             }
-            AggregateFunction::Avg | AggregateFunction::Stddev | AggregateFunction::Variance
+            AggregateFunction::Avg
+            | AggregateFunction::Stddev
+            | AggregateFunction::Variance
+            | AggregateFunction::Median
+            | AggregateFunction::Percentile
                 if numeric || input == Type::Interval =>
             {
                 Type::Float
             }
+            AggregateFunction::Rate
+            | AggregateFunction::Derivative
+            | AggregateFunction::Integral
+            | AggregateFunction::TimeWeightedAvg
+                if numeric =>
+            {
+                Type::Float
+            }
+            AggregateFunction::Delta if input == Type::Unsigned => Type::Integer,
+            AggregateFunction::Increase | AggregateFunction::Delta if numeric => input,
             AggregateFunction::Spread if input == Type::Time => Type::Interval,
             AggregateFunction::Min
             | AggregateFunction::Max
             | AggregateFunction::First
-            | AggregateFunction::Last => input,
+            | AggregateFunction::Last
+            | AggregateFunction::Mode => input,
             _ => {
                 return Err(format!(
                     "this aggregate takes numbers, not {}",
@@ -87,6 +155,7 @@ impl Aggregate {
         Ok(Self {
             function,
             argument,
+            parameter,
             kind,
         })
     }

@@ -2,27 +2,29 @@
 //!
 //! A group is named by a partition, the values of all keys but the bucket of time, and by the start of
 //! its bucket. Within one series tags are constant and times ascend, so that a run is found by comparing
-//! times alone and costs one probe of a table of small keys.
+//! times alone and costs one probe of a table of small keys. Tables are keyed: values that collide cannot be chosen.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::Range;
 
-use rustc_hash::FxHashMap;
+use hashbrown::HashMap;
 
-use crate::limits::QUERY_BATCH_ROWS;
-use crate::query::context::QueryContext;
+use crate::catalog::HashSeed;
+use crate::query::context::{QueryContext, QueryLimits};
 use crate::query::error::QueryError;
-use crate::query::expr::vector::{Collector, Frame, Operand, Slot, gather, into_vector, selected};
-use crate::query::expr::{bucket_bounds, bucket_start, evaluate};
+use crate::query::expr::evaluate;
+use crate::query::expr::vector::{Frame, Operand, Slot, into_vector, scalar_at};
 use crate::query::plan::{Grouping, Input, SelectPlan};
 use crate::query::source::{Buckets, ChunkSummary, SeriesInfo, Source};
-use crate::query::value::{Scalar, Type};
+use crate::query::value::Scalar;
 use crate::series::vector::ColumnVector;
 
+use super::ExecutionStats;
 use super::output::Output;
-use super::rows::{Part, Rows, SeriesRows, check, is_constant};
-use super::sort::Sorter;
+use super::rows::{Part, Rows, SeriesRows, is_constant};
 use super::state::State;
-use super::{ExecutionStats, project};
+use super::steps::{Number, Point, Steps};
 
 pub(super) fn run(
     source: &dyn Source,
@@ -35,13 +37,16 @@ pub(super) fn run(
     let Some(grouping) = &plan.grouping else {
         return Ok(());
     };
-    let mut groups = Groups::new(plan, grouping, context.limits.groups);
+    let mut groups = Groups::new(plan, grouping, &context.limits, source.hash_seed());
     for (index, info) in series.iter().enumerate() {
         let mut rows = SeriesRows::open(source, plan, index, info)?;
         let mut seen = Seen(vec![false; grouping.aggregates.len()]);
         while let Some(part) = rows.next_part(plan, context, stats)? {
+            if groups.is_beyond(&part) {
+                break;
+            }
             match &part {
-                Part::Rows(batch) => groups.add_rows(batch, &rows.tags)?,
+                Part::Rows(batch) => groups.add_rows(batch, &rows.tags, index)?,
                 Part::Summary(summary) => groups.add_summary(summary, &rows.tags)?,
             }
             if plan.ends_early && seen.add(plan, grouping, &part) {
@@ -52,6 +57,7 @@ pub(super) fn run(
     if grouping.keys.is_empty() && groups.groups.is_empty() {
         groups.group(0, i64::MIN)?;
     }
+    groups.fill_gaps(context)?;
     groups.emit(context, output)
 }
 
@@ -80,43 +86,114 @@ impl Seen {
     }
 }
 
-struct Groups<'a> {
-    plan: &'a SelectPlan,
-    grouping: &'a Grouping,
-    buckets: Buckets,
-    groups_max: usize,
+/// The groups of a query.
+pub(super) struct Groups<'a> {
+    pub(super) plan: &'a SelectPlan,
+    pub(super) grouping: &'a Grouping,
+    pub(super) buckets: Buckets,
+    limits: QueryLimits,
+    /// Bytes that groups and kept values take, about.
+    used_bytes: usize,
+    group_bytes: usize,
     /// Values of all keys, null in the place of the bucket.
-    partitions: Vec<Vec<Scalar>>,
-    partition_of: FxHashMap<Vec<u8>, u32>,
+    pub(super) partitions: Vec<Vec<Scalar>>,
+    partition_of: HashMap<Vec<u8>, u32, HashSeed>,
     /// Room for the bytes of a key.
     scratch: Vec<u8>,
-    groups: Vec<(u32, i64)>,
-    group_of: FxHashMap<(u32, i64), u32>,
+    /// Partition, and start of the bucket.
+    pub(super) groups: Vec<(u32, i64)>,
+    group_of: HashMap<(u32, i64), u32, HashSeed>,
     /// As many as there are aggregates for each group.
-    states: Vec<State>,
+    pub(super) states: Vec<State>,
+    /// As many as there are aggregates for each partition: the last value, where steps are counted.
+    links: Vec<Option<Link>>,
+    /// The starts of the nearest buckets, no more than are wanted.
+    nearest: BTreeSet<i64>,
+}
+
+/// The value that the next step begins with.
+#[derive(Clone, Copy)]
+struct Link {
+    series: usize,
+    group: usize,
+    point: Point,
 }
 
 impl<'a> Groups<'a> {
-    fn new(plan: &'a SelectPlan, grouping: &'a Grouping, groups_max: usize) -> Self {
+    fn new(
+        plan: &'a SelectPlan,
+        grouping: &'a Grouping,
+        limits: &QueryLimits,
+        hash_seed: u64,
+    ) -> Self {
+        let of_steps = grouping.aggregates.iter().filter(|aggregate| {
+            // Their states lie apart.
+            aggregate.function.is_of_steps()
+        });
+        let (steps, states) = (of_steps.count(), grouping.aggregates.len());
         Self {
             plan,
             grouping,
-            buckets: grouping.bucket.map_or(Buckets::ONE, |(_, buckets)| buckets),
-            groups_max,
+            buckets: match &grouping.bucket {
+                Some((_, buckets)) => buckets.clone(),
+                None => Buckets::One,
+            },
+            limits: *limits,
+            used_bytes: 0,
+            group_bytes: GROUP_BYTES
+                + states * size_of::<State>()
+                + steps * (size_of::<Steps>() + size_of::<Option<Link>>()),
             partitions: if grouping.keys.is_empty() {
                 vec![Vec::new()]
             } else {
                 Vec::new()
             },
-            partition_of: FxHashMap::default(),
+            partition_of: HashMap::with_hasher(HashSeed(hash_seed)),
             scratch: Vec::new(),
             groups: Vec::new(),
-            group_of: FxHashMap::default(),
+            group_of: HashMap::with_hasher(HashSeed(hash_seed)),
             states: Vec::new(),
+            links: Vec::new(),
+            nearest: BTreeSet::new(),
         }
     }
 
-    fn add_rows(&mut self, rows: &Rows, tags: &[Scalar]) -> Result<(), QueryError> {
+    /// Whether as many buckets as the answer has lie before these rows, and so before all behind them.
+    fn is_beyond(&self, part: &Part) -> bool {
+        let Some(wanted) = self.plan.nearest else {
+            return false;
+        };
+        if self.nearest.len() < wanted.buckets {
+            return false;
+        }
+        let (first, last) = match part {
+            Part::Rows(rows) => (rows.times().first(), rows.times().last()),
+            Part::Summary(summary) => (Some(&summary.first_time), Some(&summary.last_time)),
+        };
+        if wanted.newest_first {
+            let known = self.nearest.first().zip(last);
+            known.is_some_and(|(known, &last)| self.buckets.start(last) < *known)
+        } else {
+            let known = self.nearest.last().zip(first);
+            known.is_some_and(|(known, &first)| self.buckets.start(first) > *known)
+        }
+    }
+
+    /// Takes note of a new group's bucket.
+    fn note_bucket(&mut self, bucket: i64) {
+        if let Some(wanted) = self.plan.nearest
+            && self.nearest.insert(bucket)
+            && self.nearest.len() > wanted.buckets
+        {
+            if wanted.newest_first {
+                self.nearest.pop_first();
+            } else {
+                self.nearest.pop_last();
+            }
+        }
+    }
+
+    fn add_rows(&mut self, rows: &Rows, tags: &[Scalar], series: usize) -> Result<(), QueryError> {
         let frame = rows.frame(self.plan, tags);
         let keys = self.keys(&frame)?;
         let mut arguments = Vec::with_capacity(self.grouping.aggregates.len());
@@ -131,14 +208,19 @@ impl<'a> Groups<'a> {
                 }),
             });
         }
-        let times = rows.times();
+        let run = Run {
+            series,
+            arguments: &arguments,
+            times: rows.times(),
+        };
+        let times = run.times;
         if keys.iter().all(is_constant) {
             let partition = self.partition(&keys, 0)?;
             let mut start = 0;
             while let Some(&time) = times.get(start) {
-                let (bucket, next) = bucket_bounds(self.buckets, time);
+                let (bucket, next) = self.buckets.bounds(time);
                 let end = run_end(next, times, start);
-                self.update(partition, bucket, &arguments, times, start..end)?;
+                self.update(partition, bucket, &run, start..end)?;
                 start = end;
             }
             return Ok(());
@@ -146,7 +228,7 @@ impl<'a> Groups<'a> {
         let (mut key, mut other) = (Vec::new(), Vec::new());
         let mut start = 0;
         while let Some(&time) = times.get(start) {
-            let (bucket, next) = bucket_bounds(self.buckets, time);
+            let (bucket, next) = self.buckets.bounds(time);
             let limit = run_end(next, times, start);
             write_keys(&keys, start, &mut key);
             let mut end = start + 1;
@@ -158,7 +240,7 @@ impl<'a> Groups<'a> {
                 end += 1;
             }
             let partition = self.partition(&keys, start)?;
-            self.update(partition, bucket, &arguments, times, start..end)?;
+            self.update(partition, bucket, &run, start..end)?;
             start = end;
         }
         Ok(())
@@ -171,7 +253,7 @@ impl<'a> Groups<'a> {
         };
         let keys = self.keys(&frame)?;
         let partition = self.partition(&keys, 0)?;
-        let bucket = bucket_start(self.buckets, summary.first_time);
+        let bucket = self.buckets.start(summary.first_time);
         let group = self.group(partition, bucket)?;
         let first = group * self.grouping.aggregates.len();
         for (index, aggregate) in self.grouping.aggregates.iter().enumerate() {
@@ -195,7 +277,7 @@ impl<'a> Groups<'a> {
 
     /// All keys but the bucket of time, which is null here.
     fn keys<'f>(&self, frame: &Frame<'f>) -> Result<Vec<Operand<'f>>, QueryError> {
-        let bucket = self.grouping.bucket.map(|(index, _)| index);
+        let bucket = self.grouping.bucket.as_ref().map(|(index, _)| *index);
         self.grouping
             .keys
             .iter()
@@ -210,7 +292,11 @@ impl<'a> Groups<'a> {
             .collect()
     }
 
-    fn partition(&mut self, keys: &[Operand<'_>], row: usize) -> Result<u32, QueryError> {
+    pub(super) fn partition(
+        &mut self,
+        keys: &[Operand<'_>],
+        row: usize,
+    ) -> Result<u32, QueryError> {
         if keys.is_empty() {
             return Ok(0);
         }
@@ -222,6 +308,8 @@ impl<'a> Groups<'a> {
             return Ok(partition);
         }
         self.check_room(self.partitions.len())?;
+        let cells = keys.len() * size_of::<Scalar>();
+        self.charge(GROUP_BYTES + cells + 2 * self.scratch.len())?;
         let partition = self.partitions.len() as u32;
         self.partitions
             .push(keys.iter().map(|key| key.scalar(row)).collect());
@@ -229,13 +317,15 @@ impl<'a> Groups<'a> {
         Ok(partition)
     }
 
-    fn group(&mut self, partition: u32, bucket: i64) -> Result<usize, QueryError> {
+    pub(super) fn group(&mut self, partition: u32, bucket: i64) -> Result<usize, QueryError> {
         if let Some(&group) = self.group_of.get(&(partition, bucket)) {
             return Ok(group as usize);
         }
         self.check_room(self.groups.len())?;
+        self.charge(self.group_bytes)?;
         let group = self.groups.len();
         self.groups.push((partition, bucket));
+        self.note_bucket(bucket);
         self.group_of.insert((partition, bucket), group as u32);
         self.states
             .extend(self.grouping.aggregates.iter().map(State::new));
@@ -243,11 +333,24 @@ impl<'a> Groups<'a> {
     }
 
     fn check_room(&self, used: usize) -> Result<(), QueryError> {
-        if used >= self.groups_max.min(u32::MAX as usize) {
+        if used >= self.limits.groups.min(u32::MAX as usize) {
             return Err(QueryError::Budget {
                 what: "groups in memory",
-                limit: self.groups_max,
+                limit: self.limits.groups,
                 hint: "use wider buckets, fewer keys or a narrower WHERE",
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes note of bytes that are kept until the end.
+    fn charge(&mut self, bytes: usize) -> Result<(), QueryError> {
+        self.used_bytes += bytes;
+        if self.used_bytes > self.limits.memory_bytes {
+            return Err(QueryError::Budget {
+                what: "bytes for groups and the values that median, percentile, mode and count(distinct) keep",
+                limit: self.limits.memory_bytes,
+                hint: "use wider buckets, fewer keys or a narrower WHERE, or raise query.memory_max_mb",
             });
         }
         Ok(())
@@ -257,108 +360,84 @@ impl<'a> Groups<'a> {
         &mut self,
         partition: u32,
         bucket: i64,
-        arguments: &[Option<Cow<'_, ColumnVector>>],
-        times: &[i64],
-        rows: std::ops::Range<usize>,
+        run: &Run<'_>,
+        rows: Range<usize>,
     ) -> Result<(), QueryError> {
-        let first = self.group(partition, bucket)? * arguments.len();
-        let states = &mut self.states[first..first + arguments.len()];
-        for (state, argument) in states.iter_mut().zip(arguments) {
+        let group = self.group(partition, bucket)?;
+        let first = group * run.arguments.len();
+        let mut kept = 0;
+        for (index, argument) in run.arguments.iter().enumerate() {
+            let state = &mut self.states[first + index];
             match argument {
-                Some(vector) => state.update(vector, times, rows.clone()),
+                Some(vector) if matches!(state, State::Steps(_)) => {
+                    let link = partition as usize * run.arguments.len() + index;
+                    self.follow((link, index), (group, bucket), run, vector, rows.clone());
+                }
+                Some(vector) => kept += state.update(vector, run.times, rows.clone()),
                 None => state.add_rows(rows.len() as u64),
             }
         }
-        Ok(())
+        self.charge(kept)
     }
 
-    /// Groups in the order of their keys, then whatever `HAVING` and `ORDER BY` make of them.
-    fn emit(
-        &self,
-        context: &QueryContext<'_>,
-        output: &mut Output<'_, '_>,
-    ) -> Result<(), QueryError> {
-        let mut order: Vec<u32> = (0..self.groups.len() as u32).collect();
-        order.sort_by(|&a, &b| {
-            (0..self.grouping.keys.len())
-                .map(|key| self.key(a, key).order(&self.key(b, key)))
-                .find(|found| found.is_ne())
-                .unwrap_or(std::cmp::Ordering::Equal)
-        });
-        let mut sorter =
-            (!self.plan.order.is_empty()).then(|| Sorter::new(self.plan, &context.limits));
-        for part in order.chunks(QUERY_BATCH_ROWS) {
-            check(context)?;
-            let columns = self.columns(part)?;
-            let frame = frame_of(&columns, part.len());
-            let outputs = project(&self.plan.outputs, &frame)?;
-            match &mut sorter {
-                None => output.push(&outputs, 0..frame.rows)?,
-                Some(sorter) => {
-                    let keys = self.plan.order.iter().map(|key| &key.expr);
-                    let keys = project(keys, &frame)?;
-                    sorter.push(&outputs, &keys, None, frame.rows)?;
+    /// Feeds the steps that lead to some rows of one group.
+    fn follow(
+        &mut self,
+        (link, index): (usize, usize),
+        (group, bucket): (usize, i64),
+        run: &Run<'_>,
+        vector: &ColumnVector,
+        rows: Range<usize>,
+    ) {
+        if self.links.len() <= link {
+            self.links.resize(link + 1, None);
+        }
+        let mut last = self.links[link].filter(|last| last.series == run.series);
+        let count = run.arguments.len();
+        for row in rows {
+            let Some(value) = Number::of(&scalar_at(vector, row)) else {
+                continue;
+            };
+            let time = run.times[row];
+            let point = Point { time, value };
+            if let Some(from) = last {
+                let cut = if from.group == group {
+                    None
+                } else {
+                    self.buckets.bounds(from.point.time).1
+                };
+                let step = (from.point, point);
+                if let Some(border) = cut
+                    && let State::Steps(earlier) = &mut self.states[from.group * count + index]
+                    && earlier.is_area()
+                {
+                    earlier.part(run.series, step, from.point.time, border);
+                    if let State::Steps(steps) = &mut self.states[group * count + index] {
+                        steps.part(run.series, step, bucket, time);
+                    }
+                } else if let State::Steps(steps) = &mut self.states[group * count + index] {
+                    steps.step(run.series, from.point, point);
                 }
             }
-            if output.is_done() {
-                break;
-            }
+            last = Some(Link {
+                series: run.series,
+                group,
+                point,
+            });
         }
-        match sorter {
-            Some(sorter) => sorter.finish(output),
-            None => Ok(()),
-        }
-    }
-
-    fn key(&self, group: u32, key: usize) -> Cow<'_, Scalar> {
-        let (partition, bucket) = self.groups[group as usize];
-        if self.grouping.bucket.is_some_and(|(index, _)| index == key) {
-            return Cow::Owned(Scalar::Integer(bucket));
-        }
-        Cow::Borrowed(&self.partitions[partition as usize][key])
-    }
-
-    /// Keys, then results of aggregates, of the groups that pass `HAVING`.
-    fn columns(&self, groups: &[u32]) -> Result<Vec<ColumnVector>, QueryError> {
-        let mut columns = Vec::new();
-        for (index, key) in self.grouping.keys.iter().enumerate() {
-            let mut column = Collector::new(key.kind);
-            for &group in groups {
-                column.push(&self.key(group, index));
-            }
-            columns.push(column.finish());
-        }
-        let count = self.grouping.aggregates.len();
-        for (index, aggregate) in self.grouping.aggregates.iter().enumerate() {
-            let mut column = Collector::new(aggregate.kind);
-            for &group in groups {
-                let state = &self.states[group as usize * count + index];
-                column.push(&state.finish(aggregate)?);
-            }
-            columns.push(column.finish());
-        }
-        if let Some(having) = &self.grouping.having {
-            let frame = frame_of(&columns, groups.len());
-            if let Some(chosen) = selected(&evaluate(having, &frame)?, frame.rows) {
-                if columns.is_empty() {
-                    // A constant condition over no columns: the rows themselves are gone.
-                    columns.push(ColumnVector::empty(Type::Null.storage()));
-                }
-                for column in &mut columns {
-                    *column = gather(column, &chosen);
-                }
-            }
-        }
-        Ok(columns)
+        self.links[link] = last;
     }
 }
 
-fn frame_of(columns: &[ColumnVector], rows: usize) -> Frame<'_> {
-    Frame {
-        rows: columns.first().map_or(rows, ColumnVector::len),
-        slots: columns.iter().map(Slot::Vector).collect(),
-    }
+/// Rows of one series, and the arguments of all aggregates.
+struct Run<'r> {
+    series: usize,
+    arguments: &'r [Option<Cow<'r, ColumnVector>>],
+    times: &'r [i64],
 }
+
+/// What a group takes besides its states, its place in the table included.
+const GROUP_BYTES: usize = 64;
 
 /// The end of the rows from `start` on that lie before the next bucket.
 fn run_end(next: Option<i64>, times: &[i64], start: usize) -> usize {

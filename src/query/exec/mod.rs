@@ -6,14 +6,18 @@
 pub(crate) mod aggregate;
 mod choose;
 mod delete;
+mod emit;
+mod fill;
 mod float_sum;
 mod group;
+mod kept;
 mod merge;
 mod output;
 mod rows;
 mod show;
 mod sort;
 mod state;
+mod steps;
 
 use super::context::QueryContext;
 use super::error::QueryError;
@@ -55,6 +59,21 @@ pub struct ExecutionStats {
 }
 
 impl ExecutionStats {
+    /// What was read and what was spared, in words.
+    #[must_use]
+    pub fn steps(&self) -> Vec<(String, String)> {
+        [
+            ("chunks answered by statistics", self.chunks_summarised),
+            ("chunks skipped", self.chunks_skipped),
+            ("chunks decoded", self.chunks_decoded),
+            ("unsealed parts read", self.open_parts),
+            ("rows read", self.rows_scanned),
+            ("rows of the answer", self.rows),
+        ]
+        .map(|(what, count)| (what.to_owned(), count.to_string()))
+        .into()
+    }
+
     /// Adds what a scan has counted since it was asked last.
     fn add(&mut self, before: &mut ReadCounts, now: ReadCounts) {
         self.chunks_summarised += now.chunks_summarised - before.chunks_summarised;

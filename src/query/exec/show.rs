@@ -143,15 +143,8 @@ pub(super) fn explain(
     let columns = plan.scan.columns.len();
     table.row(vec!["columns read".to_owned(), columns.to_string()])?;
     if let Some(stats) = executed {
-        for (what, count) in [
-            ("chunks answered by statistics", stats.chunks_summarised),
-            ("chunks skipped", stats.chunks_skipped),
-            ("chunks decoded", stats.chunks_decoded),
-            ("unsealed parts read", stats.open_parts),
-            ("rows read", stats.rows_scanned),
-            ("rows of the answer", stats.rows),
-        ] {
-            table.row(vec![what.to_owned(), count.to_string()])?;
+        for (what, count) in stats.steps() {
+            table.row(vec![what, count])?;
         }
     }
     table.finish()
@@ -170,7 +163,7 @@ fn hints(plan: &SelectPlan) -> Vec<&'static str> {
     if scan.newest_first {
         hints.push("newest first");
     }
-    if plan.ends_early || scan.rows_max.is_some() {
+    if plan.ends_early || plan.nearest.is_some() || scan.rows_max.is_some() {
         hints.push("as few as the answer needs");
     }
     hints

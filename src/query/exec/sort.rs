@@ -27,6 +27,7 @@ pub(super) struct Sorter<'a> {
     /// Best rows to keep, where there is a limit.
     best: Option<usize>,
     rows_max: usize,
+    bytes_max: usize,
 }
 
 struct Sorted {
@@ -49,6 +50,8 @@ impl<'a> Sorter<'a> {
             rows: 0,
             best,
             rows_max: limits.sorted_rows.min(u32::MAX as usize),
+            // Offsets of texts are 32 bits wide.
+            bytes_max: limits.memory_bytes.min(u32::MAX as usize),
         }
     }
 
@@ -80,6 +83,14 @@ impl<'a> Sorter<'a> {
                 what: "sorted rows in memory",
                 limit: self.rows_max,
                 hint: "add a LIMIT, a narrower WHERE, or ORDER BY time",
+            });
+        }
+        let columns = self.outputs.iter().chain(&self.keys);
+        if columns.map(Collector::bytes).sum::<usize>() > self.bytes_max {
+            return Err(QueryError::Budget {
+                what: "bytes of sorted rows",
+                limit: self.bytes_max,
+                hint: "select fewer columns, add a LIMIT or a narrower WHERE, or raise query.memory_max_mb",
             });
         }
         Ok(())

@@ -12,6 +12,8 @@ use crate::series::vector::{ColumnVector, Validity, Values};
 
 use super::aggregate::{Aggregate, AggregateFunction};
 use super::float_sum::FloatSum;
+use super::kept::{Distinct, Ranked};
+use super::steps::Steps;
 
 /// The state of one aggregate of one group.
 #[derive(Clone, Debug)]
@@ -47,6 +49,10 @@ pub(super) enum State {
         mean: f64,
         squares: f64,
     },
+    Ranked(Ranked),
+    Distinct(Distinct),
+    /// Fed step by step, for they reach over the borders of groups.
+    Steps(Box<Steps>),
 }
 
 impl State {
@@ -61,6 +67,15 @@ impl State {
                 }
             }
             AggregateFunction::Sum | AggregateFunction::Avg => Self::Integers { sum: 0, count: 0 },
+            AggregateFunction::Median | AggregateFunction::Percentile => {
+                Self::Ranked(Ranked::default())
+            }
+            AggregateFunction::Mode | AggregateFunction::CountDistinct => {
+                Self::Distinct(Distinct::new(input))
+            }
+            function if function.is_of_steps() => {
+                Self::Steps(Box::new(Steps::new(function, aggregate.parameter)))
+            }
             AggregateFunction::First => Self::First(None),
             AggregateFunction::Last => Self::Last(None),
             AggregateFunction::Stddev | AggregateFunction::Variance => Self::Moments {
@@ -68,24 +83,22 @@ impl State {
                 mean: 0.0,
                 squares: 0.0,
             },
-            AggregateFunction::Min | AggregateFunction::Max | AggregateFunction::Spread => {
-                match input {
-                    Type::Float => Self::FloatRange {
-                        min: f64::INFINITY,
-                        max: f64::NEG_INFINITY,
-                        count: 0,
-                    },
-                    Type::Integer | Type::Time | Type::Interval => Self::IntegerRange {
-                        min: i64::MAX,
-                        max: i64::MIN,
-                        any: false,
-                    },
-                    _ => Self::Range {
-                        min: Scalar::Null,
-                        max: Scalar::Null,
-                    },
-                }
-            }
+            _ => match input {
+                Type::Float => Self::FloatRange {
+                    min: f64::INFINITY,
+                    max: f64::NEG_INFINITY,
+                    count: 0,
+                },
+                Type::Integer | Type::Time | Type::Interval => Self::IntegerRange {
+                    min: i64::MAX,
+                    max: i64::MIN,
+                    any: false,
+                },
+                _ => Self::Range {
+                    min: Scalar::Null,
+                    max: Scalar::Null,
+                },
+            },
         }
     }
 
@@ -96,8 +109,24 @@ impl State {
         }
     }
 
-    /// Takes a run of rows of one series, in the order of their times.
-    pub(super) fn update(&mut self, vector: &ColumnVector, times: &[i64], rows: Range<usize>) {
+    /// Takes a run of rows of one series, in the order of their times; how many bytes more are kept now.
+    pub(super) fn update(
+        &mut self,
+        vector: &ColumnVector,
+        times: &[i64],
+        rows: Range<usize>,
+    ) -> usize {
+        match self {
+            Self::Ranked(ranked) => ranked.add(vector, rows),
+            Self::Distinct(distinct) => distinct.add(vector, rows),
+            _ => {
+                self.fold(vector, times, rows);
+                0
+            }
+        }
+    }
+
+    fn fold(&mut self, vector: &ColumnVector, times: &[i64], rows: Range<usize>) {
         let validity = &vector.validity;
         match (self, &vector.values) {
             (Self::Count(count), _) => {
@@ -195,7 +224,10 @@ impl State {
                 Self::Floats { .. }
                 | Self::Integers { .. }
                 | Self::FloatRange { .. }
-                | Self::IntegerRange { .. },
+                | Self::IntegerRange { .. }
+                | Self::Ranked(_)
+                | Self::Distinct(_)
+                | Self::Steps(_),
                 _,
             ) => {}
         }
@@ -246,19 +278,29 @@ impl State {
                     *last = Some((*time, value.clone()));
                 }
             }
-            Self::Moments { .. } => {}
+            // Plans with these ask for no statistics.
+            Self::Moments { .. } | Self::Ranked(_) | Self::Distinct(_) | Self::Steps(_) => {}
         }
     }
 
     /// The result; null where no row had a value.
-    pub(super) fn finish(&self, aggregate: &Aggregate) -> Result<Scalar, QueryError> {
+    pub(super) fn finish(&mut self, aggregate: &Aggregate) -> Result<Scalar, QueryError> {
         let function = aggregate.function;
-        Ok(match self {
+        if let Self::Ranked(ranked) = self {
+            let percent = match function {
+                AggregateFunction::Median => 50.0,
+                _ => aggregate.parameter,
+            };
+            let input = aggregate.argument.as_ref().map_or(Type::Null, |a| a.kind);
+            return Ok(ranked.percentile(percent, input));
+        }
+        Ok(match &*self {
             Self::Count(count) => Scalar::Integer(*count as i64),
             Self::Floats { count: 0, .. }
             | Self::Integers { count: 0, .. }
             | Self::FloatRange { count: 0, .. }
-            | Self::IntegerRange { any: false, .. } => Scalar::Null,
+            | Self::IntegerRange { any: false, .. }
+            | Self::Ranked(_) => Scalar::Null,
             Self::Floats { sum, count } if function == AggregateFunction::Avg => {
                 Scalar::Float(sum.value() / *count as f64)
             }
@@ -272,7 +314,7 @@ impl State {
             Self::FloatRange { min, max, .. } => Scalar::Float(match function {
                 AggregateFunction::Min => *min,
                 AggregateFunction::Max => *max,
-                _ => max - min,
+                _ => *max - *min,
             }),
             Self::IntegerRange { min, max, .. } => match function {
                 AggregateFunction::Min => Scalar::Integer(*min),
@@ -292,11 +334,28 @@ impl State {
             Self::First(edge) | Self::Last(edge) => edge
                 .as_ref()
                 .map_or(Scalar::Null, |(_, value)| value.clone()),
+            Self::Distinct(distinct) if function == AggregateFunction::Mode => {
+                distinct.mode(aggregate.kind)
+            }
+            Self::Distinct(distinct) => Scalar::Integer(distinct.count() as i64),
+            Self::Steps(steps) => match aggregate.kind {
+                Type::Float => {
+                    let value = steps.float();
+                    value.map_or(Scalar::Null, Scalar::Float)
+                }
+                kind => match steps.whole() {
+                    Some(sum) if function == AggregateFunction::Delta => {
+                        integer(sum, kind, "delta")?
+                    }
+                    Some(sum) => integer(sum, kind, "increase")?,
+                    None => Scalar::Null,
+                },
+            },
             Self::Moments { count, squares, .. } => {
                 if *count < 2 {
                     return Ok(Scalar::Null);
                 }
-                let variance = squares / (*count - 1) as f64;
+                let variance = *squares / (*count - 1) as f64;
                 Scalar::Float(if function == AggregateFunction::Variance {
                     variance
                 } else {

@@ -1,6 +1,7 @@
 //! Evaluation of a tree over a frame, with the three-valued logic of SQL.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use crate::query::error::QueryError;
 use crate::query::value::{Scalar, Type};
@@ -8,7 +9,7 @@ use crate::series::vector::{Validity, Values};
 
 use super::lane::{Texts, map, owned};
 use super::vector::{Collector, Frame, Operand, Slot};
-use super::{Node, Typed, arithmetic, bucket_start, cast, compare};
+use super::{Node, Typed, arithmetic, cast, compare};
 
 /// The values of an expression, one for each row of the frame.
 pub(crate) fn evaluate<'a>(expr: &Typed, frame: &Frame<'a>) -> Result<Operand<'a>, QueryError> {
@@ -27,7 +28,15 @@ pub(crate) fn evaluate<'a>(expr: &Typed, frame: &Frame<'a>) -> Result<Operand<'a
             arithmetic::function(*function, expr.kind, operand, rows)
         }),
         Node::Bucket(buckets, inner) => one(inner, frame, |operand, rows| {
-            Ok(map(operand, rows, |time: i64| bucket_start(*buckets, time)))
+            // Rows come in the order of time: most lie in the bucket of the row before.
+            let last = Cell::new((1, Some(0)));
+            Ok(map(operand, rows, |time: i64| {
+                let (start, next) = last.get();
+                if time < start || next.is_some_and(|next| time >= next) {
+                    last.set(buckets.bounds(time));
+                }
+                last.get().0
+            }))
         }),
         Node::Arithmetic(operator, left, right) => two(left, right, frame, |left, right, rows| {
             arithmetic::arithmetic(*operator, expr.kind, left, right, rows)

@@ -143,29 +143,37 @@ impl Typed {
             }
         }
     }
-}
 
-/// The start of the bucket that holds a time. A bucket that would start before the first representable
-/// time starts there.
-#[inline]
-pub(crate) fn bucket_start(buckets: Buckets, time: i64) -> i64 {
-    bucket_bounds(buckets, time).0
-}
-
-/// The start of the bucket that holds a time, and the start of the next one, if there is such a time.
-#[inline]
-pub(crate) fn bucket_bounds(buckets: Buckets, time: i64) -> (i64, Option<i64>) {
-    let Some(width) = buckets.width_ns else {
-        return (i64::MIN, None);
-    };
-    let behind = if let Some(since) = time.checked_sub(buckets.origin) {
-        since.rem_euclid(width)
-    } else {
-        let since = i128::from(time) - i128::from(buckets.origin);
-        since.rem_euclid(i128::from(width)) as i64
-    };
-    (
-        time.saturating_sub(behind),
-        time.checked_add(width - behind),
-    )
+    /// Gives every slot that is read the number that `number` makes of its own.
+    pub(crate) fn renumber(&mut self, number: &impl Fn(usize) -> usize) {
+        match &mut self.node {
+            Node::Slot(slot) => *slot = number(*slot),
+            Node::Constant(_) => {}
+            Node::Negate(inner)
+            | Node::Not(inner)
+            | Node::IsNull(inner, _)
+            | Node::Match(inner, ..)
+            | Node::Cast(inner)
+            | Node::Function(_, inner)
+            | Node::Bucket(_, inner) => inner.renumber(number),
+            Node::Arithmetic(_, left, right) | Node::Compare(_, left, right) => {
+                left.renumber(number);
+                right.renumber(number);
+            }
+            Node::And(parts) | Node::Or(parts) | Node::Coalesce(parts) => {
+                for part in parts {
+                    part.renumber(number);
+                }
+            }
+            Node::Case(branches, otherwise) => {
+                for (condition, result) in branches {
+                    condition.renumber(number);
+                    result.renumber(number);
+                }
+                if let Some(otherwise) = otherwise {
+                    otherwise.renumber(number);
+                }
+            }
+        }
+    }
 }

@@ -212,6 +212,16 @@ impl Collector {
         }
     }
 
+    /// Bytes that the rows take, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let rows = self.values.len();
+        match &self.values {
+            Values::Boolean(_) => rows,
+            Values::Float(_) | Values::Integer(_) | Values::Unsigned(_) => rows * 8,
+            Values::String(texts) | Values::Binary(texts) => rows * 4 + texts.bytes(),
+        }
+    }
+
     pub(crate) fn finish(self) -> ColumnVector {
         let validity = if self.any_null {
             Validity::from_flags(self.valid)

@@ -7,6 +7,8 @@ use crate::query::sql::ast::{BinaryOperator, Expr, ExprKind, UnaryOperator};
 use crate::query::value::Type;
 use crate::types::Timestamp;
 
+use super::Fill;
+use super::buckets::{FILL_SLOTS, fills_gaps};
 use super::functions;
 use super::names::Names;
 use super::operators::{arithmetic, compare, fold, literal, negate};
@@ -21,6 +23,8 @@ pub(super) struct Binder<'a> {
     pub(super) aliases: Vec<(String, Expr)>,
     /// Expressions are over rows: in `WHERE`, in keys, in arguments of aggregates.
     pub(super) over_rows: bool,
+    /// The expression is a key of `GROUP BY` itself.
+    pub(super) in_keys: bool,
     inside_alias: bool,
 }
 
@@ -30,6 +34,20 @@ pub(super) struct Groups {
     /// Keys as they were written, and their types.
     pub(super) keys: Vec<(Expr, Type)>,
     pub(super) aggregates: Vec<Aggregate>,
+    /// Whether a key fills gaps.
+    pub(super) gapfill: bool,
+    pub(super) fills: Vec<Fill>,
+}
+
+impl Groups {
+    /// The final number of a slot: filled columns stand behind all aggregates.
+    pub(super) fn numbering(&self) -> impl Fn(usize) -> usize + use<> {
+        let before = self.keys.len() + self.aggregates.len();
+        move |slot| match slot.checked_sub(FILL_SLOTS) {
+            Some(index) => before + index,
+            None => slot,
+        }
+    }
 }
 
 impl<'a> Binder<'a> {
@@ -44,6 +62,7 @@ impl<'a> Binder<'a> {
             groups: None,
             aliases,
             over_rows: true,
+            in_keys: false,
             inside_alias: false,
         }
     }
@@ -57,6 +76,7 @@ impl<'a> Binder<'a> {
             return Ok(Typed::new(Node::Slot(slot), groups.keys[slot].1));
         }
         let at = expr.at;
+        self.in_keys &= fills_gaps(expr);
         let bound = match &expr.kind {
             ExprKind::Literal(value) => literal(value, at)?,
             ExprKind::Name(name) => self.name(name, at)?,

@@ -1,14 +1,13 @@
 //! Functions and conversions: which there are, what they take and what they give.
 
 use crate::query::error::{NameKind, QueryError, SqlPosition};
-use crate::query::exec::aggregate::{Aggregate, AggregateFunction};
+use crate::query::exec::aggregate::AggregateFunction;
 use crate::query::expr::{Function, Node, Typed, can_cast};
 use crate::query::names::near;
-use crate::query::source::Buckets;
 use crate::query::sql::ast::Call;
-use crate::query::sql::duration::{parse_interval, parse_time};
 use crate::query::value::{Scalar, Type};
 
+use super::FillMethod;
 use super::bind::Binder;
 
 const SCALARS: &[&str] = &[
@@ -22,35 +21,15 @@ const SCALARS: &[&str] = &[
     "coalesce",
     "now",
     "time_bucket",
-];
-/// Functions that are part of the language and not answered yet.
-const LATER: &[&str] = &[
-    "median",
-    "percentile",
-    "mode",
-    "rate",
-    "increase",
-    "delta",
-    "derivative",
-    "integral",
-    "time_weighted_avg",
     "time_bucket_gapfill",
     "locf",
     "interpolate",
 ];
-const DAY_NS: i64 = 86_400_000_000_000;
 
 impl Binder<'_> {
     pub(super) fn call(&mut self, call: &Call, at: SqlPosition) -> Result<Typed, QueryError> {
         if let Some(function) = AggregateFunction::from_name(&call.function) {
             return self.aggregate(function, call, at);
-        }
-        if LATER.contains(&call.function.as_str()) {
-            return Err(QueryError::Unsupported {
-                what: format!("{}() is", call.function),
-                hint: format!("aggregates are {}", AggregateFunction::NAMES.join(", ")),
-                at,
-            });
         }
         let known = SCALARS.contains(&call.function.as_str()) || call.function == "ceiling";
         if !known {
@@ -65,6 +44,9 @@ impl Binder<'_> {
             }
             "now" => Err(takes("now", "no argument", at)),
             "time_bucket" => self.time_bucket(call, at),
+            "time_bucket_gapfill" => self.time_bucket_gapfill(call, at),
+            "locf" => self.fill(FillMethod::Locf, call, at),
+            "interpolate" => self.fill(FillMethod::Interpolate, call, at),
             "coalesce" => {
                 let mut parts = Vec::new();
                 for argument in &call.arguments {
@@ -95,105 +77,10 @@ impl Binder<'_> {
             }
         }
     }
-
-    fn time_bucket(&mut self, call: &Call, at: SqlPosition) -> Result<Typed, QueryError> {
-        let usage = "a width, a time and perhaps an origin: time_bucket('1 minute', time)";
-        let (width, time, origin) = match call.arguments.as_slice() {
-            [width, time] => (width, time, None),
-            [width, time, origin] => (width, time, Some(origin)),
-            _ => return Err(takes("time_bucket", usage, at)),
-        };
-        let bound = self.bind(width)?;
-        let width_ns = match (bound.as_constant(), bound.kind) {
-            (Some(Scalar::String(text)), _) => {
-                parse_interval(text).map_err(|message| QueryError::meaning(width.at, message))?
-            }
-            (Some(Scalar::Integer(ns)), Type::Interval) => *ns,
-            _ => return Err(takes("time_bucket", usage, at)),
-        };
-        if width_ns <= 0 {
-            let message = "the width of a bucket must be above zero";
-            return Err(QueryError::meaning(width.at, message));
-        }
-        let bound_time = self.bind(time)?;
-        if bound_time.kind != Type::Time {
-            return Err(takes("time_bucket", usage, time.at));
-        }
-        let origin = match origin {
-            None => default_origin(width_ns),
-            Some(expr) => {
-                let bound = self.bind(expr)?;
-                match (bound.as_constant(), bound.kind) {
-                    (Some(Scalar::Integer(ns)), Type::Time | Type::Integer) => *ns,
-                    (Some(Scalar::String(text)), _) => {
-                        parse_time(text).map_err(|message| QueryError::meaning(expr.at, message))?
-                    }
-                    _ => return Err(takes("time_bucket", usage, expr.at)),
-                }
-            }
-        };
-        let buckets = Buckets {
-            width_ns: Some(width_ns),
-            origin,
-        };
-        let node = Node::Bucket(buckets, Box::new(bound_time));
-        Ok(Typed::new(node, Type::Time))
-    }
-
-    fn aggregate(
-        &mut self,
-        function: AggregateFunction,
-        call: &Call,
-        at: SqlPosition,
-    ) -> Result<Typed, QueryError> {
-        let name = call.function.as_str();
-        if self.over_rows {
-            let message =
-                format!("{name}() is an aggregate: not in WHERE, GROUP BY or another aggregate");
-            return Err(QueryError::meaning(at, message));
-        }
-        if call.distinct {
-            return Err(QueryError::unsupported(
-                at,
-                format!("{name}(DISTINCT ..) is"),
-            ));
-        }
-        let argument = match call.arguments.as_slice() {
-            [] if call.star && function == AggregateFunction::Count => None,
-            [argument] if !call.star => {
-                self.over_rows = true;
-                let bound = self.bind(argument);
-                self.over_rows = false;
-                Some(bound?)
-            }
-            _ => return Err(takes(name, "one argument", at)),
-        };
-        let aggregate = Aggregate::new(function, argument)
-            .map_err(|message| QueryError::meaning(at, message))?;
-        let kind = aggregate.kind;
-        let Some(groups) = &mut self.groups else {
-            return Err(QueryError::meaning(at, "an aggregate needs groups"));
-        };
-        let known = groups.aggregates.iter().position(|a| *a == aggregate);
-        let index = known.unwrap_or(groups.aggregates.len());
-        if known.is_none() {
-            groups.aggregates.push(aggregate);
-        }
-        Ok(Typed::new(Node::Slot(groups.keys.len() + index), kind))
-    }
-}
-
-/// Weeks start on Monday: the first one of the epoch is its fifth day.
-fn default_origin(width_ns: i64) -> i64 {
-    if width_ns % (7 * DAY_NS) == 0 {
-        4 * DAY_NS
-    } else {
-        0
-    }
 }
 
 fn unknown_function(name: &str, at: SqlPosition) -> QueryError {
-    let all = SCALARS.iter().chain(AggregateFunction::NAMES).chain(LATER);
+    let all = SCALARS.iter().chain(AggregateFunction::NAMES);
     let near = near(name, all.copied());
     if near.is_empty() {
         let (aggregates, scalars) = (AggregateFunction::NAMES.join(", "), SCALARS.join(", "));
@@ -211,7 +98,7 @@ fn unknown_function(name: &str, at: SqlPosition) -> QueryError {
     }
 }
 
-fn takes(function: &str, what: &str, at: SqlPosition) -> QueryError {
+pub(super) fn takes(function: &str, what: &str, at: SqlPosition) -> QueryError {
     QueryError::meaning(at, format!("{function}() takes {what}"))
 }
 

@@ -1,6 +1,8 @@
 //! From a tree to a plan: names resolved, types checked, time and tags pushed down.
 
+mod aggregates;
 mod bind;
+mod buckets;
 mod delete;
 mod functions;
 mod names;
@@ -19,6 +21,7 @@ use super::expr::Typed;
 use super::result::ResultColumn;
 use super::source::{Buckets, ScanRequest, Source};
 use super::sql::ast::{Explained, ShowKind, Statement};
+use super::value::Type;
 use crate::types::{MeasurementId, TimeRange};
 
 /// What will be done, ready to be executed any number of times while the schema stays as it is.
@@ -33,6 +36,20 @@ impl Plan {
     #[must_use]
     pub fn columns(&self) -> &[ResultColumn] {
         &self.columns
+    }
+}
+
+impl Plan {
+    /// The plan of a `SELECT` in words, step by step; nothing for other statements.
+    #[must_use]
+    pub fn steps(&self) -> Vec<(String, String)> {
+        let (PlanKind::Select(select) | PlanKind::Explain(select, _)) = &self.kind else {
+            return Vec::new();
+        };
+        let steps = select.description.iter();
+        steps
+            .map(|(step, detail)| ((*step).to_owned(), detail.clone()))
+            .collect()
     }
 }
 
@@ -102,6 +119,8 @@ pub(crate) struct SelectPlan {
     pub(crate) scan: ScanRequest,
     /// Whether a series is done once every aggregate has a value of it.
     pub(crate) ends_early: bool,
+    /// Where the answer has groups of a few buckets only.
+    pub(crate) nearest: Option<Nearest>,
     /// Evaluated once a series; reads tags only.
     pub(crate) series_filter: Option<Typed>,
     /// Evaluated for every row.
@@ -109,13 +128,20 @@ pub(crate) struct SelectPlan {
     /// What the slots of row expressions are.
     pub(crate) inputs: Vec<Input>,
     pub(crate) grouping: Option<Grouping>,
-    /// Over rows, or over groups: keys first, then aggregates.
+    /// Over rows, or over groups: keys first, then aggregates, then filled columns.
     pub(crate) outputs: Vec<Typed>,
     pub(crate) order: Vec<SortKey>,
     pub(crate) limit: Option<u64>,
     pub(crate) offset: u64,
     /// The plan in words.
     pub(crate) description: Vec<(&'static str, String)>,
+}
+
+/// So many buckets, from one end of time on, hold every group of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Nearest {
+    pub(crate) newest_first: bool,
+    pub(crate) buckets: usize,
 }
 
 /// An input of row expressions.
@@ -134,8 +160,30 @@ pub(crate) struct Grouping {
     /// The key that is a bucket of the row's time.
     pub(crate) bucket: Option<(usize, Buckets)>,
     pub(crate) aggregates: Vec<Aggregate>,
-    /// Over groups.
+    /// The range in which every bucket is a group of each combination of the other keys.
+    pub(crate) gapfill: Option<TimeRange>,
+    /// Columns behind the aggregates.
+    pub(crate) fills: Vec<Fill>,
+    /// Over groups: keys, then aggregates, then filled columns.
     pub(crate) having: Option<Typed>,
+}
+
+/// A column whose gaps are filled.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Fill {
+    pub(crate) method: FillMethod,
+    /// Over keys and aggregates.
+    pub(crate) input: Typed,
+    pub(crate) kind: Type,
+}
+
+/// What stands in a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FillMethod {
+    /// The last value before it.
+    Locf,
+    /// What lies on the line between the values beside it.
+    Interpolate,
 }
 
 /// A key of `ORDER BY`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::predicate::all;
-use super::{Grouping, Input, SelectPlan, SortKey};
+use super::{Grouping, Input, Nearest, SelectPlan, SortKey};
 use crate::query::exec::aggregate::{Aggregate, AggregateFunction};
 use crate::query::expr::{Node, Typed};
 use crate::query::source::{Buckets, Condition, LaneValue, Needs, ScanRequest, SummaryRequest};
@@ -28,6 +28,7 @@ pub(super) struct Scanning {
     pub(super) request: ScanRequest,
     pub(super) row_filter: Option<Typed>,
     pub(super) ends_early: bool,
+    pub(super) nearest: Option<Nearest>,
 }
 
 impl Shape<'_> {
@@ -39,8 +40,11 @@ impl Shape<'_> {
             .collect();
         let edge = self.grouping.and_then(|grouping| self.edge(grouping));
         let summaries = self.grouping.and_then(|grouping| self.summaries(grouping));
+        let nearest = self.grouping.and_then(|grouping| self.nearest(grouping));
         let newest_first = match self.grouping {
-            Some(_) => edge == Some(Edge::Newest),
+            Some(_) => {
+                edge == Some(Edge::Newest) || nearest.is_some_and(|nearest| nearest.newest_first)
+            }
             None => self.order_by_time() == Some(true),
         };
         let streamed = self.grouping.is_none() && self.order_by_time().is_some();
@@ -55,7 +59,28 @@ impl Shape<'_> {
             },
             row_filter: all(self.rows),
             ends_early: edge.is_some(),
+            nearest,
         }
+    }
+
+    /// The buckets that a limit leaves, where groups leave in the order of their buckets.
+    fn nearest(&self, grouping: &Grouping) -> Option<Nearest> {
+        let (bucket, _) = grouping.bucket.as_ref()?;
+        let newest_first = match self.order {
+            [] if *bucket == 0 => false,
+            [first, ..] if first.expr.node == Node::Slot(*bucket) => first.descending,
+            _ => return None,
+        };
+        let chosen_later = grouping.having.is_some() || grouping.gapfill.is_some();
+        let mut functions = grouping.aggregates.iter().map(|a| a.function);
+        // Steps lead to and from rows of other buckets.
+        if chosen_later || functions.any(AggregateFunction::is_of_steps) {
+            return None;
+        }
+        Some(Nearest {
+            newest_first,
+            buckets: usize::try_from(self.rows_max?).ok()?,
+        })
     }
 
     fn is_time(&self, expr: &Typed) -> bool {
@@ -85,7 +110,8 @@ impl Shape<'_> {
     fn keyed_by_tags(&self, grouping: &Grouping) -> bool {
         let mut by_tags = true;
         for (index, key) in grouping.keys.iter().enumerate() {
-            if grouping.bucket.is_none_or(|(bucket, _)| bucket != index) {
+            let bucket = grouping.bucket.as_ref();
+            if bucket.is_none_or(|(bucket, _)| *bucket != index) {
                 key.visit_slots(&mut |slot| {
                     by_tags &= matches!(self.inputs.get(slot), Some(Input::Tag(_)));
                 });
@@ -127,33 +153,36 @@ impl Shape<'_> {
             self.add_needs(aggregate, &mut needs)?;
         }
         Some(SummaryRequest {
-            buckets: grouping.bucket.map_or(Buckets::ONE, |(_, buckets)| buckets),
+            buckets: match &grouping.bucket {
+                Some((_, buckets)) => buckets.clone(),
+                None => Buckets::One,
+            },
             needs: needs.into(),
         })
     }
 
     /// `None` where statistics do not answer the aggregate.
     fn add_needs(&self, aggregate: &Aggregate, needs: &mut [Needs]) -> Option<()> {
-        let moments = matches!(
-            aggregate.function,
-            AggregateFunction::Stddev | AggregateFunction::Variance
-        );
         let Some(argument) = &aggregate.argument else {
             return Some(());
         };
-        if moments {
-            return None;
+        let mut asked = Needs::default();
+        match aggregate.function {
+            AggregateFunction::Count => {}
+            AggregateFunction::Sum | AggregateFunction::Avg => asked.sum = true,
+            AggregateFunction::First | AggregateFunction::Last => asked.edges = true,
+            AggregateFunction::Min | AggregateFunction::Max | AggregateFunction::Spread => {
+                asked.range = true;
+            }
+            _ => return None,
         }
         if self.is_time(argument) {
             return Some(());
         }
         let needs = needs.get_mut(self.column_of(argument)?)?;
-        match aggregate.function {
-            AggregateFunction::Count => {}
-            AggregateFunction::Sum | AggregateFunction::Avg => needs.sum = true,
-            AggregateFunction::First | AggregateFunction::Last => needs.edges = true,
-            _ => needs.range = true,
-        }
+        needs.sum |= asked.sum;
+        needs.edges |= asked.edges;
+        needs.range |= asked.range;
         Some(())
     }
 

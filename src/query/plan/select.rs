@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::REJECTED;
 use crate::query::context::QueryContext;
 use crate::query::encode::time::rfc3339;
 use crate::query::error::{NameKind, QueryError};
@@ -9,11 +10,12 @@ use crate::query::exec::aggregate::AggregateFunction;
 use crate::query::expr::{Node, Typed};
 use crate::query::names::near;
 use crate::query::result::ResultColumn;
-use crate::query::source::{MeasurementInfo, Source};
+use crate::query::source::{ColumnInfo, MeasurementInfo, Source};
 use crate::query::sql::ast::{Expr, ExprKind, Item, Literal, Name, Select};
-use crate::types::TimeRange;
+use crate::types::{ColumnId, FieldType, MeasurementId, TimeRange};
 
 use super::bind::{Binder, Groups};
+use super::buckets::{fills_gaps, gapfill_range};
 use super::names::Names;
 use super::predicate::{self, Predicate};
 use super::scan::Shape;
@@ -37,20 +39,53 @@ pub(super) fn find_measurement(
     })
 }
 
+/// The measurement of rejected lines before the first one is kept.
+fn nothing_rejected() -> MeasurementInfo {
+    let columns = [
+        ("line", FieldType::Integer),
+        ("message", FieldType::String),
+        ("source", FieldType::String),
+        ("text", FieldType::String),
+    ];
+    MeasurementInfo {
+        id: MeasurementId(u32::MAX),
+        name: Arc::from(REJECTED),
+        tag_keys: vec![Arc::from("code")],
+        columns: (0..)
+            .zip(columns)
+            .map(|(id, (name, field_type))| ColumnInfo {
+                id: ColumnId(id),
+                name: Arc::from(name),
+                field_type,
+            })
+            .collect(),
+    }
+}
+
 /// Header and plan of a `SELECT`.
 pub(super) fn plan_select(
     source: &dyn Source,
     select: &Select,
     context: &QueryContext<'_>,
 ) -> Result<(Vec<ResultColumn>, SelectPlan), QueryError> {
-    let info = find_measurement(source, context.database, &select.from)?;
+    let grouped;
+    let select = if select.distinct {
+        grouped = each_once(select)?;
+        &grouped
+    } else {
+        select
+    };
+    let info = match find_measurement(source, context.database, &select.from) {
+        Err(QueryError::UnknownName { .. }) if select.from.text == REJECTED => nothing_rejected(),
+        found => found?,
+    };
     let aliases = aliases(select);
     let mut binder = Binder::new(Names::new(&info), context.now_ns, aliases);
     let predicate = predicate::split(&mut binder, select.filter.as_ref())?;
 
     let keys = bind_keys(&mut binder, select)?;
     let (names, outputs) = bind_items(&mut binder, select)?;
-    let having = match &select.having {
+    let mut having = match &select.having {
         Some(having) => Some(binder.condition(having)?),
         None => None,
     };
@@ -65,19 +100,23 @@ pub(super) fn plan_select(
         .collect();
 
     let inputs = std::mem::take(&mut binder.names.inputs);
-    let grouping = binder.groups.take().map(|groups| Grouping {
-        bucket: keys.iter().enumerate().find_map(|(index, key)| {
-            let Node::Bucket(buckets, time) = &key.node else {
-                return None;
-            };
-            let of_time = matches!(time.node, Node::Slot(slot)
-                if inputs.get(slot) == Some(&Input::Time));
-            of_time.then_some((index, *buckets))
-        }),
-        keys,
-        aggregates: groups.aggregates,
-        having,
-    });
+    let mut outputs = outputs;
+    let mut order = order;
+    let grouping = match binder.groups.take() {
+        None => None,
+        Some(groups) => {
+            let number = groups.numbering();
+            for expr in outputs
+                .iter_mut()
+                .chain(order.iter_mut().map(|key| &mut key.expr))
+                .chain(&mut having)
+            {
+                expr.renumber(&number);
+            }
+            let range = predicate.range;
+            Some(grouping(groups, keys, having, range, &inputs)?)
+        }
+    };
     let description = describe(&info, select, &predicate, grouping.as_ref());
     let scanning = Shape {
         range: predicate.range,
@@ -96,6 +135,7 @@ pub(super) fn plan_select(
         measurement: info.id,
         scan: scanning.request,
         ends_early: scanning.ends_early,
+        nearest: scanning.nearest,
         series_filter: predicate::all(predicate.series),
         row_filter: scanning.row_filter,
         inputs,
@@ -107,6 +147,38 @@ pub(super) fn plan_select(
         description,
     };
     Ok((columns, plan))
+}
+
+/// How rows become groups, once everything that is asked of groups is known.
+fn grouping(
+    groups: Groups,
+    keys: Vec<Typed>,
+    having: Option<Typed>,
+    range: TimeRange,
+    inputs: &[Input],
+) -> Result<Grouping, QueryError> {
+    let filling = groups.keys.iter().position(|(key, _)| fills_gaps(key));
+    let gapfill = match filling {
+        Some(index) => Some(gapfill_range(range, groups.keys[index].0.at)?),
+        None => None,
+    };
+    let of_time = |(index, key): (usize, &Typed)| {
+        let Node::Bucket(buckets, time) = &key.node else {
+            return None;
+        };
+        let of_time = matches!(time.node, Node::Slot(slot)
+            if inputs.get(slot) == Some(&Input::Time));
+        (of_time && filling.is_none_or(|filling| filling == index))
+            .then(|| (index, buckets.clone()))
+    };
+    Ok(Grouping {
+        bucket: keys.iter().enumerate().find_map(of_time),
+        keys,
+        aggregates: groups.aggregates,
+        gapfill,
+        fills: groups.fills,
+        having,
+    })
 }
 
 fn aliases(select: &Select) -> Vec<(String, Expr)> {
@@ -145,13 +217,38 @@ fn bind_keys(binder: &mut Binder<'_>, select: &Select) -> Result<Vec<Typed>, Que
             }
             _ => written.clone(),
         };
-        let bound = binder.bind(&expr)?;
+        binder.in_keys = true;
+        let bound = binder.bind(&expr);
+        binder.in_keys = false;
+        let bound = bound?;
+        groups.gapfill |= fills_gaps(&expr);
         groups.keys.push((expr, bound.kind));
         keys.push(bound);
     }
     binder.groups = Some(groups);
     binder.over_rows = false;
     Ok(keys)
+}
+
+/// `SELECT DISTINCT a, b` is `SELECT a, b .. GROUP BY a, b`.
+fn each_once(select: &Select) -> Result<Select, QueryError> {
+    let mut grouped = select.clone();
+    for item in &select.items {
+        match item {
+            Item::Expr(expr, _) if select.group_by.is_empty() && !has_aggregate(expr) => {
+                grouped.group_by.push(expr.clone());
+            }
+            Item::Expr(expr, _) => {
+                let message = "rows of groups differ already: leave DISTINCT out";
+                return Err(QueryError::meaning(expr.at, message));
+            }
+            Item::Wildcard(at) => {
+                let message = "DISTINCT needs names: SELECT DISTINCT a, b";
+                return Err(QueryError::meaning(*at, message));
+            }
+        }
+    }
+    Ok(grouped)
 }
 
 fn ordinal_item(select: &Select, ordinal: i128, at: &Expr) -> Result<Expr, QueryError> {
@@ -296,6 +393,9 @@ fn describe(
             })
             .collect();
         lines.push(("order by", keys.join(", ")));
+    }
+    if let Some(range) = grouping.and_then(|grouping| grouping.gapfill) {
+        lines.push(("gaps filled", range_text(range)));
     }
     if let Some(limit) = select.limit {
         lines.push(("limit", limit.to_string()));

@@ -82,6 +82,8 @@ pub struct Delete {
 /// `SELECT ..`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Select {
+    /// `DISTINCT`: each different row once.
+    pub distinct: bool,
     /// What is selected.
     pub items: Vec<Item>,
     /// The measurement.

@@ -251,7 +251,11 @@ fn convert_query(converter: &Converter<'_>, query: grammar::Query) -> Result<Sel
     let grammar::SetExpr::Select(select) = *query.body else {
         return Err(converter.unsupported("anything but one SELECT (UNION, VALUES, subqueries) is"));
     };
-    refuse(select.distinct.is_some(), "SELECT DISTINCT is")?;
+    let distinct = match select.distinct {
+        None | Some(grammar::Distinct::All) => false,
+        Some(grammar::Distinct::Distinct) => true,
+        Some(grammar::Distinct::On(_)) => return Err(converter.unsupported("DISTINCT ON is")),
+    };
     refuse(select.top.is_some(), "TOP is")?;
     refuse(select.into.is_some(), "INTO is")?;
     refuse(select.exclude.is_some(), "EXCLUDE is")?;
@@ -313,6 +317,7 @@ fn convert_query(converter: &Converter<'_>, query: grammar::Query) -> Result<Sel
         }
     };
     Ok(Select {
+        distinct,
         items,
         from,
         filter: converter.optional(select.selection)?,

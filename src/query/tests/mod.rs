@@ -6,6 +6,8 @@ mod differential;
 mod encoders;
 mod engine;
 mod errors;
+mod functions;
+mod gaps;
 mod streaming;
 
 use std::sync::Arc;

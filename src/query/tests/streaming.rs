@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::super::source::{
-    ChunkSummary, ColumnSummary, MeasurementInfo, ScanPart, ScanRequest, SeriesInfo, SeriesScan,
-    Source, SourceError, SummaryRequest,
+    Buckets, ChunkSummary, ColumnSummary, MeasurementInfo, ScanPart, ScanRequest, SeriesInfo,
+    SeriesScan, Source, SourceError, SummaryRequest,
 };
 use super::super::{ExecutionStats, QueryContext, QueryError, QueryLimits, query};
 use super::{f, i};
@@ -93,6 +93,11 @@ fn memory_is_bounded() {
     let limits = QueryLimits {
         sorted_rows: 1_000,
         groups: 10,
+        ..QueryLimits::default()
+    };
+    let small = QueryLimits {
+        memory_bytes: 4_000,
+        ..QueryLimits::default()
     };
     let ask = |text| memory.ask_with(text, limits, &|| false);
     let found = ask("SELECT x FROM m ORDER BY x").expect_err("too many rows");
@@ -111,6 +116,11 @@ fn memory_is_bounded() {
     );
     let (lines, _) = ask("SELECT k, count(*) FROM m GROUP BY k").expect("few groups");
     assert_eq!(lines.len(), 8);
+    let found = memory.ask_with("SELECT time, x FROM m ORDER BY x", small, &|| false);
+    let found = found.expect_err("too many bytes").to_string();
+    assert!(found.contains("4000 bytes of sorted rows"), "{found}");
+    let few = "SELECT time, x FROM m WHERE time < 10 ORDER BY x";
+    assert!(memory.ask_with(few, small, &|| false).is_ok());
 }
 
 /// Answers whole hundreds of rows by their statistics.
@@ -157,10 +167,12 @@ impl SeriesScan for SummarisedScan {
             return Ok(part);
         };
         let (first, last) = (batch.times[0], batch.times[batch.times.len() - 1]);
-        let one_bucket = summaries
-            .buckets
-            .width_ns
-            .is_none_or(|width| first.div_euclid(width) == last.div_euclid(width));
+        let one_bucket = match summaries.buckets {
+            Buckets::Fixed { width_ns, .. } => {
+                first.div_euclid(width_ns) == last.div_euclid(width_ns)
+            }
+            _ => true,
+        };
         // Every other chunk, so that statistics and rows meet in one group.
         if !one_bucket || first % 200 != 0 {
             return Ok(part);

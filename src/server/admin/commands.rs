@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::engine::Access;
+use crate::server::slowlog::SlowQuery;
 use crate::server::sql::{self, Request};
 use crate::server::{DEFAULT_DATABASE, Shared};
 
@@ -117,6 +118,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "the connections of the metadata index: size, waits, times, time-outs",
     ),
     (
+        "slowlog",
+        "[N]",
+        "the newest queries that took longer than query.slow_ms, with their plans",
+    ),
+    (
         "gaps",
         "[acknowledge [ID]]",
         "what was lost; or takes note of it, up to ID or all",
@@ -169,6 +175,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "verify" => verify(shared, json),
         "backup" => backup(shared, json, rest),
         "pool" => print(json, &report::pool(shared)),
+        "slowlog" => slowlog(shared, json, &words),
         "gaps" => losses(shared, json, &words),
         "rejected" => rejected(shared, json, &words),
         "clients" => clients(shared, json, &words),
@@ -390,6 +397,21 @@ fn query(shared: &Shared, json: bool, rest: &str) -> Answer {
     }
 }
 
+fn slowlog(shared: &Shared, json: bool, words: &[&str]) -> Answer {
+    let count = match words {
+        [] => SLOW_QUERIES,
+        [count] => match count.parse() {
+            Ok(count) => count,
+            Err(_) => return Answer::error("bad_value", &format!("{count:?} is no number")),
+        },
+        _ => return Answer::error("bad_command", "use: slowlog [N]"),
+    };
+    let newest = shared.slow_queries.newest(count);
+    let text: String = newest.iter().map(SlowQuery::text).collect();
+    let values: Vec<Value> = newest.iter().map(SlowQuery::json).collect();
+    say(json, text, json!({ "slowlog": values }))
+}
+
 fn flush(shared: &Shared, json: bool) -> Answer {
     let result = shared.engine.seal_all();
     shared.committer.request();
@@ -521,6 +543,8 @@ fn clients(shared: &Shared, json: bool, words: &[&str]) -> Answer {
     }
 }
 
+/// Slow queries that are shown where no number is given.
+const SLOW_QUERIES: usize = 10;
 /// Series that are listed at most.
 const SERIES_MAX: usize = 10_000;
 /// Rows that a query on this port prints at most.
