@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::catalog::keyed::{HashSeed, KeyTable, NameMap};
-use crate::catalog::{CatalogError, Column, Measurement, SeriesKey, Tag};
+use crate::catalog::{CatalogError, Column, Measurement, REJECTED, SeriesKey, Tag};
 use crate::paged::Paged;
 use crate::types::{
     ColumnId, DatabaseId, FieldType, Layout, LayoutColumn, MeasurementId, SeriesId,
@@ -294,7 +294,9 @@ impl Catalog {
             return Ok(id);
         }
         let limit = self.limits.series_max;
-        if self.series_count >= limit {
+        let is_own = |measurement: &Measurement| *measurement.name == *REJECTED;
+        let is_own = self.measurement_by_id(key.measurement).is_some_and(is_own);
+        if self.series_count >= limit && !is_own {
             let measurement = self.measurement_mut(key.measurement)?;
             return Err(CatalogError::TooManySeries {
                 limit,

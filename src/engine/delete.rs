@@ -263,7 +263,7 @@ impl Engine {
         rows
     }
 
-    fn hidden_rows(&self, chunk: &Sealed<ChunkEntry>) -> Option<u32> {
+    pub(super) fn hidden_rows(&self, chunk: &Sealed<ChunkEntry>) -> Option<u32> {
         let shown = chunk.shown();
         if shown.is_empty() {
             return Some(chunk.rows);

@@ -1,10 +1,8 @@
 //! Work that no writer waits for: expiry, sealing by age, checkpoints, the metadata index.
 
 use crate::blocks::ChunkEntry;
-use crate::catalog::Measurement;
-use crate::engine::{CheckpointReport, Engine, EngineError, REJECTED};
+use crate::engine::{CheckpointReport, Engine, EngineError};
 use crate::series::{Location, Sealed};
-use crate::types::SeriesId;
 
 /// What a tick did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +29,7 @@ impl Engine {
         let mut report = TickReport::default();
         self.note_damage(&self.blocks.take_damage());
         self.retire(&mut report)?;
+        report.evicted_rows += self.trim_rejects()?;
         if report.expired_rows > 0 {
             self.space.note_expired();
         }
@@ -61,7 +60,7 @@ impl Engine {
             .server_time()
             .now
             .saturating_sub(self.options.chunk_age_max_ns);
-        let rejected = self.series_of_rejects();
+        let rejected = self.series_of_rejects().concat();
         for (index, shard) in self.shards.iter().enumerate() {
             let slots = shard.read().len();
             for slot in 0..slots {
@@ -108,16 +107,7 @@ impl Engine {
         Ok(())
     }
 
-    fn series_of_rejects(&self) -> Vec<SeriesId> {
-        let catalog = self.catalog.read();
-        catalog
-            .databases()
-            .filter_map(|database| catalog.measurement(&database.name, REJECTED))
-            .flat_map(Measurement::series)
-            .collect()
-    }
-
-    fn release(&self, chunks: &[Sealed<ChunkEntry>]) -> u64 {
+    pub(super) fn release(&self, chunks: &[Sealed<ChunkEntry>]) -> u64 {
         for chunk in chunks {
             if let Location::Stored(entry) = &chunk.location {
                 self.blocks.release(entry);

@@ -226,11 +226,12 @@ impl Engine {
             indexed: Mutex::default(),
             persisted: Mutex::new(persisted),
             opened: restored.report,
-            rejected_rows: 0.into(),
+            rejects: crate::engine::rejects::Rejects::default(),
             checkpoints: 0.into(),
             wear: crate::engine::wear::Wear::default(),
             checkpoint_began_ns: began_ns.into(),
         };
+        engine.resume_rejects();
         engine.check_space();
         engine.keep_losses();
         Ok(engine)

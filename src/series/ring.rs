@@ -128,6 +128,13 @@ impl<E: Clone> Ring<E> {
         taken
     }
 
+    /// Takes out the chunk that ends first, as [`Self::evict`] does.
+    pub fn evict_one(&mut self) -> Vec<Sealed<E>> {
+        let oldest = self.ends_first().and_then(|at| self.chunks.get(at));
+        let rows = oldest.map_or(0, |chunk| u64::from(chunk.rows));
+        self.evict(self.rows.saturating_sub(rows).max(1))
+    }
+
     /// Index of the chunk whose last row is the oldest.
     fn ends_first(&self) -> Option<usize> {
         if !self.overlapping {

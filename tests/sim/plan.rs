@@ -82,6 +82,7 @@ impl Plan {
                 },
                 chunk_cache_bytes: 1 << 20,
                 rejected_rows_max: 100,
+                rejected_bytes_max: 1 << 20,
                 follow_data: None,
                 space: edgetimedb::engine::SpaceLimits::default(),
             },

@@ -1,0 +1,170 @@
+//! A rejected line leaves for what has become of it: its row, or the same line under another reason.
+//!
+//! Invariant: both are one unit of the log, so that no crash leaves both or neither.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::RwLockWriteGuard;
+
+use crate::blocks::ChunkEntry;
+use crate::engine::shard::Shard;
+use crate::engine::write::refusal;
+use crate::engine::{Batch, DeadLetter, Engine, EngineError, Reject};
+use crate::log::deletion::Deletion;
+use crate::log::{AppendError, FrameParts, FrameType};
+use crate::series::{Sealed, Tombstone};
+use crate::types::{Position, TimeRange};
+
+impl Engine {
+    /// Writes the only row of a batch, and takes the rejected line away that it came from.
+    pub fn replay_letter(
+        &self,
+        batch: &mut Batch,
+        letter: &DeadLetter,
+    ) -> Result<Position, EngineError> {
+        let position = self.exchange(batch, letter)?;
+        self.rejects.moved(letter.database, &letter.code, None);
+        Ok(position)
+    }
+
+    /// Keeps a rejected line under the reason that it has now.
+    pub fn keep_letter(&self, letter: &DeadLetter, reject: &Reject<'_>) -> Result<(), EngineError> {
+        if *letter.code == *reject.code && *letter.message == *reject.message {
+            return Ok(());
+        }
+        let mut batch = self.batch();
+        self.push_kept(&mut batch, letter.database, reject, letter.id)?;
+        if *letter.code == *reject.code {
+            // The same row once more: its fields are replaced.
+            return self.write(&mut batch).error.map_or(Ok(()), Err);
+        }
+        self.exchange(&mut batch, letter)?;
+        self.rejects
+            .moved(letter.database, &letter.code, Some(reject.code));
+        Ok(())
+    }
+
+    /// Nobody else replays as long as this is held.
+    pub fn lock_replay(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.rejects.replaying.lock()
+    }
+
+    /// Whether the only row of a batch has the time of a row that its series has already.
+    pub fn has_row_at(self: &Arc<Self>, batch: &Batch) -> Result<bool, EngineError> {
+        let Some(row) = batch.shards.iter().find_map(|shard| shard.rows.first()) else {
+            return Ok(false);
+        };
+        let range = TimeRange {
+            start: row.time,
+            end: row.time.saturating_add(1),
+        };
+        let mut reader = self.read_series(row.series, range, &[]);
+        Ok(reader.next_batch()?.is_some())
+    }
+
+    fn exchange(&self, batch: &mut Batch, letter: &DeadLetter) -> Result<Position, EngineError> {
+        if self.space.is_full() {
+            return Err(self.space.refused(0));
+        }
+        let range = TimeRange {
+            start: letter.id,
+            end: letter.id.saturating_add(1),
+        };
+        let deletion = Deletion {
+            database: letter.database,
+            measurement: letter.measurement,
+            range,
+            series: vec![letter.series],
+        };
+        let payload = deletion.encode();
+        let from = self.placement.shard(letter.series);
+        let to = batch.shards.iter().position(|shard| !shard.rows.is_empty());
+        let to = to.unwrap_or(from);
+        let pin = self.blocks.pin();
+        let catalog = self.catalog.read();
+        let (position, hidden) = loop {
+            // Nobody else holds two shards; these come in the order of their numbers.
+            let mut held: BTreeMap<usize, RwLockWriteGuard<'_, Shard>> = BTreeMap::new();
+            for index in [from.min(to), from.max(to)] {
+                held.entry(index)
+                    .or_insert_with(|| self.shards[index].write());
+            }
+            let (rows, layouts) = (&batch.shards[to], &batch.layouts);
+            let epoch = self.log.epoch();
+            let shard = held.get_mut(&to).expect("both are held");
+            shard.definitions.clear();
+            if self.lacks_definitions(shard, &rows.rows, layouts, epoch.0) {
+                self.gather_definitions(shard, &rows.rows, layouts, &catalog, epoch.0);
+            }
+            let now = self.server_time().now;
+            let times = self.encode_rows(shard, (rows, &rows.rows), layouts, now);
+            let mut frames = vec![FrameParts::new(FrameType::Delete, &payload)];
+            if !shard.definitions.is_empty() {
+                frames.push(FrameParts::new(FrameType::Definitions, &shard.definitions));
+            }
+            frames.push(FrameParts::new(FrameType::Rows, shard.encoder.payload()));
+            match self.log.append(epoch, &frames) {
+                Ok(appended) => {
+                    let tombstone = Tombstone {
+                        position: appended.first,
+                        range,
+                    };
+                    let source = held.get_mut(&from).expect("both are held");
+                    let hidden = self.hide_letter(source, letter, tombstone, &payload);
+                    let shard = held.get_mut(&to).expect("both are held");
+                    let cells = (rows, &rows.rows[..]);
+                    self.apply_rows(shard, cells, layouts, times.as_deref(), appended);
+                    break (appended.end, hidden);
+                }
+                Err(AppendError::EpochChanged(_)) => {}
+                Err(error) => {
+                    self.forget_definitions(shard, &rows.rows, layouts, epoch.0);
+                    return Err(refusal(error));
+                }
+            }
+        };
+        drop(catalog);
+        for chunk in hidden {
+            if let (Some(hidden), Some(rows)) = (&chunk.hidden, self.hidden_rows(&chunk)) {
+                hidden.set_rows(rows);
+            }
+        }
+        drop(pin);
+        batch.clear();
+        Ok(position)
+    }
+
+    /// Hides a row; the chunks whose hidden rows have to be counted anew.
+    fn hide_letter(
+        &self,
+        shard: &mut Shard,
+        letter: &DeadLetter,
+        tombstone: Tombstone,
+        payload: &[u8],
+    ) -> Vec<Sealed<ChunkEntry>> {
+        let slot = self.placement.slot(letter.series);
+        let (series, scratch) = shard.series_and_scratch(slot);
+        let before: Vec<u32> = series
+            .ring
+            .overlapping(tombstone.range)
+            .map(Sealed::hidden_rows)
+            .collect();
+        let hit = series.delete(tombstone, scratch);
+        let chunks = series.ring.overlapping(tombstone.range);
+        let mut chunks: Vec<_> = chunks.filter(|c| c.hidden.is_some()).cloned().collect();
+        if hit {
+            self.deletions
+                .lock()
+                .insert(tombstone.position, payload.to_vec());
+        }
+        if let ([chunk], [hidden_before]) = (&chunks[..], &before[..])
+            && let Some(hidden) = &chunk.hidden
+        {
+            hidden.set_rows(hidden_before + 1);
+            chunks.clear();
+        }
+        shard.counts.deleted += 1;
+        chunks
+    }
+}
