@@ -37,6 +37,12 @@ pub enum Mutant {
     DroppedImage,
     /// A checkpoint does not write the deletions that its chunks need.
     ForgottenDeletion,
+    /// Expiries of the log are not replayed.
+    ForgottenExpiry,
+    /// A checkpoint does not say that rows are accounted for which no chunk has, and a replay counts them again.
+    CountedTwice,
+    /// What has left the chunks of a checkpoint is not in its counters.
+    CountedNever,
     /// Pages of log and manifest that a killed process left are not synced before they count.
     UnsyncedRestart,
     /// What the device does not give counts as never written.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::chunk::{ChunkMeta, FOLDER, FileId};
 use super::error::{BlockError, Result};
-use super::image::{ImageRecord, KIND_DELETION, KIND_ROWS};
+use super::image::{ImageRecord, KIND_ROWS, SideRecord};
 use super::inventory::{Folder, ManifestFound, Manifests};
 use super::manifest::{CommitInfo, MANIFEST_NAMES, Manifest, ManifestFile, ManifestRecords};
 use super::pins::Pins;
@@ -223,17 +223,18 @@ impl Checkpoint {
 
     pub(super) fn write_images<'a>(
         &mut self,
-        deletions: &[Vec<u8>],
+        sides: &[SideRecord],
         images: impl IntoIterator<Item = ImageRecord<'a>>,
     ) -> Result<()> {
         let mut images = images.into_iter().peekable();
-        if images.peek().is_none() && deletions.is_empty() {
+        if images.peek().is_none() && sides.is_empty() {
             self.image = None;
             return Ok(());
         }
         let written = self.write_records(RecordFile::Image, |writer| {
-            for deletion in deletions {
-                writer.record(KIND_DELETION, &[deletion])?;
+            for side in sides {
+                let (kind, payload) = side.encode();
+                writer.record(kind, &[&payload])?;
             }
             for image in images {
                 writer.record(KIND_ROWS, &[&image.prefix(), image.bytes])?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::chunk::{ChunkEntry, FileId};
 use super::error::{BlockError, Damage, Result};
 use super::file::BlockFile;
-use super::image::{ImageRecord, KIND_DELETION};
+use super::image::{Account, ImageRecord, KIND_ACCOUNT, KIND_DELETION, KIND_EXPIRY};
 use super::inventory::Folder;
 use super::manifest::{Manifest, ManifestFile};
 use super::records::{self, RecordFile};
@@ -16,7 +16,7 @@ use crate::storage::{File, Storage};
 use crate::types::StoreId;
 
 /// Hears what a store holds, in this order: state records as they were written, chunks by file and
-/// number, deletions, images.
+/// number, deletions and expiries, accounts, images.
 pub trait Visitor {
     /// A record of the state: databases, measurements, schemas, series, as the engine encoded them.
     fn state(&mut self, kind: u8, payload: &[u8]);
@@ -26,6 +26,12 @@ pub trait Visitor {
     fn chunk_bytes(&mut self, _entry: &ChunkEntry, _bytes: &[u8]) {}
     /// A deletion that chunks still need, as the engine encoded it. Whether it was understood.
     fn deletion(&mut self, payload: &[u8]) -> bool;
+    /// An expiry that chunks still need, likewise.
+    fn expiry(&mut self, _payload: &[u8]) -> bool {
+        true
+    }
+    /// What is accounted for of a series.
+    fn account(&mut self, _account: Account) {}
     /// The rows of a series that were not yet sealed.
     fn image(&mut self, image: ImageRecord<'_>);
 }
@@ -62,8 +68,14 @@ impl Loader<'_> {
     /// Visits an image file, likewise.
     pub(super) fn image(&mut self, number: u32, len: Option<u64>, visitor: &mut dyn Visitor) {
         self.records(RecordFile::Image, number, len, &mut |kind, payload| {
-            if kind == KIND_DELETION {
-                return visitor.deletion(payload);
+            match kind {
+                KIND_DELETION => return visitor.deletion(payload),
+                KIND_EXPIRY => return visitor.expiry(payload),
+                KIND_ACCOUNT => {
+                    let account = Account::decode(payload);
+                    return account.map(|account| visitor.account(account)).is_some();
+                }
+                _ => {}
             }
             let image = ImageRecord::decode(payload);
             image.is_some_and(|image| {

@@ -34,7 +34,7 @@ pub use chunk::{ChunkEntry, ChunkMeta, FOLDER, FileId};
 pub use copy::BlockCopy;
 pub use error::{BlockError, Damage, Result};
 pub use file::{BlockFile, OpenedFile};
-pub use image::ImageRecord;
+pub use image::{Account, ImageRecord, SideRecord};
 pub use inventory::ManifestFound;
 pub use load::Visitor;
 pub use manifest::{

@@ -22,7 +22,7 @@ use super::checkpoint::Checkpoint;
 use super::chunk::{ChunkEntry, ChunkMeta, FOLDER, FileId};
 use super::error::{BlockError, Damage, Result};
 use super::file::BlockFile;
-use super::image::ImageRecord;
+use super::image::{ImageRecord, SideRecord};
 use super::inventory::{Folder, Manifests};
 use super::load::{Loader, Visitor, chunk_damage};
 use super::manifest::{CommitInfo, MANIFEST_NAMES, Manifest};
@@ -267,15 +267,15 @@ impl BlockStore {
         written
     }
 
-    /// Writes all images anew, and the deletions that chunks need, to a file that replaces the old one at the
+    /// Writes all images anew, and what stands before them, to a file that replaces the old one at the
     /// next commit; without any there is none from then on. A checkpoint that does not call this keeps the old.
     pub fn write_images<'a>(
         &self,
-        deletions: &[Vec<u8>],
+        sides: &[SideRecord],
         images: impl IntoIterator<Item = ImageRecord<'a>>,
     ) -> Result<()> {
         let mut writer = self.writer.lock();
-        let written = writer.write_images(deletions, images);
+        let written = writer.write_images(sides, images);
         self.note_bytes(&writer);
         written
     }

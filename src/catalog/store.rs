@@ -50,6 +50,8 @@ pub struct SeriesEntry {
 pub struct Dropped {
     /// The measurement.
     pub measurement: MeasurementId,
+    /// Whose it was, where that was known.
+    pub database: Option<DatabaseId>,
     /// Its series, ascending.
     pub series: Vec<SeriesId>,
 }
@@ -194,6 +196,7 @@ impl Catalog {
         for &id in &gone {
             self.drop_series(id);
         }
+        let database = found.as_ref().map(|found| found.database);
         if let Some(found) = found
             && let Some(Some(owner)) = self.databases.get_mut(found.database.0 as usize)
             && owner.measurements.get(&found.name) == Some(&id)
@@ -204,6 +207,7 @@ impl Catalog {
         self.dropped_measurements.insert(id);
         self.dropped.push(Dropped {
             measurement: id,
+            database,
             series: gone.clone(),
         });
         self.generation += 1;

@@ -5,21 +5,24 @@
 //! right: a chunk or image says up to which log position it holds its series, and the replay starts at the
 //! lowest position that any series still needs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use crate::blocks::{ChunkEntry, ChunkMeta, CommitInfo, ImageRecord};
+use crate::blocks::{Account, ChunkEntry, ChunkMeta, CommitInfo, ImageRecord, SideRecord};
 use crate::catalog::Catalog;
 use crate::codec::chunk::{self, Hints};
 use crate::codec::{CodecError, Effort};
 use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
+use crate::engine::ledger::{Owner, Settled, owner_of_series};
 use crate::engine::rules::encode_change;
 use crate::engine::{Engine, EngineError};
+use crate::limits::FRAME_BYTES;
 use crate::log::definitions::{Definition, encode_dropped, encode_series};
 use crate::mutants::{self, Mutant};
-use crate::series::{Location, Sealed};
+use crate::series::{Cause, HiddenRows, Location, Sealed, Series, UnsealedCells};
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId};
 
 /// What a checkpoint did.
@@ -94,6 +97,15 @@ struct Collected {
     flushes: Vec<Flush>,
     images: Vec<Image>,
     compaction: Compaction,
+    /// Chunks in memory of which nothing is shown.
+    hidden: Vec<Flush>,
+    /// By series: up to where its rows are accounted for though no chunk may have them, and rows of its image
+    /// that were overwritten.
+    accounts: BTreeMap<SeriesId, Account>,
+    /// Rows that came for series that were dropped.
+    discarded: Vec<(SeriesId, u32)>,
+    /// Rows that leave chunks with this manifest.
+    settles: Settled,
     /// Where the log ended when it began.
     began: Position,
     replay_from: Position,
@@ -174,7 +186,18 @@ impl Engine {
         let new = ready.iter().filter(|ready| ready.moved.is_none());
         let new = new.map(|ready| (ready.flush.series, &ready.flush.bytes));
         let history = self.history_with(new)?;
-        let counters = history.counters(&self.catalog.read());
+        self.settle(&mut collected, &ready, &gone);
+        let mut sides = deletions;
+        sides.extend(collected.account_records());
+        let settled = {
+            let mut settled = self.settled.read().clone();
+            if !mutants::is(Mutant::CountedNever) {
+                settled.add(&collected.settles);
+            }
+            settled
+        };
+        let mut counters = history.counters(&self.catalog.read());
+        counters.extend(settled.counters());
         let metas = ready.iter().map(|ready| self.meta_of(ready));
         let chunks = ready.iter().map(|ready| &ready.shown.bytes);
         let entries = self.blocks.write_chunks(metas.zip(chunks))?;
@@ -185,7 +208,7 @@ impl Engine {
         if mutants::is(Mutant::RecycledBeforeManifest) {
             self.log.recycle(collected.replay_from)?;
         }
-        let written = self.write_records(&records, &lost, &deletions, &collected.images);
+        let written = self.write_records(&records, &lost, &sides, &collected.images);
         if let Err(error) = written {
             // They are written anew by the next checkpoint: these only take room.
             self.blocks.discard_chunks(&entries);
@@ -222,11 +245,13 @@ impl Engine {
         for image in &collected.images {
             self.wear.image(&image.bytes);
         }
-        self.forget_stored(gone.iter());
         {
-            let mut known = self.history.lock();
+            // Whoever adds rows up finds them here or there.
+            let mut now = self.settled.write();
+            *now = settled;
+            self.forget_gone(&collected, &gone);
             self.mark_stored(&ready, &entries);
-            *known = history;
+            *self.history.lock() = history;
         }
         self.mark_defined(reached.series, layouts);
         *persisted = reached;
@@ -250,7 +275,7 @@ impl Engine {
         &self,
         records: &[Vec<u8>],
         lost: &[(u8, Vec<u8>)],
-        deletions: &[Vec<u8>],
+        sides: &[SideRecord],
         images: &[Image],
     ) -> Result<(), EngineError> {
         let lost = lost.iter().map(|(kind, record)| (*kind, record));
@@ -271,7 +296,7 @@ impl Engine {
             last_position: image.last_position,
             bytes: &image.bytes,
         });
-        Ok(self.blocks.write_images(deletions, images)?)
+        Ok(self.blocks.write_images(sides, images)?)
     }
 
     /// What this checkpoint may compact. Where there is no room, nothing is moved.
@@ -284,18 +309,27 @@ impl Engine {
         Compaction::new(self.blocks.sparse_files(), bytes_max)
     }
 
-    /// Records of the deletions that chunks need; the others are forgotten. One that no chunk needs any more
+    /// Records of the deletions and expiries that chunks need; the others are forgotten. One that no chunk needs any more
     /// was still in the checkpoint before, so that it is there as long as a manifest lists such a chunk.
-    fn needed_deletions(&self, collected: &Collected) -> Vec<Vec<u8>> {
+    fn needed_deletions(&self, collected: &Collected) -> Vec<SideRecord> {
         let mut deletions = self.deletions.lock();
         let needed = &collected.compaction.needed;
         deletions.retain(|at, _| *at >= collected.began || needed.contains(at));
         if mutants::is(Mutant::ForgottenDeletion) {
             return Vec::new();
         }
-        let record =
-            |(at, payload): (&Position, &Vec<u8>)| [&at.0.to_le_bytes()[..], payload].concat();
-        deletions.iter().map(record).collect()
+        let at_position = |at: &Position, payload: &Vec<u8>| {
+            let at = at.0.to_le_bytes();
+            [&at[..], payload].concat()
+        };
+        let all = deletions.iter();
+        let all = all.flat_map(|(at, sides)| sides.iter().map(move |side| (at, side)));
+        let record = all.map(|(at, side)| match side {
+            SideRecord::Deletion(payload) => SideRecord::Deletion(at_position(at, payload)),
+            SideRecord::Expiry(payload) => SideRecord::Expiry(at_position(at, payload)),
+            SideRecord::Account(account) => SideRecord::Account(*account),
+        });
+        record.collect()
     }
 
     /// The bytes of all chunks that are written, and stored chunks of which nothing is left.
@@ -313,7 +347,7 @@ impl Engine {
             let spent = self.clock.monotonic_ns().saturating_sub(began);
             let in_time = recompress_ns_max == u64::MAX || spent < recompress_ns_max;
             let Some(mut shown) = shown_of(&flush.chunk, &flush.bytes, Effort::Cheap)? else {
-                self.forget_flush(&flush);
+                collected.hidden.push(flush);
                 continue;
             };
             if in_time {
@@ -387,9 +421,10 @@ impl Engine {
                             });
                         }
                     }
+                    collected.account(id, series);
                     if let Some(first) = series.first_unsealed() {
                         if first < pinning_below {
-                            collected.images.extend(image_of(id, series)?);
+                            collected.add_image(id, series)?;
                         } else {
                             collected.replay_from = collected.replay_from.min(first);
                         }
@@ -422,11 +457,62 @@ impl Engine {
         }
     }
 
-    /// A chunk in memory of which nothing is left, by deletions that are durable.
-    fn forget_flush(&self, flush: &Flush) {
-        let mut shard = self.shards[self.placement.shard(flush.series)].write();
-        let series = shard.series_mut(self.placement.slot(flush.series));
-        series.ring.replace(|chunk| flush.is(chunk), |_| None);
+    /// Reckons which rows are in no chunk any more once this manifest is in force.
+    fn settle(&self, collected: &mut Collected, ready: &[Ready], gone: &[Stored]) {
+        let owners = {
+            let catalog = self.catalog.read();
+            move |series| owner_of_series(&catalog, series)
+        };
+        for Ready { flush, shown, .. } in ready {
+            if flush.chunk.overwritten > 0 || shown.hidden.total() > 0 {
+                let owner = owners(flush.series);
+                let overwritten = u64::from(flush.chunk.overwritten);
+                collected.settles.overwritten(owner, overwritten);
+                collected.settles.hidden(owner, shown.hidden);
+            }
+        }
+        let hidden = collected.hidden.iter();
+        let left = hidden.map(|flush| (flush.series, &flush.chunk));
+        let left = left.chain(gone.iter().map(|stored| (stored.series, &stored.chunk)));
+        for (series, chunk) in left {
+            let owner = owners(series);
+            // Of what cannot be read the last cause is known.
+            let rows = self.count_chunk(chunk).unwrap_or_else(|| {
+                let hidden = chunk.hidden.iter();
+                let last = hidden.flat_map(|hidden| hidden.tombstones()).next_back();
+                let cause = last.map_or(Cause::Deleted, |last| last.cause);
+                HiddenRows::all(cause, chunk.rows)
+            });
+            collected.settles.hidden(owner, rows);
+            let overwritten = u64::from(chunk.overwritten);
+            collected.settles.overwritten(owner, overwritten);
+            let account = collected.accounts.entry(series).or_default();
+            account.through = account.through.max(chunk.last_position);
+        }
+    }
+
+    /// What has settled is in its series no longer.
+    fn forget_gone(&self, collected: &Collected, gone: &[Stored]) {
+        let slot = |id| (self.placement.shard(id), self.placement.slot(id));
+        for flush in &collected.hidden {
+            let (shard, slot) = slot(flush.series);
+            let mut shard = self.shards[shard].write();
+            let series = shard.series_mut(slot);
+            series.ring.replace(|chunk| flush.is(chunk), |_| None);
+            series.leave_through(flush.chunk.last_position);
+        }
+        for stored in gone {
+            let (shard, slot) = slot(stored.series);
+            let mut shard = self.shards[shard].write();
+            let series = shard.series_mut(slot);
+            series.ring.replace(|chunk| stored.is(chunk), |_| None);
+            series.leave_through(stored.chunk.last_position);
+        }
+        for &(id, rows) in &collected.discarded {
+            let (shard, slot) = slot(id);
+            let mut shard = self.shards[shard].write();
+            shard.series_mut(slot).forget_discarded(rows);
+        }
     }
 
     /// Chunks that a manifest lists are read from their files from now on.
@@ -483,13 +569,10 @@ fn stored_as(
         (Some(now), Some(then)) => Arc::ptr_eq(now, then),
         _ => false,
     };
-    let hidden = old.hidden.clone().filter(|_| !is_same);
-    if let Some(hidden) = &hidden
-        && let Some(rows) = hidden.rows()
-    {
-        hidden.set_rows(rows.saturating_sub(old.rows - shown.rows));
-    }
+    let hidden = old.hidden.as_ref().filter(|_| !is_same);
+    let hidden = hidden.map(|hidden| Arc::new(hidden.uncounted()));
     Sealed {
+        overwritten: 0,
         rows: shown.rows,
         first_time: shown.first_time,
         last_time: shown.last_time,
@@ -500,21 +583,72 @@ fn stored_as(
     }
 }
 
-fn image_of(
-    id: SeriesId,
-    series: &crate::series::Series<ChunkEntry>,
-) -> Result<Option<Image>, CodecError> {
-    Ok(series.image()?.map(|rows| Image {
-        series: id,
+impl Collected {
+    /// Notes what is accounted for of a series beside its chunks.
+    fn account(&mut self, id: SeriesId, series: &Series<ChunkEntry>) {
+        let through = series.left_through();
+        let mut chunks = series.ring.iter().filter(|chunk| !chunk.is_gone());
+        if through > Position(0) && chunks.all(|chunk| chunk.last_position < through) {
+            self.accounts.entry(id).or_default().through = through;
+        }
+        if let Some((database, rows)) = series.discarded().filter(|(_, rows)| *rows > 0) {
+            let is_reject = false;
+            let owner = Owner {
+                database,
+                is_reject,
+            };
+            self.settles.deleted(owner, rows.into());
+            self.discarded.push((id, rows));
+        }
+    }
+
+    fn add_image(&mut self, id: SeriesId, series: &Series<ChunkEntry>) -> Result<(), CodecError> {
+        let Some(rows) = series.image()? else {
+            return Ok(());
+        };
+        let merged = series.unsealed_rows().saturating_sub(rows.cells.rows());
+        let overwritten = series.overwritten() + merged as u32;
+        if overwritten > 0 {
+            self.accounts.entry(id).or_default().overwritten = overwritten;
+        }
+        self.images.push(image_of(id, &rows));
+        Ok(())
+    }
+
+    /// What a restart has to know: of rows before the replay nobody asks any more, but for those that share a frame
+    /// with its first one.
+    fn account_records(&self) -> Vec<SideRecord> {
+        let mut records = Vec::new();
+        if mutants::is(Mutant::CountedTwice) {
+            return records;
+        }
+        for (&series, account) in &self.accounts {
+            let is_asked = account.through.0 + FRAME_BYTES as u64 >= self.replay_from.0;
+            let through = if is_asked {
+                account.through
+            } else {
+                Position(0)
+            };
+            if account.overwritten > 0 || through > Position(0) {
+                records.push(SideRecord::Account(Account {
+                    series,
+                    through,
+                    ..*account
+                }));
+            }
+        }
+        records
+    }
+}
+
+fn image_of(series: SeriesId, rows: &UnsealedCells) -> Image {
+    let positions = (rows.first_position, rows.last_position);
+    Image {
+        series,
         first_position: rows.first_position,
         last_position: rows.last_position,
-        bytes: chunk::encode(
-            &rows.cells,
-            (rows.first_position, rows.last_position),
-            &mut Hints::default(),
-            Effort::Cheap,
-        ),
-    }))
+        bytes: chunk::encode(&rows.cells, positions, &mut Hints::default(), Effort::Cheap),
+    }
 }
 
 /// What the catalog has beyond `since`, as records of definitions, and how much it has now.

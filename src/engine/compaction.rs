@@ -11,7 +11,7 @@ use crate::blocks::{ChunkEntry, FileId};
 use crate::codec::chunk::{self, Chunk, Hints};
 use crate::codec::{Cells, CodecError, Effort};
 use crate::engine::Engine;
-use crate::series::{Location, Sealed, retain_rows};
+use crate::series::{HiddenRows, Location, Sealed, retain_rows};
 use crate::types::{Position, SeriesId, Timestamp};
 
 /// A chunk of a block file that a checkpoint changes.
@@ -42,6 +42,8 @@ pub(super) struct Shown {
     pub(super) rows: u32,
     pub(super) first_time: Timestamp,
     pub(super) last_time: Timestamp,
+    /// Rows that are not written, because they are hidden.
+    pub(super) hidden: HiddenRows,
 }
 
 impl Compaction {
@@ -72,7 +74,7 @@ impl Compaction {
             chunk: chunk.clone(),
             entry: *entry,
         };
-        if is_hidden && chunk.shown().is_empty() {
+        if chunk.is_gone() {
             self.gone.push(stored());
         } else if self.bytes_left > 0 {
             self.bytes_left = self.bytes_left.saturating_sub(entry.record_bytes());
@@ -99,15 +101,6 @@ impl Engine {
             }
         }
     }
-
-    /// Chunks of which nothing was shown leave their series.
-    pub(super) fn forget_stored<'a>(&self, stored: impl Iterator<Item = &'a Stored>) {
-        for one in stored {
-            let mut shard = self.shards[self.placement.shard(one.series)].write();
-            let series = shard.series_mut(self.placement.slot(one.series));
-            series.ring.replace(|chunk| one.is(chunk), |_| None);
-        }
-    }
 }
 
 impl Stored {
@@ -129,10 +122,17 @@ pub(super) fn shown_of(
             rows: chunk.rows,
             first_time: chunk.first_time,
             last_time: chunk.last_time,
+            hidden: HiddenRows::default(),
         }));
     };
     let mut cells = Cells::default();
     Chunk::open(bytes)?.decode_cells(&mut cells)?;
+    let hidden_rows = hidden.count(chunk.rows, |range| {
+        let from = cells.times.partition_point(|&time| time < range.start);
+        let within = cells.times[from..].partition_point(|&time| range.contains(time));
+        Ok::<_, CodecError>(from..from + within)
+    })?;
+    hidden.set_rows(hidden_rows);
     let kept = retain_rows(&cells, |time| !hidden.hides(time));
     let (Some(&first_time), Some(&last_time)) = (kept.times.first(), kept.times.last()) else {
         return Ok(None);
@@ -143,5 +143,6 @@ pub(super) fn shown_of(
         rows: kept.times.len() as u32,
         first_time,
         last_time,
+        hidden: hidden_rows,
     }))
 }

@@ -1,5 +1,5 @@
 //! Deletions: logged, then hidden from every reader at once; checkpoints take the rows out of the files. And
-//! measurements that are dropped, with their series and columns.
+//! measurements that are dropped, with their series and columns, while no checkpoint runs.
 //!
 //! The series are chosen before; the log has their numbers and the range of time. A frame is appended and
 //! applied under the lock of one shard, as rows are, so that its position decides what it hits.
@@ -8,15 +8,15 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use crate::blocks::ChunkEntry;
-use crate::codec::chunk::Chunk;
+use crate::blocks::{ChunkEntry, SideRecord};
+use crate::engine::ledger::owner_of;
 use crate::engine::shard::Shard;
 use crate::engine::write::refusal;
 use crate::engine::{Access, Engine, EngineError, Verb};
 use crate::log::definitions::encode_dropped;
 use crate::log::deletion::Deletion;
 use crate::log::{AppendError, FrameParts, FrameType};
-use crate::series::{Demand, Location, Part, Ring, Sealed, Snapshot, Summaries, Tombstone};
+use crate::series::{Cause, Demand, Location, Part, Ring, Sealed, Snapshot, Summaries, Tombstone};
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId, TimeRange};
 
 /// What a deletion did.
@@ -112,6 +112,10 @@ impl Engine {
         if self.space.is_full() {
             return Err(self.space.refused(0));
         }
+        // Its rows settle: no checkpoint may have looked at some of them, and nobody adds them up meanwhile.
+        let _one = self.persisted.lock();
+        let mut settled = self.settled.write();
+        let owner = owner_of(self.catalog.read().measurement_by_id(measurement));
         let (position, series) = self.drop_names(measurement)?;
         let mut rows = 0;
         for slice in series.chunks(SLICE_SERIES) {
@@ -123,12 +127,15 @@ impl Engine {
                 if slot < shard.len() {
                     let series = shard.series_mut(slot);
                     hit.before.push(series.snapshot(TimeRange::ALL));
-                    self.orphans.lock().extend(stored_in(&series.drop_rows()));
+                    let gone = series.drop_rows(owner.database);
+                    settled.dropped(owner, &gone);
+                    self.orphans.lock().extend(stored_in(&gone.ring));
                 }
             }
             rows += self.count_hit(hit);
             drop(pin);
         }
+        drop(settled);
         self.shards[0].write().counts.deleted += rows;
         Ok(DroppedMeasurement {
             position,
@@ -186,6 +193,7 @@ impl Engine {
             let ahead = Tombstone {
                 position: Position(u64::MAX),
                 range,
+                cause: Cause::Deleted,
             };
             deletion.series.retain(|&id| {
                 let found = shard.get(self.placement.slot(id));
@@ -202,10 +210,14 @@ impl Engine {
                 Ok(appended) => {
                     deleted.position = deleted.position.max(appended.end);
                     let position = appended.last_frame;
-                    let hit = self.hide(shard, &deletion.series, Tombstone { position, range });
+                    let tombstone = Tombstone {
+                        position,
+                        range,
+                        cause: Cause::Deleted,
+                    };
+                    let hit = self.hide(shard, &deletion.series, tombstone);
                     if !hit.chunks.is_empty() {
-                        // Under the shard's lock: whoever sees the chunks finds what hides them.
-                        self.deletions.lock().insert(position, payload);
+                        self.keep_side(position, SideRecord::Deletion(payload));
                     }
                     break hit;
                 }
@@ -225,7 +237,7 @@ impl Engine {
         for &id in series {
             let (series, scratch) = shard.series_and_scratch(self.placement.slot(id));
             hit.before.push(series.snapshot(tombstone.range));
-            if series.delete(tombstone, scratch) {
+            if series.hide(tombstone, scratch) {
                 let hidden = series.ring.overlapping(tombstone.range);
                 let hidden = hidden.filter(|chunk| chunk.hidden.is_some());
                 hit.chunks.extend(hidden.cloned());
@@ -237,9 +249,7 @@ impl Engine {
     /// Rows that were shown, outside of every lock; and how many each chunk hides now.
     fn count_hit(&self, hit: Hit) -> u64 {
         for chunk in &hit.chunks {
-            if let (Some(hidden), Some(rows)) = (&chunk.hidden, self.hidden_rows(chunk)) {
-                hidden.set_rows(rows);
-            }
+            self.count_chunk(chunk);
         }
         let mut rows = 0;
         let demand = Demand {
@@ -263,25 +273,10 @@ impl Engine {
         rows
     }
 
-    fn hidden_rows(&self, chunk: &Sealed<ChunkEntry>) -> Option<u32> {
-        let shown = chunk.shown();
-        if shown.is_empty() {
-            return Some(chunk.rows);
-        }
-        let opened = match &chunk.location {
-            Location::Memory(bytes) => Chunk::reopen(bytes.clone()),
-            Location::Stored(entry) => Chunk::open(self.blocks.read_chunk(entry).ok()?),
-        };
-        let opened = opened.ok()?;
-        let mut rows = chunk.rows;
-        for (first, last) in shown {
-            let range = TimeRange {
-                start: first,
-                end: last.saturating_add(1),
-            };
-            rows = rows.saturating_sub(opened.rows_within(range).ok()?.len() as u32);
-        }
-        Some(rows)
+    /// Keeps what hides rows of chunks, under the lock of their shard: whoever sees the chunks finds it.
+    pub(super) fn keep_side(&self, position: Position, side: SideRecord) {
+        let mut kept = self.deletions.lock();
+        kept.entry(position).or_default().push(side);
     }
 }
 

@@ -1,10 +1,15 @@
 //! Work that no writer waits for: expiry, sealing by age, checkpoints, the metadata index.
 
-use crate::blocks::ChunkEntry;
+use std::collections::HashSet;
+
+use crate::blocks::{ChunkEntry, SideRecord};
 use crate::catalog::Measurement;
+use crate::engine::ledger::is_uncounted;
 use crate::engine::{CheckpointReport, Engine, EngineError, REJECTED};
-use crate::series::{Location, Sealed};
-use crate::types::SeriesId;
+use crate::log::expiry::{Expiry, up_to};
+use crate::log::{AppendError, FrameParts, FrameType};
+use crate::series::{Cause, Sealed, Series, Tombstone};
+use crate::types::{SeriesId, Timestamp};
 
 /// What a tick did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +18,8 @@ pub struct TickReport {
     pub expired_rows: u64,
     /// Rows that were evicted.
     pub evicted_rows: u64,
+    /// Of these, rows for which the log had no room: the next checkpoint makes it last.
+    pub unlogged_rows: u64,
     /// Series whose open chunk was sealed because of its age.
     pub sealed_series: usize,
     /// The checkpoint, if the log was full enough for one.
@@ -56,59 +63,163 @@ impl Engine {
 
     /// Expires by age, evicts by rows, seals what has been open for too long.
     pub(super) fn retire(&self, report: &mut TickReport) -> Result<(), EngineError> {
-        let bounds = self.time_bounds();
+        let horizon = self.time_bounds().horizon;
         let seal_before = self
             .server_time()
             .now
             .saturating_sub(self.options.chunk_age_max_ns);
         let rejected = self.series_of_rejects();
-        for (index, shard) in self.shards.iter().enumerate() {
-            let slots = shard.read().len();
-            for slot in 0..slots {
-                let rows_max = if rejected.contains(&self.placement.id(index, slot)) {
+        for index in 0..self.shards.len() {
+            let rows_max = |slot| {
+                if rejected.contains(&self.placement.id(index, slot)) {
                     self.options.rejected_rows_max
                 } else {
                     self.options.rows_per_series_max
-                };
-                let due = shard.read().get(slot).is_some_and(|series| {
-                    let old = series
-                        .ring
-                        .iter()
-                        .any(|chunk| chunk.last_time < bounds.horizon);
-                    let ring = &series.ring;
-                    let rows = ring.rows().saturating_sub(ring.hidden_rows_max());
-                    let many = rows_max > 0 && rows > rows_max;
-                    let stale = !series.is_sealed()
-                        && series.newest().is_none_or(|newest| newest < seal_before);
-                    old || many || stale
+                }
+            };
+            let due = self.due(index, horizon, seal_before, &rows_max);
+            for slots in due.chunks(SLICE_SERIES) {
+                report.sealed_series += self.seal_stale(index, slots, seal_before)?;
+                let (expired, is_logged) = self.leave(index, slots, false, &|_, series| {
+                    series.ring.expired_through(horizon)
                 });
-                if !due {
-                    continue;
-                }
-                let mut shard = shard.write();
-                let (series, scratch) = shard.series_and_scratch(slot);
-                let stale = series.newest().is_none_or(|newest| newest < seal_before);
-                if stale && series.seal(scratch)? {
-                    report.sealed_series += 1;
-                }
-                let expired = series.ring.expire(bounds.horizon);
-                let evicted = if rows_max > 0 {
-                    let hidden = series.ring.hidden_rows_max();
-                    series.ring.evict(rows_max + hidden)
-                } else {
-                    Vec::new()
-                };
-                let (expired, evicted) = (self.release(&expired), self.release(&evicted));
-                shard.counts.expired += expired;
-                shard.counts.evicted += evicted;
                 report.expired_rows += expired;
+                report.unlogged_rows += if is_logged { 0 } else { expired };
+                let (evicted, is_logged) = self.leave(index, slots, true, &|slot, series| {
+                    let rows_max = rows_max(slot);
+                    let through = || series.ring.evicted_through(rows_max);
+                    (rows_max > 0).then(through).flatten()
+                });
                 report.evicted_rows += evicted;
+                report.unlogged_rows += if is_logged { 0 } else { evicted };
             }
         }
         Ok(())
     }
 
-    fn series_of_rejects(&self) -> Vec<SeriesId> {
+    /// Slots of the series of a shard that have to expire, to evict or to seal something. What is hidden of those
+    /// that may have too many rows is counted.
+    fn due(
+        &self,
+        index: usize,
+        horizon: Timestamp,
+        seal_before: Timestamp,
+        rows_max: &dyn Fn(usize) -> u64,
+    ) -> Vec<usize> {
+        let mut due = Vec::new();
+        let mut uncounted = Vec::new();
+        let pin = self.blocks.pin();
+        let slots = self.shards[index].read().len();
+        for slot in 0..slots {
+            let shard = self.shards[index].read();
+            let Some(series) = shard.get(slot) else { break };
+            let (ring, rows_max) = (&series.ring, rows_max(slot));
+            let many = rows_max > 0 && ring.rows() > rows_max;
+            if many {
+                uncounted.extend(ring.iter().filter(|chunk| is_uncounted(chunk)).cloned());
+            }
+            let is_stale =
+                !series.is_sealed() && series.newest().is_none_or(|newest| newest < seal_before);
+            if many || is_stale || ring.expired_through(horizon).is_some() {
+                due.push(slot);
+            }
+        }
+        for chunk in &uncounted {
+            self.count_chunk(chunk);
+        }
+        drop(pin);
+        due
+    }
+
+    fn seal_stale(
+        &self,
+        index: usize,
+        slots: &[usize],
+        seal_before: Timestamp,
+    ) -> Result<usize, EngineError> {
+        let mut sealed = 0;
+        let mut shard = self.shards[index].write();
+        for &slot in slots {
+            let (series, scratch) = shard.series_and_scratch(slot);
+            if series.newest().is_none_or(|newest| newest < seal_before) {
+                sealed += usize::from(series.seal(scratch)?);
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// Lets rows leave up to the time that is told for each series: a frame of the log for all of them. Where
+    /// the log takes none they leave all the same, or the log would never have room again: the next checkpoint
+    /// keeps it, and until then a restart finds them again and lets them go once more. How many rows left, and
+    /// whether the log has it.
+    fn leave(
+        &self,
+        index: usize,
+        slots: &[usize],
+        evicted: bool,
+        through: &dyn Fn(usize, &Series<ChunkEntry>) -> Option<Timestamp>,
+    ) -> (u64, bool) {
+        let cause = if evicted {
+            Cause::Evicted
+        } else {
+            Cause::Expired
+        };
+        let pin = self.blocks.pin();
+        let mut shard = self.shards[index].write();
+        let told = slots.iter().filter_map(|&slot| {
+            let through = through(slot, shard.get(slot)?)?;
+            Some((self.placement.id(index, slot), through))
+        });
+        let mut expiry = Expiry {
+            evicted,
+            series: told.collect(),
+        };
+        if expiry.series.is_empty() {
+            return (0, true);
+        }
+        expiry.series.sort_unstable();
+        let payload = expiry.encode();
+        let frame = FrameParts::new(FrameType::Expire, &payload);
+        let (position, is_logged) = loop {
+            match self.log.append(self.log.epoch(), &[frame]) {
+                Ok(appended) => break (appended.last_frame, true),
+                Err(AppendError::EpochChanged(_)) => {}
+                Err(_) => break (self.log.end(), false),
+            }
+        };
+        let mut hit = Vec::new();
+        for (id, through) in expiry.series {
+            let tombstone = Tombstone {
+                position,
+                range: up_to(through),
+                cause,
+            };
+            let (series, scratch) = shard.series_and_scratch(self.placement.slot(id));
+            let before = counted(series, tombstone);
+            if series.hide(tombstone, scratch) {
+                let chunks = series.ring.overlapping(tombstone.range);
+                hit.push((before, chunks.cloned().collect::<Vec<_>>()));
+            }
+        }
+        self.keep_side(position, SideRecord::Expiry(payload));
+        drop(shard);
+        let mut left = 0;
+        for (before, chunks) in hit {
+            let counted = chunks.iter().filter_map(|chunk| self.count_chunk(chunk));
+            let after: u32 = counted.map(|mut rows| *rows.of(cause)).sum();
+            left += u64::from(after.saturating_sub(before));
+        }
+        drop(pin);
+        let mut shard = self.shards[index].write();
+        if evicted {
+            shard.counts.evicted += left;
+        } else {
+            shard.counts.expired += left;
+        }
+        (left, is_logged)
+    }
+
+    fn series_of_rejects(&self) -> HashSet<SeriesId> {
         let catalog = self.catalog.read();
         catalog
             .databases()
@@ -116,14 +227,14 @@ impl Engine {
             .flat_map(Measurement::series)
             .collect()
     }
-
-    fn release(&self, chunks: &[Sealed<ChunkEntry>]) -> u64 {
-        for chunk in chunks {
-            if let Location::Stored(entry) = &chunk.location {
-                self.blocks.release(entry);
-            }
-        }
-        let shown = |chunk: &Sealed<ChunkEntry>| chunk.rows.saturating_sub(chunk.hidden_rows());
-        chunks.iter().map(|chunk| u64::from(shown(chunk))).sum()
-    }
 }
+
+/// Rows in the range of a tombstone that are known to have left for its cause.
+fn counted(series: &Series<ChunkEntry>, tombstone: Tombstone) -> u32 {
+    let chunks = series.ring.overlapping(tombstone.range);
+    let hidden = chunks.map(Sealed::hidden_rows);
+    hidden.map(|mut rows| *rows.of(tombstone.cause)).sum()
+}
+
+/// Series whose rows leave with one frame, under one hold of their shard's lock.
+const SLICE_SERIES: usize = 256;

@@ -1,6 +1,6 @@
 //! The engine: shards, the log under them, block files behind them, and every lock.
 //!
-//! Lock order: catalog, then a shard, then the log, then caches. Nothing here starts a thread, reads a
+//! Lock order: the checkpoint's, the ledger's, catalog, then a shard, then the log, then caches. Nothing here starts a thread, reads a
 //! clock or opens a socket: clock, storage and metadata store come in as arguments, and the server calls
 //! [`Engine::tick`] and [`Engine::sync`] from threads of its own.
 
@@ -13,6 +13,7 @@ mod delete;
 mod error;
 mod history;
 mod index;
+mod ledger;
 mod losses;
 mod maintenance;
 mod read;
@@ -44,6 +45,7 @@ pub use self::checkpoint::CheckpointReport;
 pub use self::delete::{Deleted, DroppedMeasurement};
 pub use self::error::EngineError;
 pub use self::index::IndexUse;
+pub use self::ledger::{DatabaseLedger, Ledger};
 pub use self::losses::{Loss, Losses};
 pub use self::maintenance::TickReport;
 pub use self::read::{MeasurementView, SeriesReader, SeriesView};
@@ -65,17 +67,18 @@ pub use crate::series::LaneUse;
 use self::checkpoint::Persisted;
 use self::history::History;
 use self::index::Indexed;
+use self::ledger::Settled;
 use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
 use self::space::Space;
 use self::wear::Wear;
-use crate::blocks::{BlockStore, ChunkEntry};
+use crate::blocks::{BlockStore, ChunkEntry, SideRecord};
 use crate::catalog::{Catalog, CatalogLimits};
 use crate::clock::{Clock, ManualClock};
 use crate::log::{Log, LogOptions};
 use crate::meta::MetaStore;
 use crate::storage::Storage;
-use crate::types::{Position, Timestamp};
+use crate::types::{DatabaseId, Position, Timestamp};
 
 /// How an engine works. The server derives this from its configuration.
 #[derive(Clone, Debug)]
@@ -123,8 +126,13 @@ pub struct Engine {
     shards: Box<[RwLock<Shard>]>,
     log: Log,
     blocks: BlockStore,
-    /// By position, the deletions that chunks may still need, as the log has them. Taken behind a shard.
-    deletions: Mutex<BTreeMap<Position, Vec<u8>>>,
+    /// By position, the deletions and expiries that chunks may still need, as the log has them. Taken behind a
+    /// shard.
+    deletions: Mutex<BTreeMap<Position, Vec<SideRecord>>>,
+    /// Rows that have left chunks and images. Taken before the catalog, behind the checkpoint's lock.
+    settled: RwLock<Settled>,
+    /// Rows that had been received when the store was opened.
+    received_before: BTreeMap<DatabaseId, u64>,
     /// Chunks of block files whose series were dropped: dead from the next checkpoint on. Taken behind a shard.
     orphans: Mutex<Vec<ChunkEntry>>,
     drops: AtomicU64,

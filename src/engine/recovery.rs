@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::blocks::{BlockOptions, BlockStore, ChunkEntry, Damage, ImageRecord, Visitor};
+use crate::blocks::{
+    Account, BlockOptions, BlockStore, ChunkEntry, Damage, ImageRecord, SideRecord, Visitor,
+};
 use crate::catalog::{Catalog, CatalogError, HashSeed, RuleChange};
 use crate::clock::Clock;
 use crate::codec::{Cells, chunk::Chunk};
 use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
 use crate::engine::delete::stored_in;
 use crate::engine::history::History;
+use crate::engine::ledger::{Settled, held, owner_of, owner_of_series};
 use crate::engine::losses::{self, Edge, Losses};
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
@@ -23,12 +26,16 @@ use crate::engine::write::row_position;
 use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::log::definitions::{self, Definition};
 use crate::log::deletion::Deletion;
+use crate::log::expiry::{Expiry, up_to};
 use crate::log::rows::{RecordedLayout, RowsPayload};
 use crate::log::{self, FrameType, FrameView, Log, Recovery};
 use crate::meta::MetaStore;
-use crate::series::{Location, RowRef, Sealed, Tombstone};
+use crate::mutants::{self, Mutant};
+use crate::series::{Cause, Location, RowRef, Sealed, Tombstone};
 use crate::storage::Storage;
-use crate::types::{Layout, LayoutColumn, Position, SeriesId, StoreId, Timestamp};
+use crate::types::{
+    DatabaseId, Layout, LayoutColumn, Position, SeriesId, StoreId, TimeRange, Timestamp,
+};
 
 /// What was found when a store was opened.
 #[derive(Debug, Default)]
@@ -99,8 +106,12 @@ struct Restored {
     reached: Vec<Position>,
     /// Chunks of block files whose series were dropped.
     orphans: Vec<ChunkEntry>,
-    /// Deletions of the image file and the log, as far as chunks need them.
-    deletions: BTreeMap<Position, Vec<u8>>,
+    /// Deletions and expiries of the image file and the log, as far as chunks need them.
+    deletions: BTreeMap<Position, Vec<SideRecord>>,
+    /// Rows that the manifest counts, and those that a replay takes out of chunks.
+    settled: Settled,
+    /// Rows of a series' image that were overwritten.
+    overwritten: BTreeMap<SeriesId, u32>,
     /// What the state file knows to be lost.
     losses: Losses,
     /// Where something of the log is missing.
@@ -129,6 +140,8 @@ impl Engine {
             reached: Vec::new(),
             orphans: Vec::new(),
             deletions: BTreeMap::new(),
+            settled: Settled::default(),
+            overwritten: BTreeMap::new(),
             losses: Losses::default(),
             edges: Vec::new(),
             gaps_before: 0,
@@ -158,6 +171,7 @@ impl Engine {
         }
         let counters = known.as_ref().map_or(&[][..], |info| &info.counters);
         let history = History::of_counters(counters);
+        restored.settled.add(&Settled::from_counters(counters));
         let newest_wall = known
             .as_ref()
             .map_or(Timestamp::MIN, |info| info.newest_wall);
@@ -206,6 +220,7 @@ impl Engine {
         let time = Timekeeper::new(&*clock, newest_wall, options.follow_data.is_some());
         restored.name_losses(&*storage, time.read(&*clock).now);
         let began_ns = clock.monotonic_ns();
+        let received_before = restored.received();
         let engine = Self {
             time,
             losses: Mutex::new(restored.losses),
@@ -219,6 +234,8 @@ impl Engine {
             log,
             blocks,
             deletions: Mutex::new(restored.deletions),
+            settled: RwLock::new(restored.settled),
+            received_before,
             orphans: Mutex::new(restored.orphans),
             drops: 0.into(),
             history: Mutex::new(history),
@@ -285,22 +302,45 @@ impl Visitor for Restored {
             first_position: meta.first_position,
             last_position: meta.last_position,
             rank,
-            hidden_through: crate::types::Timestamp::MIN,
+            overwritten: 0,
             hidden: None,
             location: Location::Stored(*entry),
         });
     }
 
     fn deletion(&mut self, payload: &[u8]) -> bool {
-        let Some((at, payload)) = payload.split_first_chunk() else {
-            return false;
+        let of = |payload: &[u8]| {
+            let known = Deletion::decode(payload).is_ok();
+            known.then(|| SideRecord::Deletion(payload.to_vec()))
         };
-        let known = Deletion::decode(payload).is_ok();
-        if known {
-            let at = Position(u64::from_le_bytes(*at));
-            self.deletions.insert(at, payload.to_vec());
+        self.keep_side(payload, &of)
+    }
+
+    fn expiry(&mut self, payload: &[u8]) -> bool {
+        let of = |payload: &[u8]| {
+            let known = Expiry::decode(payload).is_ok();
+            known.then(|| SideRecord::Expiry(payload.to_vec()))
+        };
+        self.keep_side(payload, &of)
+    }
+
+    fn account(&mut self, account: Account) {
+        let Account {
+            series,
+            through,
+            overwritten,
+        } = account;
+        let is_known = self.catalog.series(series).is_some() || self.catalog.is_dropped(series);
+        if through > Position(0) && is_known {
+            self.reach(series, through);
+            let shard = &mut self.shards[self.placement.shard(series)];
+            shard
+                .series_mut(self.placement.slot(series))
+                .leave_through(through);
         }
-        known
+        if overwritten > 0 {
+            self.overwritten.insert(series, overwritten);
+        }
     }
 
     fn image(&mut self, image: ImageRecord<'_>) {
@@ -353,10 +393,40 @@ impl Visitor for Restored {
             };
             series.apply(&layout, row, position, scratch);
         }
+        series.restore_overwritten(self.overwritten.remove(&image.series).unwrap_or(0));
     }
 }
 
 impl Restored {
+    /// Keeps a record of the image file: its position, and what is there.
+    fn keep_side(&mut self, payload: &[u8], of: &dyn Fn(&[u8]) -> Option<SideRecord>) -> bool {
+        let Some((at, payload)) = payload.split_first_chunk() else {
+            return false;
+        };
+        let side = of(payload);
+        let is_known = side.is_some();
+        let at = Position(u64::from_le_bytes(*at));
+        if let Some(side) = side {
+            self.deletions.entry(at).or_default().push(side);
+        }
+        is_known
+    }
+
+    /// Rows of every database that are accounted for.
+    fn received(&self) -> BTreeMap<DatabaseId, u64> {
+        let mut received = self.settled.sums();
+        for (index, shard) in self.shards.iter().enumerate() {
+            for (slot, series) in shard.iter() {
+                let id = self.placement.id(index, slot);
+                let of_dropped = series.discarded().map(|(database, _)| database);
+                let of_known = || owner_of_series(&self.catalog, id).database;
+                let database = of_dropped.unwrap_or_else(of_known);
+                *received.entry(database).or_default() += held(series).sum();
+            }
+        }
+        received
+    }
+
     fn frame(&mut self, frame: &FrameView<'_>) {
         if frame.gaps_before != self.gaps_before {
             self.gaps_before = frame.gaps_before;
@@ -369,6 +439,9 @@ impl Restored {
         match frame.kind {
             FrameType::Definitions => self.define(frame.payload, "log"),
             FrameType::Delete => self.delete(frame.position, frame.payload),
+            FrameType::Expire if !mutants::is(Mutant::ForgottenExpiry) => {
+                self.expire(frame.position, frame.payload);
+            }
             FrameType::Rows => {
                 self.rows(frame.position, frame.payload);
                 if let Some(edge) = self.edges.last_mut() {
@@ -379,35 +452,76 @@ impl Restored {
         }
     }
 
-    /// Hides what deletions of the image file hit, once all chunks are there.
+    /// Hides what deletions and expiries of the image file hit, once all chunks are there.
     fn hide_deleted(&mut self) {
-        for (at, payload) in std::mem::take(&mut self.deletions) {
-            self.delete(at, &payload);
+        for (at, sides) in std::mem::take(&mut self.deletions) {
+            for side in sides {
+                match side {
+                    SideRecord::Deletion(payload) => self.delete(at, &payload),
+                    SideRecord::Expiry(payload) => self.expire(at, &payload),
+                    SideRecord::Account(_) => {}
+                }
+            }
         }
     }
 
-    /// Hides what a deletion hits; keeps it where chunks need it.
     fn delete(&mut self, position: Position, payload: &[u8]) {
-        let deletion = match Deletion::decode(payload) {
-            Ok(deletion) => deletion,
-            Err(error) => {
-                self.report
-                    .problem(format!("deletion at position {position}: {error}"));
-                return;
+        match Deletion::decode(payload) {
+            Ok(deletion) => {
+                let range = deletion.range;
+                let hit = deletion.series.into_iter().map(|id| (id, range)).collect();
+                let side = SideRecord::Deletion(payload.to_vec());
+                self.hide(position, Cause::Deleted, hit, side);
             }
-        };
-        let range = deletion.range;
-        let mut hit = false;
-        for id in deletion.series {
+            Err(error) => self
+                .report
+                .problem(format!("deletion at position {position}: {error}")),
+        }
+    }
+
+    fn expire(&mut self, position: Position, payload: &[u8]) {
+        match Expiry::decode(payload) {
+            Ok(expiry) => {
+                let cause = if expiry.evicted {
+                    Cause::Evicted
+                } else {
+                    Cause::Expired
+                };
+                let series = expiry.series.into_iter();
+                let hit = series.map(|(id, through)| (id, up_to(through))).collect();
+                let side = SideRecord::Expiry(payload.to_vec());
+                self.hide(position, cause, hit, side);
+            }
+            Err(error) => self
+                .report
+                .problem(format!("expiry at position {position}: {error}")),
+        }
+    }
+
+    /// Hides what a deletion or an expiry hits; keeps it where chunks need it.
+    fn hide(
+        &mut self,
+        position: Position,
+        cause: Cause,
+        hit: Vec<(SeriesId, TimeRange)>,
+        side: SideRecord,
+    ) {
+        let mut is_needed = false;
+        for (id, range) in hit {
+            let tombstone = Tombstone {
+                position,
+                range,
+                cause,
+            };
             let slot = self.placement.slot(id);
             let shard = &mut self.shards[self.placement.shard(id)];
             if slot < shard.len() {
                 let (series, scratch) = shard.series_and_scratch(slot);
-                hit |= series.delete(Tombstone { position, range }, scratch);
+                is_needed |= series.hide(tombstone, scratch);
             }
         }
-        if hit {
-            self.deletions.insert(position, payload.to_vec());
+        if is_needed {
+            self.deletions.entry(position).or_default().push(side);
         }
     }
 
@@ -456,7 +570,9 @@ impl Restored {
                     measurement,
                     series,
                 } => {
-                    dropped.extend(catalog.drop_measurement(measurement, &series));
+                    let owner = owner_of(catalog.measurement_by_id(measurement));
+                    let gone = catalog.drop_measurement(measurement, &series);
+                    dropped.extend(gone.into_iter().map(|id| (id, owner)));
                     Ok(())
                 }
                 Definition::Mode {
@@ -476,13 +592,13 @@ impl Restored {
         for error in failed {
             self.report.problem(format!("{source}: {error}"));
         }
-        for id in dropped {
+        for (id, owner) in dropped {
             let slot = self.placement.slot(id);
-            let shard = &mut self.shards[self.placement.shard(id)];
-            if slot < shard.len() {
-                let ring = shard.series_mut(slot).drop_rows();
-                self.orphans.extend(stored_in(&ring));
-            }
+            let gone = self.shards[self.placement.shard(id)]
+                .series_mut(slot)
+                .drop_rows(owner.database);
+            self.settled.dropped(owner, &gone);
+            self.orphans.extend(stored_in(&gone.ring));
         }
         if let Err(error) = decoded {
             self.report.problem(format!("{source}: {error}"));
@@ -508,8 +624,15 @@ impl Restored {
             let (least, most) = times.unwrap_or((row.time, row.time));
             times = Some((least.min(row.time), most.max(row.time)));
             let position = row_position(position, row.ordinal);
-            if self.reached(row.series) >= position || self.catalog.is_dropped(row.series) {
+            if self.reached(row.series) >= position {
                 self.report.skipped_rows += 1;
+                return;
+            }
+            if self.catalog.is_dropped(row.series) {
+                // It was on its way when the series was dropped.
+                self.report.skipped_rows += 1;
+                let shard = &mut self.shards[self.placement.shard(row.series)];
+                shard.series_mut(self.placement.slot(row.series)).discard(position);
                 return;
             }
             let known = self.catalog.series(row.series).map(|series| series.measurement);

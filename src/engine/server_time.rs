@@ -111,14 +111,16 @@ impl Timekeeper {
             state.retention = wall;
             None
         };
+        // A clock that is set forward is believed for stamps; one that falls back is not.
+        let now = if doubt.is_some() {
+            wall.max(expected)
+        } else {
+            wall
+        };
         ServerTime {
-            // A clock that is set forward is believed for stamps; one that falls back is not.
-            now: if doubt.is_some() {
-                wall.max(expected)
-            } else {
-                wall
-            },
-            retention: state.retention,
+            now,
+            // The clock may have been ahead by less than a jump before: a row that is stamped now is not too old.
+            retention: state.retention.min(now),
             durable: if doubt.is_some() { expected } else { wall },
             doubt,
         }
@@ -159,6 +161,19 @@ mod tests {
         clock.set_wall(later + 1);
         let time = keeper.read(&clock);
         assert_eq!((time.retention, time.doubt), (later + 1, None));
+    }
+
+    #[test]
+    fn a_row_that_is_stamped_now_is_never_too_old() {
+        let clock = ManualClock::at(NOW);
+        let keeper = Timekeeper::new(&clock, NOW - 5, false);
+        clock.set_wall(NOW + HOUR as i64 * 5 / 6);
+        assert_eq!(keeper.read(&clock).doubt, None);
+        // Back by more than an hour: the stamps go on from where the clock began.
+        clock.set_wall(NOW - HOUR as i64 * 2);
+        let time = keeper.read(&clock);
+        assert_eq!((time.now, time.doubt), (NOW, Some(TimeDoubt::Jumped)));
+        assert_eq!(time.retention, NOW);
     }
 
     #[test]

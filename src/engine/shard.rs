@@ -4,7 +4,7 @@ use crate::blocks::ChunkEntry;
 use crate::log::rows::RowsEncoder;
 use crate::paged::Paged;
 use crate::series::{Applied, Scratch, Series};
-use crate::types::SeriesId;
+use crate::types::{MeasurementId, SeriesId};
 
 /// The series of a shard and what writing them needs.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(super) struct Shard {
     /// By layout number: the epoch in which its columns were last defined.
     pub layouts_defined: Vec<u64>,
     pub counts: RowCounts,
+    /// By measurement: rows that were received since the server started.
+    pub received: Vec<u64>,
 }
 
 /// Rows by what became of them, since the server started.
@@ -128,6 +130,16 @@ impl Shard {
             self.layouts_defined.resize(index + 1, 0);
         }
         &mut self.layouts_defined[index]
+    }
+
+    /// Counts rows of a measurement that were received.
+    #[inline]
+    pub fn receive(&mut self, measurement: MeasurementId, rows: u64) {
+        let index = measurement.0 as usize;
+        if index >= self.received.len() {
+            self.received.resize(index + 1, 0);
+        }
+        self.received[index] += rows;
     }
 
     /// All series with their slots.

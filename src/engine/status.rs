@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use crate::blocks::{BlockUsage, CacheStats};
-use crate::engine::{CheckpointUse, Engine, RowCounts, ServerTime, SpaceLevel, SpaceUse};
+use crate::engine::{
+    CheckpointUse, DatabaseLedger, Engine, Ledger, RowCounts, ServerTime, SpaceLevel, SpaceUse,
+};
 use crate::log::LogUsage;
 use crate::types::Position;
 
@@ -31,10 +33,14 @@ pub struct Status {
     pub measurements: usize,
     /// Series.
     pub series: usize,
-    /// Rows by what became of them.
+    /// Rows by what became of them, since the server started.
     pub rows: RowCounts,
-    /// Rows refused.
+    /// Rows refused, since the server started.
     pub rejected_rows: u64,
+    /// Rows by their state, of all databases.
+    pub ledger: Ledger,
+    /// The same by database, in the order of their names.
+    pub ledgers: Vec<DatabaseLedger>,
     /// Rows in sealed chunks.
     pub sealed_rows: u64,
     /// Rows that are not sealed yet.
@@ -67,6 +73,11 @@ impl Engine {
             log_unsynced_bytes: log.unsynced_bytes,
             ..MemoryUse::default()
         };
+        let ledgers = self.ledgers();
+        let mut ledger = Ledger::default();
+        for database in &ledgers {
+            ledger.add(&database.ledger);
+        }
         let (mut sealed_rows, mut open_rows) = (0, 0);
         for shard in &self.shards {
             for (_, series) in shard.read().iter() {
@@ -74,7 +85,7 @@ impl Engine {
                 let hidden = series
                     .ring
                     .iter()
-                    .map(|chunk| u64::from(chunk.hidden_rows()));
+                    .map(|chunk| u64::from(chunk.hidden_rows().total()));
                 sealed_rows += series.ring.rows().saturating_sub(hidden.sum());
                 open_rows += series.unsealed_rows() as u64;
                 let unflushed = series.ring.iter().filter(|chunk| chunk.is_unflushed());
@@ -103,6 +114,8 @@ impl Engine {
             series: catalog.series_count(),
             rows: self.row_counts(),
             rejected_rows: self.rejected_rows(),
+            ledger,
+            ledgers,
             sealed_rows,
             open_rows,
             position_end: self.log.end(),

@@ -6,6 +6,7 @@ use crate::engine::checkpoint::STATE_DEFINITIONS;
 use crate::engine::{Engine, EngineError, Loss};
 use crate::log::definitions;
 use crate::log::deletion::Deletion;
+use crate::log::expiry::Expiry;
 use crate::log::rows::RowsPayload;
 use crate::log::{FrameType, scan};
 use crate::types::Position;
@@ -57,6 +58,11 @@ impl Visitor for Seen {
     fn deletion(&mut self, payload: &[u8]) -> bool {
         let payload = payload.get(size_of::<Position>()..).unwrap_or_default();
         Deletion::decode(payload).is_ok()
+    }
+
+    fn expiry(&mut self, payload: &[u8]) -> bool {
+        let payload = payload.get(size_of::<Position>()..).unwrap_or_default();
+        Expiry::decode(payload).is_ok()
     }
 
     fn image(&mut self, image: ImageRecord<'_>) {
@@ -135,6 +141,7 @@ impl Engine {
             let understood = match frame.kind {
                 Some(FrameType::Definitions) => definitions::decode(frame.payload, |_| {}),
                 Some(FrameType::Delete) => Deletion::decode(frame.payload).map(|_| ()),
+                Some(FrameType::Expire) => Expiry::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Rows) => {
                     RowsPayload::open(frame.payload).and_then(|rows| rows.visit(|_| {}))
                 }

@@ -13,7 +13,7 @@ use crate::engine::{Batch, Engine, EngineError, ServerTime};
 use crate::log::definitions::{Definition, encode_series};
 use crate::log::{AppendError, Appended, FrameParts, FrameType};
 use crate::series::RowRef;
-use crate::types::{Layout, Position, Timestamp};
+use crate::types::{Layout, MeasurementId, Position, Timestamp};
 
 /// What a batch came to.
 #[derive(Debug, Default)]
@@ -317,10 +317,17 @@ impl Engine {
     ) {
         let mut newest = Timestamp::MIN;
         let mut counts = shard.counts;
+        // Rows of one measurement mostly come together.
+        let (mut received, mut of) = (0, MeasurementId(0));
         let mut at = 0;
         while let Some(row) = rows.get(at) {
             let layout = &layouts[usize::from(row.layout)];
             let more = following(&rows[at..], layout.stride());
+            if layout.measurement != of {
+                shard.receive(of, std::mem::take(&mut received));
+                of = layout.measurement;
+            }
+            received += more as u64 + 1;
             let time =
                 |index: usize| times.map_or(rows[at + index].time, |times| times[at + index]);
             newest = (0..=more).map(time).fold(newest, Timestamp::max);
@@ -345,6 +352,7 @@ impl Engine {
             at += more + 1;
         }
         shard.counts = counts;
+        shard.receive(of, received);
         if let Some(follow) = &self.options.follow_data {
             follow.follow(newest);
         }

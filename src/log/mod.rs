@@ -9,6 +9,7 @@
 mod copy;
 pub mod definitions;
 pub mod deletion;
+pub mod expiry;
 mod frame;
 mod quarantine;
 mod recovery;

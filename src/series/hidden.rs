@@ -1,16 +1,65 @@
-//! What deletions hide of a sealed chunk, until a checkpoint writes it anew without those rows.
+//! What deletions, expiry and eviction hide of a sealed chunk, until a checkpoint takes those rows out.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
 
 use crate::types::{Position, TimeRange, Timestamp};
 
-/// A deletion as a series sees it: rows of the range that came before the position are gone.
+/// Why rows are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A statement deleted them.
+    Deleted,
+    /// They were too old.
+    Expired,
+    /// Their series had too many.
+    Evicted,
+}
+
+/// What takes rows away, as a series sees it: those of the range that came before the position are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tombstone {
-    /// Where in the log the deletion is.
+    /// Where in the log it is.
     pub position: Position,
-    /// What it deletes.
+    /// Which times it hits.
     pub range: TimeRange,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Rows of a chunk that are hidden, by what hid them first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HiddenRows {
+    /// By statements.
+    pub deleted: u32,
+    /// By their age.
+    pub expired: u32,
+    /// By the number of rows.
+    pub evicted: u32,
+}
+
+impl HiddenRows {
+    /// All of a chunk's rows for one cause.
+    #[must_use]
+    pub fn all(cause: Cause, rows: u32) -> Self {
+        let mut all = Self::default();
+        *all.of(cause) = rows;
+        all
+    }
+
+    /// Rows, whatever hid them.
+    #[must_use]
+    pub const fn total(self) -> u32 {
+        self.deleted + self.expired + self.evicted
+    }
+
+    /// The count of one cause.
+    pub const fn of(&mut self, cause: Cause) -> &mut u32 {
+        match cause {
+            Cause::Deleted => &mut self.deleted,
+            Cause::Expired => &mut self.expired,
+            Cause::Evicted => &mut self.evicted,
+        }
+    }
 }
 
 /// The tombstones of one chunk; never changed, only replaced.
@@ -19,25 +68,37 @@ pub struct Hidden {
     /// By ascending position.
     tombstones: Box<[Tombstone]>,
     /// Rows that they hide, once counted.
-    rows: AtomicU32,
+    rows: OnceLock<HiddenRows>,
 }
 
 impl Hidden {
-    /// These and one more, which makes those dispensable that hide nothing else between two times, both included.
+    /// These and one more, which makes those dispensable that hide nothing else between two times, both included,
+    /// as long as nobody behind them hid rows for another cause: who was first counts.
     pub(super) fn with(
         before: Option<&Self>,
         tombstone: Tombstone,
         (first, last): (Timestamp, Timestamp),
     ) -> Self {
         let known = before.map_or(&[][..], |before| &before.tombstones);
-        let is_needed = |known: &&Tombstone| {
+        let other = |known: &Tombstone| known.cause != tombstone.cause;
+        let same_from = known.iter().rposition(other).map_or(0, |other| other + 1);
+        let is_needed = |(index, known): &(usize, &Tombstone)| {
             let (from, to) = bounds(known.range);
-            !tombstone.range.covers(from.max(first), to.min(last))
+            *index < same_from || !tombstone.range.covers(from.max(first), to.min(last))
         };
-        let kept = known.iter().filter(is_needed).copied();
+        let kept = known.iter().enumerate().filter(is_needed);
+        let kept = kept.map(|(_, known)| *known);
         Self {
             tombstones: kept.chain([tombstone]).collect(),
-            rows: AtomicU32::new(UNCOUNTED),
+            rows: OnceLock::new(),
+        }
+    }
+
+    /// The same tombstones, for the chunk as it was written anew: nobody has counted what they hide of that.
+    pub(crate) fn uncounted(&self) -> Self {
+        Self {
+            tombstones: self.tombstones.clone(),
+            rows: OnceLock::new(),
         }
     }
 
@@ -53,15 +114,42 @@ impl Hidden {
             .any(|tombstone| tombstone.range.contains(time))
     }
 
-    /// Notes how many rows are hidden.
-    pub fn set_rows(&self, rows: u32) {
-        self.rows.store(rows, Ordering::Relaxed);
+    /// Counts the rows that are hidden, each for the first that hid it. `rows_within` tells which of so many
+    /// rows lie in a range of times.
+    pub fn count<E>(
+        &self,
+        rows: u32,
+        rows_within: impl Fn(TimeRange) -> Result<std::ops::Range<usize>, E>,
+    ) -> Result<HiddenRows, E> {
+        let mut counted = HiddenRows::default();
+        let mut is_hidden = vec![false; rows as usize];
+        for tombstone in &self.tombstones {
+            for row in rows_within(tombstone.range)? {
+                if let Some(is_hidden) = is_hidden.get_mut(row)
+                    && !std::mem::replace(is_hidden, true)
+                {
+                    *counted.of(tombstone.cause) += 1;
+                }
+            }
+        }
+        Ok(counted)
+    }
+
+    /// The cause that all have in common.
+    pub fn only_cause(&self) -> Option<Cause> {
+        let (first, others) = self.tombstones.split_first()?;
+        let same = others.iter().all(|other| other.cause == first.cause);
+        same.then_some(first.cause)
+    }
+
+    /// Notes how many rows are hidden; what was noted before stays.
+    pub fn set_rows(&self, rows: HiddenRows) {
+        let _ = self.rows.set(rows);
     }
 
     /// Rows that are hidden, where they were counted.
-    pub fn rows(&self) -> Option<u32> {
-        let rows = self.rows.load(Ordering::Relaxed);
-        (rows != UNCOUNTED).then_some(rows)
+    pub fn rows(&self) -> Option<HiddenRows> {
+        self.rows.get().copied()
     }
 
     /// What is shown between two times, both included: first and last time of each stretch, ascending.
@@ -96,8 +184,6 @@ const fn bounds(range: TimeRange) -> (Timestamp, Timestamp) {
     (range.start, last)
 }
 
-const UNCOUNTED: u32 = u32::MAX;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +192,7 @@ mod tests {
         Tombstone {
             position: Position(position),
             range: TimeRange { start, end },
+            cause: Cause::Deleted,
         }
     }
 
@@ -143,5 +230,25 @@ mod tests {
         assert_eq!(left, [1, 2]);
         // Beyond the chunk nothing counts.
         assert_eq!(hidden(&[(-50, 20), (0, 30)]).tombstones().len(), 1);
+    }
+
+    #[test]
+    fn a_row_counts_for_what_hid_it_first() {
+        let of = |cause, position, end| Tombstone {
+            cause,
+            ..tombstone(position, 0, end)
+        };
+        let bounds = (0, 100);
+        let one = Hidden::with(None, of(Cause::Deleted, 1, 10), bounds);
+        let two = Hidden::with(Some(&one), of(Cause::Expired, 2, 30), bounds);
+        let all = Hidden::with(Some(&two), of(Cause::Deleted, 3, 40), bounds);
+        let within = |range: TimeRange| Ok::<_, ()>(range.start as usize..range.end as usize);
+        let counted = all.count(100, within).expect("nothing fails");
+        let (deleted, expired) = (counted.deleted, counted.expired);
+        assert_eq!((deleted, expired, counted.evicted), (20, 20, 0));
+        assert_eq!(
+            (one.only_cause(), all.only_cause()),
+            (Some(Cause::Deleted), None)
+        );
     }
 }

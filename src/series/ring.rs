@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::series::{Sealed, Tombstone};
+use crate::series::{HiddenRows, Sealed, Tombstone};
 use crate::types::{TimeRange, Timestamp};
 
 /// Sealed chunks, sorted by first time; chunks of late rows may overlap others.
@@ -54,27 +54,12 @@ impl<E: Clone> Ring<E> {
             .filter(move |c| range.overlaps(c.first_time, c.last_time))
     }
 
-    /// Takes out every chunk whose last row is older than `horizon`.
-    pub fn expire(&mut self, horizon: Timestamp) -> Vec<Sealed<E>> {
-        self.take_while_old(|chunk| chunk.last_time < horizon)
-    }
-
-    /// Hides what a deletion hits. Chunks that are in memory alone and show nothing any more go; whether the
-    /// others have rows of it.
-    pub fn delete(&mut self, tombstone: Tombstone) -> bool {
+    /// Hides what a tombstone hits; whether any chunk may have rows of it. Chunks of which nothing is left stay
+    /// until a checkpoint has counted their rows.
+    pub fn hide(&mut self, tombstone: Tombstone) -> bool {
         let mut hit = false;
-        let mut gone = false;
-        for chunk in &mut self.chunks {
-            if chunk.hide(tombstone) {
-                let is_gone = chunk.is_unflushed() && chunk.shown().is_empty();
-                gone |= is_gone;
-                hit |= !is_gone;
-            }
-        }
-        if gone {
-            self.take(|chunk| {
-                chunk.is_unflushed() && chunk.hidden.is_some() && chunk.shown().is_empty()
-            });
+        for chunk in self.chunks.iter_mut().filter(|chunk| !chunk.is_gone()) {
+            hit |= chunk.hide(tombstone);
         }
         hit
     }
@@ -95,46 +80,48 @@ impl<E: Clone> Ring<E> {
         if let Some(new) = new(&old) {
             self.insert(new);
         }
-        true
-    }
-
-    /// Takes out the chunks that end first, as long as `rows_max` rows are left. Chunks that overlap those no
-    /// longer show what they have of the same times: a value that one of those had replaced must not come back.
-    pub fn evict(&mut self, rows_max: u64) -> Vec<Sealed<E>> {
-        let mut taken: Vec<Sealed<E>> = Vec::new();
-        while let Some(oldest) = self.ends_first() {
-            let rows = self
-                .chunks
-                .get(oldest)
-                .map_or(0, |chunk| u64::from(chunk.rows));
-            if self.rows.saturating_sub(rows) < rows_max {
-                break;
-            }
-            self.rows -= rows;
-            taken.extend(self.chunks.remove(oldest));
-        }
-        if let Some(through) = taken.iter().map(|chunk| chunk.last_time).max() {
-            for chunk in self
-                .chunks
-                .iter_mut()
-                .take_while(|c| c.first_time <= through)
-            {
-                chunk.hidden_through = chunk.hidden_through.max(through);
-            }
-        }
         if self.chunks.is_empty() {
             self.overlapping = false;
         }
-        taken
+        true
     }
 
-    /// Index of the chunk whose last row is the oldest.
-    fn ends_first(&self) -> Option<usize> {
-        if !self.overlapping {
-            return (!self.chunks.is_empty()).then_some(0);
+    /// The time up to which rows expire: the last one of the chunks that show something and end before `horizon`.
+    pub fn expired_through(&self, horizon: Timestamp) -> Option<Timestamp> {
+        let old = self.chunks.iter().filter(|chunk| chunk.last_time < horizon);
+        let old = old.filter(|chunk| !chunk.is_gone());
+        old.map(|chunk| chunk.last_time).max()
+    }
+
+    /// The time up to which rows are evicted, so that at least `rows_max` are left: whole chunks go, those
+    /// first that end first, and with them what others have of their times: a value that one of those had
+    /// replaced must not come back.
+    pub fn evicted_through(&self, rows_max: u64) -> Option<Timestamp> {
+        let mut left = self.rows.saturating_sub(self.hidden_rows_max());
+        if left <= rows_max {
+            return None;
         }
-        let indices = 0..self.chunks.len();
-        indices.min_by_key(|&index| self.chunks.get(index).map(|chunk| chunk.last_time))
+        let shown = self.chunks.iter().filter(|chunk| !chunk.is_gone());
+        let mut by_end: Vec<_> = shown
+            .map(|chunk| {
+                let hidden = chunk.hidden.as_ref().map(|hidden| hidden.rows());
+                let hidden = hidden.map_or(0, |rows| rows.map_or(chunk.rows, HiddenRows::total));
+                (
+                    chunk.last_time,
+                    u64::from(chunk.rows.saturating_sub(hidden)),
+                )
+            })
+            .collect();
+        by_end.sort_unstable();
+        let mut through = None;
+        for (last_time, rows) in by_end {
+            if left.saturating_sub(rows) < rows_max {
+                break;
+            }
+            left -= rows;
+            through = Some(last_time);
+        }
+        through
     }
 
     /// All chunks.
@@ -143,7 +130,7 @@ impl<E: Clone> Ring<E> {
     }
 
     /// All chunks, to change where their bytes are.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Sealed<E>> {
+    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Sealed<E>> {
         self.chunks.iter_mut()
     }
 
@@ -152,11 +139,12 @@ impl<E: Clone> Ring<E> {
         self.rows
     }
 
-    /// Rows that deletions hide, at most: all of a chunk's where nobody has counted.
+    /// Rows that are hidden, at most: all of a chunk's where nobody has counted.
     pub fn hidden_rows_max(&self) -> u64 {
         let hidden = self.chunks.iter().filter_map(|chunk| {
             let hidden = chunk.hidden.as_ref()?;
-            Some(u64::from(hidden.rows().unwrap_or(chunk.rows)))
+            let counted = hidden.rows().map(HiddenRows::total);
+            Some(u64::from(counted.unwrap_or(chunk.rows)))
         });
         hidden.sum()
     }
@@ -175,44 +163,12 @@ impl<E: Clone> Ring<E> {
     pub fn memory_bytes(&self) -> usize {
         self.chunks.capacity() * size_of::<Sealed<E>>()
     }
-
-    /// Takes out chunks, wherever they are.
-    fn take(&mut self, is_gone: impl Fn(&Sealed<E>) -> bool) {
-        let rows = &mut self.rows;
-        self.chunks.retain(|chunk| {
-            let is_gone = is_gone(chunk);
-            *rows -= if is_gone { u64::from(chunk.rows) } else { 0 };
-            !is_gone
-        });
-        if self.chunks.is_empty() {
-            self.overlapping = false;
-        }
-    }
-
-    fn take_while_old(&mut self, old: impl Fn(&Sealed<E>) -> bool) -> Vec<Sealed<E>> {
-        let mut taken = Vec::new();
-        let mut index = 0;
-        while let Some(chunk) = self.chunks.get(index) {
-            if old(chunk) {
-                self.rows -= u64::from(chunk.rows);
-                taken.extend(self.chunks.remove(index));
-            } else if self.overlapping {
-                index += 1;
-            } else {
-                break;
-            }
-        }
-        if self.chunks.is_empty() {
-            self.overlapping = false;
-        }
-        taken
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::Location;
+    use crate::series::{Cause, Location};
     use crate::types::Position;
 
     fn chunk(first_time: i64, last_time: i64, position: u64) -> Sealed<()> {
@@ -224,7 +180,7 @@ mod tests {
             first_position: Position(position),
             last_position: Position(position),
             rank: 0,
-            hidden_through: i64::MIN,
+            overwritten: 0,
             hidden: None,
             location: Location::Stored(()),
         }
@@ -249,14 +205,38 @@ mod tests {
         assert_eq!(firsts(&ring, 25, 40), [5, 20, 30]);
     }
 
+    fn hide_through(ring: &mut Ring<()>, through: Option<i64>, cause: Cause) {
+        let end = through.expect("something goes") + 1;
+        ring.hide(Tombstone {
+            position: Position(100),
+            range: TimeRange {
+                start: i64::MIN,
+                end,
+            },
+            cause,
+        });
+        for chunk in ring.iter().filter(|chunk| chunk.is_gone()) {
+            let hidden = chunk.hidden.as_ref().expect("it is gone");
+            hidden.set_rows(HiddenRows::all(cause, chunk.rows));
+        }
+    }
+
+    fn left(ring: &Ring<()>) -> Vec<Vec<(i64, i64)>> {
+        let shown = ring.iter().map(Sealed::shown);
+        shown.filter(|shown| !shown.is_empty()).collect()
+    }
+
     #[test]
     fn expiry_finds_old_chunks_behind_a_long_one() {
         let mut ring = Ring::default();
         ring.insert(chunk(0, 100, 1));
         ring.insert(chunk(10, 20, 2));
         ring.insert(chunk(30, 40, 3));
-        let gone: Vec<_> = ring.expire(35).iter().map(|c| c.first_time).collect();
-        assert_eq!((gone, ring.rows()), (vec![10], 20));
+        let through = ring.expired_through(35);
+        assert_eq!(through, Some(20));
+        hide_through(&mut ring, through, Cause::Expired);
+        assert_eq!(left(&ring), [[(21, 100)], [(30, 40)]]);
+        assert_eq!(ring.expired_through(35), None);
     }
 
     #[test]
@@ -265,8 +245,11 @@ mod tests {
         for i in 0..5 {
             ring.insert(chunk(i * 10, i * 10 + 9, i as u64));
         }
-        assert_eq!(ring.evict(25).len(), 2);
-        assert_eq!(ring.rows(), 30);
+        let through = ring.evicted_through(25);
+        assert_eq!(through, Some(19));
+        hide_through(&mut ring, through, Cause::Evicted);
+        assert_eq!(ring.rows() - ring.hidden_rows_max(), 30);
+        assert_eq!(ring.evicted_through(25), None);
     }
 
     #[test]
@@ -276,9 +259,9 @@ mod tests {
         for i in 0..10 {
             ring.insert(chunk(i * 10, i * 10 + 9, i as u64));
         }
-        let gone: Vec<_> = ring.evict(80).iter().map(|c| c.last_time).collect();
-        assert_eq!(gone, [9, 19, 29]);
-        let hidden: Vec<_> = ring.iter().map(|c| c.hidden_through.max(-1)).collect();
-        assert_eq!(hidden, [29, -1, -1, -1, -1, -1, -1, -1]);
+        let through = ring.evicted_through(80);
+        assert_eq!(through, Some(29));
+        hide_through(&mut ring, through, Cause::Evicted);
+        assert_eq!(left(&ring)[..2], [[(30, 95)], [(30, 39)]]);
     }
 }

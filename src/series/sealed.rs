@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::series::hidden::{Hidden, Tombstone};
+use crate::series::hidden::{Hidden, HiddenRows, Tombstone};
 use crate::types::{Position, Timestamp};
 
 /// Where the bytes of a sealed chunk are.
@@ -33,9 +33,9 @@ pub struct Sealed<E> {
     pub last_position: Position,
     /// Among chunks sealed at the same position, the one that wins.
     pub rank: u8,
-    /// Rows up to this time left with older chunks: what this one has of them is not shown.
-    pub hidden_through: Timestamp,
-    /// Which rows deletions hide; `None`: none.
+    /// Rows whose place others took before it was sealed, until a checkpoint has counted them.
+    pub overwritten: u32,
+    /// Which rows are gone, and why; `None`: none.
     pub hidden: Option<Arc<Hidden>>,
     /// The bytes.
     pub location: Location<E>,
@@ -47,16 +47,7 @@ impl<E> Sealed<E> {
         (self.last_position, self.rank)
     }
 
-    /// The first time that it may show.
-    pub fn first_shown(&self) -> Timestamp {
-        if self.hidden_through < self.first_time {
-            self.first_time
-        } else {
-            self.hidden_through.saturating_add(1)
-        }
-    }
-
-    /// Hides what a deletion hits; whether it can hit anything. Rows behind the deletion's position are safe:
+    /// Hides what a tombstone hits; whether it can hit anything. Rows behind the tombstone's position are safe:
     /// a series seals what it has of the range first, so that no chunk has rows of both sides there.
     pub fn hide(&mut self, tombstone: Tombstone) -> bool {
         let bounds = (self.first_time, self.last_time);
@@ -71,18 +62,22 @@ impl<E> Sealed<E> {
 
     /// What it may show: first and last time of each stretch, ascending.
     pub fn shown(&self) -> Vec<(Timestamp, Timestamp)> {
-        let (first, last) = (self.first_shown(), self.last_time);
+        let (first, last) = (self.first_time, self.last_time);
         match &self.hidden {
-            _ if first > last || self.hidden_through == Timestamp::MAX => Vec::new(),
             None => vec![(first, last)],
             Some(hidden) => hidden.shown(first, last),
         }
     }
 
-    /// Rows that deletions hide, as far as they were counted.
-    pub fn hidden_rows(&self) -> u32 {
+    /// Whether nothing of it is shown any more.
+    pub fn is_gone(&self) -> bool {
+        self.hidden.is_some() && self.shown().is_empty()
+    }
+
+    /// Rows that are hidden, as far as they were counted.
+    pub fn hidden_rows(&self) -> HiddenRows {
         let hidden = self.hidden.as_ref();
-        hidden.and_then(|hidden| hidden.rows()).unwrap_or(0)
+        hidden.and_then(|hidden| hidden.rows()).unwrap_or_default()
     }
 
     /// Whether it is in memory only.

@@ -16,7 +16,7 @@ use crate::limits::{BLOCK_ROWS, CHUNK_ROWS, LATE_ROWS, STAGING_ROWS};
 use crate::series::merge::{append_rows, merge, split_off};
 use crate::series::open::{self, OpenChunk};
 use crate::series::{Location, Ring, RowRef, Rows, Sealed, Tombstone};
-use crate::types::{ColumnId, FieldId, Layout, LayoutColumn, Position, Timestamp};
+use crate::types::{ColumnId, DatabaseId, FieldId, Layout, LayoutColumn, Position, Timestamp};
 use edgetime_protocol::cell::MARK_NULL;
 
 /// What became of a row.
@@ -107,7 +107,25 @@ pub struct Series<E> {
     pub ring: Ring<E>,
     /// The log epoch in which this series was last defined; the engine's to keep.
     pub defined: u64,
-    dropped: bool,
+    /// Unsealed rows whose place others took.
+    overwritten: u32,
+    /// Rows that came after it was dropped and that no checkpoint has counted.
+    discarded: u32,
+    /// Chunks up to this position have left the ring.
+    left_through: Position,
+    /// Whose it was, once it was dropped.
+    dropped: Option<DatabaseId>,
+}
+
+/// What went with a series that was dropped.
+#[derive(Debug)]
+pub struct DroppedRows<E> {
+    /// Its sealed chunks.
+    pub ring: Ring<E>,
+    /// Rows that were not sealed.
+    pub unsealed: u64,
+    /// Rows whose place these had taken.
+    pub overwritten: u64,
 }
 
 impl<E: Clone> Default for Series<E> {
@@ -125,7 +143,10 @@ impl<E: Clone> Default for Series<E> {
             late: None,
             ring: Ring::default(),
             defined: 0,
-            dropped: false,
+            overwritten: 0,
+            discarded: 0,
+            left_through: Position(0),
+            dropped: None,
         }
     }
 }
@@ -277,21 +298,75 @@ impl<E: Clone> Series<E> {
         }
     }
 
-    /// Forgets everything, and whatever is applied from now on; the sealed chunks that it had.
-    pub fn drop_rows(&mut self) -> Ring<E> {
-        let before = std::mem::replace(
-            self,
-            Self {
-                dropped: true,
-                ..Self::default()
-            },
-        );
-        before.ring
+    /// Forgets everything, and whatever is applied from now on; tells what it had.
+    pub fn drop_rows(&mut self, database: DatabaseId) -> DroppedRows<E> {
+        let gone = Self {
+            dropped: Some(database),
+            last_position: self.last_position,
+            left_through: self.last_position,
+            ..Self::default()
+        };
+        let before = std::mem::replace(self, gone);
+        DroppedRows {
+            unsealed: before.unsealed_rows() as u64,
+            overwritten: u64::from(before.overwritten),
+            ring: before.ring,
+        }
     }
 
     /// Whether it was dropped.
     pub fn is_dropped(&self) -> bool {
-        self.dropped
+        self.dropped.is_some()
+    }
+
+    /// Whose it was, and rows that came after it was dropped and that no checkpoint has counted.
+    pub fn discarded(&self) -> Option<(DatabaseId, u32)> {
+        self.dropped.map(|database| (database, self.discarded))
+    }
+
+    /// Counts a row that comes after it was dropped.
+    pub fn discard(&mut self, position: Position) {
+        self.discarded += 1;
+        self.last_position = self.last_position.max(position);
+    }
+
+    /// A checkpoint has counted so many rows that came after it was dropped.
+    pub fn forget_discarded(&mut self, rows: u32) {
+        self.discarded -= rows.min(self.discarded);
+    }
+
+    /// Up to where rows are accounted for though no chunk has them: chunks have left, or it was dropped.
+    pub fn left_through(&self) -> Position {
+        if self.is_dropped() {
+            self.left_through.max(self.last_position)
+        } else {
+            self.left_through
+        }
+    }
+
+    /// Notes that rows up to a position are accounted for.
+    pub fn leave_through(&mut self, position: Position) {
+        self.left_through = self.left_through.max(position);
+        self.last_position = self.last_position.max(position);
+    }
+
+    /// Unsealed rows whose place others took.
+    pub fn overwritten(&self) -> u32 {
+        self.overwritten
+    }
+
+    /// Rows that are kept aside because they were late.
+    pub fn late_rows(&self) -> usize {
+        self.late.as_ref().map_or(0, |late| late.len())
+    }
+
+    /// Counts rows whose place those took that an image brought back.
+    pub fn restore_overwritten(&mut self, rows: u32) {
+        if !self.is_sealed() {
+            self.overwritten += rows;
+        } else if let Some(last) = self.ring.iter_mut().next_back() {
+            last.overwritten += rows;
+        }
     }
 
     /// Bytes of memory of rows, open chunk and ring, without sealed chunks' bytes.
@@ -332,9 +407,11 @@ impl<E: Clone> Series<E> {
             let boundary = merged
                 .times
                 .partition_point(|&time| time <= self.sealed_newest);
+            let replaced = cells.rows() + late_cells.rows() - merged.rows();
+            let mut overwritten = self.overwritten + replaced as u32;
             let newer = split_off(&mut merged, boundary);
-            self.insert_cells(&newer, 0);
-            self.insert_cells(&merged, 1);
+            self.insert_cells(&newer, 0, &mut overwritten);
+            self.insert_cells(&merged, 1, &mut overwritten);
         } else if let (Some(first_time), Some(last_time)) = self.unsealed_times() {
             let positions = (self.first_position, self.last_position);
             let staged = (&*layout, &self.rows);
@@ -346,7 +423,8 @@ impl<E: Clone> Series<E> {
             } = scratch;
             let makers = (encoder, joiner);
             let bytes = self.open.seal(staged, positions, makers, tail)?;
-            self.insert_chunk(bytes, (first_time, last_time), self.unsealed_rows(), 0);
+            let rows = (self.unsealed_rows(), self.overwritten);
+            self.insert_chunk(bytes, (first_time, last_time), rows, 0);
         }
         self.forget_unsealed();
         Ok(true)
@@ -355,20 +433,26 @@ impl<E: Clone> Series<E> {
     /// Whether rows of a range may be there that came before a position.
     pub fn may_hold(&self, tombstone: Tombstone) -> bool {
         let range = tombstone.range;
-        self.holds_unsealed(tombstone) || self.ring.overlapping(range).next().is_some()
+        let mut chunks = self.ring.overlapping(range);
+        self.holds_unsealed(tombstone) || chunks.any(|chunk| !chunk.is_gone())
     }
 
     /// Hides all rows of a range that came before a position; whether there are chunks that have some. What is
-    /// not sealed and may be hit is sealed first; chunks in memory that show nothing any more go.
-    pub fn delete(&mut self, tombstone: Tombstone, scratch: &mut Scratch) -> bool {
+    /// not sealed and may be hit is sealed first.
+    pub fn hide(&mut self, tombstone: Tombstone, scratch: &mut Scratch) -> bool {
         if self.holds_unsealed(tombstone) {
             self.seal_rows(scratch)
                 .expect("blocks that were encoded here decode");
         }
-        self.ring.delete(tombstone)
+        self.ring.hide(tombstone)
     }
 
-    fn holds_unsealed(&self, Tombstone { position, range }: Tombstone) -> bool {
+    fn holds_unsealed(
+        &self,
+        Tombstone {
+            position, range, ..
+        }: Tombstone,
+    ) -> bool {
         let touches = |times: &[Timestamp]| times.iter().any(|&time| range.contains(time));
         let (open, staged) = (&self.open, self.rows.times());
         self.first_unsealed().is_some_and(|first| first < position)
@@ -445,8 +529,9 @@ impl<E: Clone> Series<E> {
             marks,
             heap,
         };
-        if self.dropped {
+        if self.is_dropped() {
             self.forget_unsealed();
+            self.discarded += 1;
             return Applied::Dropped;
         }
         if self.unsealed_rows() == 0 {
@@ -480,6 +565,7 @@ impl<E: Clone> Series<E> {
             return match self.rows.times().binary_search(&row.time) {
                 Ok(at) => {
                     self.rows.overwrite(layout, at, row);
+                    self.overwritten += 1;
                     Applied::Overwritten
                 }
                 Err(at) => {
@@ -534,20 +620,21 @@ impl<E: Clone> Series<E> {
         (first.or(staged.first().copied()), staged.last().copied())
     }
 
-    fn insert_cells(&mut self, cells: &Cells, rank: u8) {
+    fn insert_cells(&mut self, cells: &Cells, rank: u8, overwritten: &mut u32) {
         let (Some(&first), Some(&last)) = (cells.times.first(), cells.times.last()) else {
             return;
         };
         let positions = (self.first_position, self.last_position);
         let bytes = chunk::encode(cells, positions, &mut Hints::default(), Effort::Cheap);
-        self.insert_chunk(bytes, (first, last), cells.rows(), rank);
+        let rows = (cells.rows(), std::mem::take(overwritten));
+        self.insert_chunk(bytes, (first, last), rows, rank);
     }
 
     fn insert_chunk(
         &mut self,
         bytes: Vec<u8>,
         (first_time, last_time): (Timestamp, Timestamp),
-        rows: usize,
+        (rows, overwritten): (usize, u32),
         rank: u8,
     ) {
         self.sealed_newest = self.sealed_newest.max(last_time);
@@ -559,7 +646,7 @@ impl<E: Clone> Series<E> {
             first_position: self.first_position,
             last_position: self.last_position,
             rank,
-            hidden_through: Timestamp::MIN,
+            overwritten,
             hidden: None,
             location: Location::Memory(Bytes::from(bytes)),
         });
@@ -570,6 +657,7 @@ impl<E: Clone> Series<E> {
         self.rows.clear();
         self.staged_max = 0;
         self.late = None;
+        self.overwritten = 0;
         self.first_position = Position(0);
     }
 }

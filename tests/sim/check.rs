@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use edgetimedb::engine::Engine;
+use edgetimedb::engine::{DatabaseLedger, Engine};
 
-use super::model::{Failure, Kind, Model, Shown, Value};
-use super::plan::{DATABASES, MEASUREMENTS, SECOND};
+use super::model::{Failure, Kind, Model, Received, Shown, Value};
+use super::plan::{DATABASES, MEASUREMENTS, Plan, SECOND};
 use super::run::Run;
 use super::world;
 
@@ -16,10 +16,35 @@ pub fn start(engine: &Engine, model: &Model) -> Result<(), Failure> {
     if report.is_damaged() {
         return Err(Failure::new(Kind::Report, format!("{report:?}")));
     }
-    if report.replayed_rows + report.skipped_rows > model.rows_sent {
+    let rejected = engine.status().ledger.rejected;
+    if report.replayed_rows + report.skipped_rows > model.rows_sent + rejected {
         return Err(Failure::new(Kind::Ledger, format!("{report:?}")));
     }
     Ok(())
+}
+
+/// Every row that was received is in one state, and none is in a state that nothing leads to. What was received
+/// and rejected, by database.
+pub fn ledger(engine: &Engine, plan: &Plan) -> Result<Received, Failure> {
+    let mut received = Received::new();
+    for DatabaseLedger { name, ledger } in engine.ledgers() {
+        let is_possible = ledger.is_balanced()
+            && ledger.duplicate == 0
+            && (ledger.expired == 0 || plan.engine.raw_age_max_ns > 0)
+            && (ledger.evicted == 0 || plan.engine.rows_per_series_max > 0)
+            && (ledger.deleted == 0 || plan.delete_one_in > 0);
+        if !is_possible {
+            let text = format!("{name}: {ledger:?} of {} rows", ledger.sum());
+            return Err(Failure::new(Kind::Ledger, text));
+        }
+        let database = DATABASES.iter().position(|known| *known == &*name);
+        let database = database
+            .ok_or_else(|| Failure::new(Kind::Ledger, format!("database {name:?}: {ledger:?}")))?;
+        if ledger.received > 0 {
+            received.insert(database as u8, (ledger.received, ledger.rejected));
+        }
+    }
+    Ok(received)
 }
 
 /// A store that runs shows everything that it accepted, and SQL says so.
@@ -33,6 +58,14 @@ pub fn answers(run: &mut Run, engine: &Arc<Engine>) -> Result<(), Failure> {
     };
     let horizon = engine.time_bounds().horizon;
     run.model.compare(&shown, run.model.units(), horizon)?;
+    let (expected, found) = (
+        run.model.received(run.model.units()),
+        ledger(engine, &run.plan)?,
+    );
+    if expected != found {
+        let text = format!("received {expected:?}, the ledger has {found:?}");
+        return Err(Failure::new(Kind::Ledger, text));
+    }
     counts(engine, &shown, &run.model)?;
     let database = run.random.below(run.plan.databases) as usize;
     let measurement = run.random.below(run.plan.measurements) as usize;
@@ -173,8 +206,8 @@ fn counts(engine: &Engine, shown: &Shown, model: &Model) -> Result<(), Failure> 
     let counts = status.rows;
     let applied = counts.stored + counts.overwritten + counts.late;
     let fits = held >= shown.len() as u64
-        && held <= model.rows_sent
-        && applied <= model.rows_sent
+        && held <= model.rows_sent + status.ledger.rejected
+        && applied <= model.rows_sent + status.ledger.rejected
         && status.position_durable <= status.position_end;
     if fits {
         return Ok(());

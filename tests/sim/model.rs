@@ -67,7 +67,12 @@ struct Unit {
     /// What the log had taken before.
     begin: u64,
     keys: Vec<(SeriesName, i64)>,
+    /// By database: rows that were received, and those of them that were rejected.
+    received: Received,
 }
+
+/// By database: rows that were received, and those of them that were rejected.
+pub type Received = BTreeMap<u8, (u64, u64)>;
 
 /// All that was sent and may still count.
 #[derive(Clone, Debug, Default)]
@@ -134,12 +139,45 @@ impl Model {
             }
         }
         let keys = rows.iter().map(|row| (row.series, row.time)).collect();
+        let mut received = Received::new();
+        for row in rows {
+            received.entry(row.series.database).or_default().0 += 1;
+        }
         self.units.push(Unit {
             durable,
             position,
             begin,
             keys,
+            received,
         });
+    }
+
+    /// Notes a unit of rejected lines.
+    pub fn reject(
+        &mut self,
+        (database, lines): (u8, u64),
+        (begin, durable): (u64, u64),
+        position: Option<u64>,
+    ) {
+        self.units.push(Unit {
+            durable,
+            position,
+            begin,
+            keys: Vec::new(),
+            received: Received::from([(database, (lines, lines))]),
+        });
+    }
+
+    /// Rows that the first units received.
+    pub fn received(&self, units: usize) -> Received {
+        let mut sum = Received::new();
+        for (database, (received, rejected)) in
+            self.units[..units].iter().flat_map(|unit| &unit.received)
+        {
+            let of = sum.entry(*database).or_default();
+            *of = (of.0 + received, of.1 + rejected);
+        }
+        sum
     }
 
     /// Rows of some series in a range that were sent before.
@@ -174,6 +212,7 @@ impl Model {
             position,
             begin,
             keys,
+            received: Received::new(),
         });
     }
 
@@ -201,6 +240,11 @@ impl Model {
     /// Nothing in the log proves what was acknowledged.
     pub fn doubt(&mut self) {
         self.proven = 0;
+    }
+
+    /// Where the last unit began.
+    pub fn last_begin(&self) -> u64 {
+        self.units.last().map_or(0, |unit| unit.begin)
     }
 
     pub fn units(&self) -> usize {
@@ -270,7 +314,19 @@ impl Model {
         *bound = before.max(*bound);
     }
 
-    /// Rows that are not shown were evicted, with all that are older in their series; so many left just now.
+    /// Rows that should be shown and are not.
+    pub fn missing(&self, shown: &Shown) -> Vec<(SeriesName, i64)> {
+        let is_missing = |(series, time): &&(SeriesName, i64)| {
+            let key = (*series, *time);
+            !self.is_loose(*series, *time)
+                && !shown.contains_key(&key)
+                && !self.row(key, self.units.len()).is_empty()
+        };
+        self.cells.keys().filter(is_missing).copied().collect()
+    }
+
+    /// Rows that are not shown were evicted, with all that are older in their series, but may come back; so many
+    /// left just now.
     pub fn evict(&mut self, shown: &Shown) -> u64 {
         let mut evicted = 0;
         for series in self.series() {
@@ -342,11 +398,25 @@ impl Model {
     }
 
     /// Compares a store after a cut: finds how many units it holds, and forgets the others.
-    pub fn recover(&mut self, shown: &Shown, horizon: i64) -> Result<usize, Failure> {
+    pub fn recover(
+        &mut self,
+        shown: &Shown,
+        horizon: i64,
+        received: &Received,
+    ) -> Result<usize, Failure> {
         let candidates = self.acknowledged..=self.units.len();
+        let matches = |&units: &usize| self.matches(units, shown, horizon);
+        let counts = |&units: &usize| self.received(units) == *received;
         let found = candidates
+            .clone()
             .rev()
-            .find(|&units| self.matches(units, shown, horizon));
+            .find(|units| counts(units) && matches(units));
+        if let (None, Some(units)) = (found, candidates.rev().find(matches)) {
+            self.compare(shown, units, horizon)?;
+            let expected = self.received(units);
+            let text = format!("{units} units received {expected:?}, the ledger has {received:?}");
+            return Err(Failure::new(Kind::Ledger, text));
+        }
         let Some(units) = found else {
             let range = self.acknowledged..self.units.len();
             self.explain(shown, horizon, range)?;

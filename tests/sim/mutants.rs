@@ -19,12 +19,19 @@ pub struct Planted {
 #[derive(Clone, Copy)]
 enum RunKind {
     Cuts,
+    /// As cuts, and the ledger shows it.
+    Counts,
     Flips,
     Faulty(Wrong),
 }
 
 const fn planted(mutant: Mutant, seed: u64) -> Planted {
     let kind = RunKind::Cuts;
+    Planted { mutant, seed, kind }
+}
+
+const fn counted(mutant: Mutant, seed: u64) -> Planted {
+    let kind = RunKind::Counts;
     Planted { mutant, seed, kind }
 }
 
@@ -39,7 +46,7 @@ const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
 }
 
 /// All of them.
-pub const PLANTED: [Planted; 17] = [
+pub const PLANTED: [Planted; 20] = [
     planted(Mutant::SkippedSync, 92),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 9),
@@ -57,6 +64,9 @@ pub const PLANTED: [Planted; 17] = [
     planted(Mutant::UnsyncedRestart, 4),
     faulty(Mutant::UnreadIgnored, 38, Wrong::Reads),
     planted(Mutant::ForgottenDeletion, 371),
+    planted(Mutant::ForgottenExpiry, 0),
+    counted(Mutant::CountedTwice, 0),
+    counted(Mutant::CountedNever, 0),
 ];
 
 impl Planted {
@@ -64,7 +74,7 @@ impl Planted {
     pub fn run(&self, seed: u64, with: bool) -> Result<(), Failure> {
         plant(with.then_some(self.mutant));
         let result = match self.kind {
-            RunKind::Cuts => run::run(seed, false).map(|_| ()),
+            RunKind::Cuts | RunKind::Counts => run::run(seed, false).map(|_| ()),
             RunKind::Flips => flips(seed),
             RunKind::Faulty(wrong) => losses::run(seed, wrong, false).map(|_| ()),
         };
@@ -72,11 +82,16 @@ impl Planted {
         result
     }
 
-    /// Whether a seed shows the fault in the rows, and nothing without it.
+    /// Whether a seed shows the fault in the rows, or in the ledger, and nothing without it.
     pub fn is_found_by(&self, seed: u64) -> bool {
-        let found = self.run(seed, true).is_err_and(|failure| {
-            matches!(failure.kind, Kind::Lost | Kind::Invented | Kind::Wrong)
-        });
+        let of_counts = matches!(self.kind, RunKind::Counts);
+        let found = self
+            .run(seed, true)
+            .is_err_and(|failure| match failure.kind {
+                Kind::Lost | Kind::Invented | Kind::Wrong => !of_counts,
+                Kind::Ledger => of_counts,
+                _ => false,
+            });
         found && self.run(seed, false).is_ok()
     }
 }

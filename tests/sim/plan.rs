@@ -38,6 +38,13 @@ pub struct Plan {
     pub stop_one_in: u32,
     /// One write in so many is a deletion.
     pub delete_one_in: u32,
+    /// One write in so many has a row without a time; one in so many a line that is rejected.
+    pub stamp_one_in: u32,
+    pub reject_one_in: u32,
+    /// One start in so many has no clock of its own.
+    pub clockless_one_in: u32,
+    /// One step in so many copies the store.
+    pub backup_one_in: u32,
     /// One start in so many loses power again.
     pub cut_again_one_in: u32,
     pub faults: Faults,
@@ -104,6 +111,10 @@ impl Plan {
             stop_one_in: [0, 6][random.below(2) as usize],
             // Chosen behind everything else.
             delete_one_in: 0,
+            stamp_one_in: 0,
+            reject_one_in: 0,
+            clockless_one_in: 0,
+            backup_one_in: 0,
             cut_again_one_in: [0, 3][random.below(2) as usize],
             faults: Faults {
                 read: 0,

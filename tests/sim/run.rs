@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use edgetimedb::clock::Clock;
 use edgetimedb::engine::{Engine, EngineError};
 use edgetimedb::storage::simulated::{Faults, Random, SimulatedStorage};
 use edgetimedb::types::MeasurementId;
@@ -29,6 +30,14 @@ pub struct Done {
     pub seals: u64,
     /// Jumps of the wall clock.
     pub jumps: u64,
+    /// Units of rows that were evicted.
+    pub evictions: u64,
+    /// Rows that the server stamped.
+    pub stamped: u64,
+    /// Lines that were rejected.
+    pub rejects: u64,
+    /// Copies that were opened.
+    pub backups: u64,
 }
 
 impl Done {
@@ -42,6 +51,10 @@ impl Done {
         self.answers += other.answers;
         self.seals += other.seals;
         self.jumps += other.jumps;
+        self.evictions += other.evictions;
+        self.stamped += other.stamped;
+        self.rejects += other.rejects;
+        self.backups += other.backups;
     }
 }
 
@@ -49,8 +62,11 @@ impl Done {
 pub struct Run {
     pub plan: Plan,
     pub random: Random,
-    /// Chance of deletions: its own, so that runs without them stay as they are.
+    /// Chance of deletions, and of what came later: their own, so that runs without them stay as they are.
     deletions: Random,
+    others: Random,
+    /// A row that the server was to stamp when the power went.
+    unstamped: Option<Row>,
     pub disk: SimulatedStorage,
     pub clock: Arc<JumpingClock>,
     pub model: Model,
@@ -91,9 +107,22 @@ impl Run {
         let mut plan = Plan::of(&mut random);
         let mut deletions = Random::new(!seed).fork();
         plan.delete_one_in = [0, 0, 6, 25][deletions.below(4) as usize];
+        let mut others = Random::new(seed ^ 0x5EED).fork();
+        plan.stamp_one_in = [0, 0, 0, 15][others.below(4) as usize];
+        plan.reject_one_in = [0, 0, 0, 12][others.below(4) as usize];
+        plan.clockless_one_in = [0, 0, 0, 3][others.below(4) as usize];
+        plan.backup_one_in = if others.one_in(16) { 60 } else { 0 };
+        if plan.reject_one_in > 0 {
+            plan.engine.rejected_rows_max = [3, 20, 100][others.below(3) as usize];
+        }
+        if others.one_in(8) {
+            plan.engine.rows_per_series_max = 16 << others.below(3);
+        }
         Self {
             plan,
             deletions,
+            others,
+            unstamped: None,
             disk: SimulatedStorage::new(random.next()),
             random,
             clock: Arc::new(JumpingClock::new()),
@@ -117,6 +146,10 @@ impl Run {
             write_back: self.plan.faults.write_back,
             ..Faults::default()
         });
+        if self.others.one_in(self.plan.clockless_one_in) {
+            self.tell(|| "the clock is at zero".to_owned());
+            self.clock.set(0);
+        }
         loop {
             if self.random.one_in(self.plan.cut_again_one_in) {
                 let operations = self.random.below(30);
@@ -128,8 +161,11 @@ impl Run {
                     self.tell(|| format!("started: {:?}", engine.opened()));
                     let shown = world::read(&engine)?;
                     let horizon = engine.time_bounds().horizon;
+                    self.find_unstamped(&shown);
                     let units = self.model.units();
-                    let kept = self.model.recover(&shown, horizon)?;
+                    self.tell(|| format!("{:?}", engine.ledgers()));
+                    let received = check::ledger(&engine, &self.plan)?;
+                    let kept = self.model.recover(&shown, horizon, &received)?;
                     self.tell(|| format!("holds {kept} of {units} units, {} rows", shown.len()));
                     check::start(&engine, &self.model)?;
                     self.done.replayed += engine.opened().replayed_rows;
@@ -167,6 +203,7 @@ impl Run {
         };
         for _ in 0..steps {
             self.step(&engine)?;
+            self.tell(|| format!("{:?}", engine.ledgers()));
             self.model.acknowledge(engine.durable().0);
             if self.disk.is_off() {
                 break;
@@ -201,6 +238,14 @@ impl Run {
     fn step(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
         let by_ns = self.random.below(2 * SECOND as u64);
         self.clock.advance(by_ns);
+        if self.clock.wall_ns() < NOW && self.others.one_in(10) {
+            // Somebody sets it.
+            self.clock
+                .set(NOW + self.others.below(3_600) as i64 * SECOND);
+        }
+        if self.others.one_in(self.plan.backup_one_in) {
+            self.backup(engine)?;
+        }
         if self.random.one_in(self.plan.jump_one_in) {
             let hours = self.random.below(7) as i64 - 3;
             self.clock.jump(hours * 3_600 * SECOND);
@@ -233,6 +278,10 @@ impl Run {
             check::answers(self, engine)?;
         } else if self.deletions.one_in(self.plan.delete_one_in) {
             self.delete(engine)?;
+        } else if self.others.one_in(self.plan.stamp_one_in) {
+            self.write_unstamped(engine)?;
+        } else if self.others.one_in(self.plan.reject_one_in) {
+            self.reject(engine)?;
         } else {
             self.write(engine)?;
         }
@@ -343,9 +392,12 @@ impl Run {
 
     fn tick(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
         self.note_horizon(engine);
+        let (begin, durable) = (engine.end().0, engine.durable().0);
         let ticked = engine.tick();
         self.tell(|| format!("tick: {ticked:?}"));
-        if self.plan.engine.rows_per_series_max == 0 {
+        let options = &self.plan.engine;
+        let (rows_max, is_aging) = (options.rows_per_series_max, options.raw_age_max_ns > 0);
+        if rows_max == 0 {
             return Ok(());
         }
         if self.disk.is_off() {
@@ -358,12 +410,151 @@ impl Run {
         let Some(shown) = self.read(engine)? else {
             return Ok(());
         };
-        let evicted = self.model.evict(&shown);
-        let counted = engine.row_counts().evicted;
-        if evicted > 0 && counted == 0 {
-            let text = format!("{evicted} rows are gone, and none was evicted");
+        let missing = self.model.missing(&shown);
+        if !missing.is_empty() && engine.row_counts().evicted == 0 {
+            let text = format!("{missing:?} are gone, and none was evicted");
             return Err(Failure::new(Kind::Lost, text));
         }
+        // What the log has stays gone: one unit for each shard, if nothing else left.
+        match ticked {
+            Ok(report) if report.unlogged_rows == 0 && !is_aging => {
+                self.note_evicted(engine, missing, (begin, durable))
+            }
+            _ => {
+                self.model.evict(&shown);
+                Ok(())
+            }
+        }
+    }
+
+    fn note_evicted(
+        &mut self,
+        engine: &Engine,
+        missing: Vec<(SeriesName, i64)>,
+        (begin, durable): (u64, u64),
+    ) -> Result<(), Failure> {
+        let mut of_shards = vec![Vec::new(); self.plan.engine.shards];
+        let mut of_series = BTreeMap::new();
+        for key in missing {
+            let (database, measurement) = (key.0.database, key.0.measurement);
+            if !of_series.contains_key(&key.0) {
+                let found = world::series_of(engine, (database, measurement), &|_| true)
+                    .map_err(|error| Failure::new(Kind::Refused, error))?;
+                let found = found.into_iter().flat_map(|(_, series)| series);
+                of_series.extend(found.map(|(id, name)| (name, id)));
+            }
+            let shard = of_series
+                .get(&key.0)
+                .map(|id| id.0 as usize % of_shards.len());
+            let shard =
+                shard.ok_or_else(|| Failure::new(Kind::Lost, format!("{:?} is gone", key.0)))?;
+            of_shards[shard].push(key);
+        }
+        let position = Some(engine.end().0);
+        for keys in of_shards.into_iter().filter(|keys| !keys.is_empty()) {
+            self.model.delete(keys, (begin, durable), position);
+            self.done.evictions += 1;
+        }
+        Ok(())
+    }
+
+    /// A row without a time: the server's is found where it is shown.
+    fn write_unstamped(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
+        let Some(mut row) = self.rows(engine).pop() else {
+            return Ok(());
+        };
+        let Some(before) = self.read(engine)? else {
+            return Ok(());
+        };
+        let mut batch = engine.batch();
+        world::push_at(engine, &mut batch, &row, None, 0)
+            .map_err(|error| Failure::new(Kind::Refused, error))?;
+        let (begin, durable) = (engine.end().0, engine.durable().0);
+        let written = engine.write(&mut batch);
+        self.tell(|| format!("write without a time from {begin}: {written:?}"));
+        if self.disk.is_off() {
+            self.unstamped = Some(row);
+            return Ok(());
+        }
+        if written.error.is_some() {
+            return Ok(());
+        }
+        let Some(shown) = self.read(engine)? else {
+            return Ok(());
+        };
+        let is_new = |key: &&(SeriesName, i64)| key.0 == row.series && !before.contains_key(key);
+        let Some((_, time)) = shown.keys().find(is_new) else {
+            let text = format!(
+                "a row of {:?} that the server stamped is not shown",
+                row.series
+            );
+            return Err(Failure::new(Kind::Lost, text));
+        };
+        row.time = *time;
+        self.done.rows += 1;
+        self.done.stamped += 1;
+        self.model
+            .write(&[&row], (begin, durable), Some(written.position.0));
+        Ok(())
+    }
+
+    /// The power went while a row was to be stamped: perhaps it is there.
+    fn find_unstamped(&mut self, shown: &Shown) {
+        let Some(mut row) = self.unstamped.take() else {
+            return;
+        };
+        let known = self.model.shown(self.model.units());
+        let fields: super::model::Fields = row.fields.iter().cloned().collect();
+        let found = shown.iter().rfind(|(key, found)| {
+            key.0 == row.series && **found == fields && !known.contains_key(key)
+        });
+        // Where it is not shown, the ledger may have it all the same: it is hidden by its age.
+        row.time = found.map_or(i64::MIN, |((_, time), _)| *time);
+        let begin = self.model.last_begin();
+        self.model.write(&[&row], (begin, 0), None);
+    }
+
+    /// A line that is refused, and kept as that.
+    fn reject(&mut self, engine: &Engine) -> Result<(), Failure> {
+        let database = self.others.below(self.plan.databases) as u8;
+        let lines = 1 + self.others.below(5);
+        let batch = world::rejects(engine, database, lines);
+        let mut batch = batch.map_err(|error| Failure::new(Kind::Refused, error))?;
+        let (begin, durable) = (engine.end().0, engine.durable().0);
+        let written = engine.write(&mut batch);
+        let is_off = self.disk.is_off();
+        self.tell(|| format!("{lines} rejects from {begin}: {written:?}"));
+        if is_off || written.error.is_none() {
+            self.done.rejects += lines;
+            let position = (!is_off).then_some(written.position.0);
+            self.model
+                .reject((database, lines), (begin, durable), position);
+        }
+        Ok(())
+    }
+
+    /// A copy of the store opens as one that holds what was durable, at least.
+    fn backup(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
+        let refused =
+            |error: &dyn std::fmt::Display| Failure::new(Kind::Refused, error.to_string());
+        let folder = world::folder().map_err(|error| refused(&error))?;
+        let copied = engine.backup(folder.path());
+        self.tell(|| format!("backup: {copied:?}"));
+        if copied.is_err() || self.disk.is_off() {
+            // A device that fails while it is copied.
+            return Ok(());
+        }
+        self.model.acknowledge(engine.durable().0);
+        let copy = world::open_folder(folder.path(), &self.clock, &self.plan);
+        let copy = copy.map_err(|error| refused(&error))?;
+        if copy.opened().is_damaged() {
+            return Err(Failure::new(Kind::Report, format!("{:?}", copy.opened())));
+        }
+        let shown = world::read(&copy)?;
+        let received = check::ledger(&copy, &self.plan)?;
+        let horizon = copy.time_bounds().horizon;
+        self.model.clone().recover(&shown, horizon, &received)?;
+        self.done.backups += 1;
         Ok(())
     }
 
@@ -456,7 +647,7 @@ impl Run {
             };
             if bounds.check(time).is_err() {
                 // The clock is elsewhere: a device that follows it.
-                *newest = bounds.max.min(engine.clock().wall_ns());
+                *newest = bounds.max.min(engine.server_time().now);
                 continue;
             }
             let long = random.one_in(plan.long_one_in);

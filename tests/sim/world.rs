@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use edgetime_protocol::cell;
 use edgetimedb::clock::Clock;
 use edgetimedb::engine::{
-    Access, Batch, Deleted, DroppedMeasurement, Engine, EngineError, SeriesRef,
+    Access, Batch, Deleted, DroppedMeasurement, Engine, EngineError, Reject, SeriesRef,
 };
 use edgetimedb::meta::MemoryMeta;
 use edgetimedb::query::result::ResultCell;
 use edgetimedb::query::{QueryContext, QueryLimits, Store, query};
 use edgetimedb::series::vector::{ColumnVector, Values};
+use edgetimedb::storage::FileStorage;
 use edgetimedb::storage::simulated::{Random, SimulatedStorage};
 use edgetimedb::types::{FieldType, MeasurementId, SeriesId, StoreId, TimeRange};
 
@@ -36,6 +37,10 @@ impl JumpingClock {
     pub fn advance(&self, by_ns: u64) {
         self.wall_ns.fetch_add(by_ns as i64, Ordering::Relaxed);
         self.monotonic_ns.fetch_add(by_ns, Ordering::Relaxed);
+    }
+
+    pub fn set(&self, wall_ns: i64) {
+        self.wall_ns.store(wall_ns, Ordering::Relaxed);
     }
 
     pub fn jump(&self, by_ns: i64) {
@@ -66,8 +71,65 @@ pub fn open(
     opened.map(Arc::new).map_err(|error| error.to_string())
 }
 
+/// Opens the copy of a store in a folder.
+pub fn open_folder(
+    folder: &std::path::Path,
+    clock: &Arc<JumpingClock>,
+    plan: &Plan,
+) -> Result<Arc<Engine>, String> {
+    let storage = FileStorage::open(folder).map_err(|error| error.to_string())?;
+    let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
+    let meta = Arc::new(MemoryMeta::default());
+    let options = plan.engine.clone();
+    let opened = Engine::open(Arc::new(storage), meta, clock, StoreId(0x51), options);
+    opened.map(Arc::new).map_err(|error| error.to_string())
+}
+
+/// A folder for a copy: in memory, where there is such a place.
+pub fn folder() -> std::io::Result<tempfile::TempDir> {
+    let shared = std::path::Path::new("/dev/shm");
+    if shared.is_dir() {
+        tempfile::tempdir_in(shared)
+    } else {
+        tempfile::tempdir()
+    }
+}
+
+/// A batch of rejected lines.
+pub fn rejects(engine: &Engine, database: u8, lines: u64) -> Result<Batch, String> {
+    let said = |error: EngineError| error.to_string();
+    let database = DATABASES[usize::from(database)];
+    let database = engine.resolve_database(&Access::full(), database);
+    let database = database.map_err(said)?;
+    let mut batch = engine.batch();
+    for line in 0..lines {
+        let reject = Reject {
+            code: "bad_line",
+            message: "nobody understands it",
+            source: "simulation",
+            line,
+            raw: b"a b c",
+        };
+        engine
+            .push_reject(&mut batch, database, &reject)
+            .map_err(said)?;
+    }
+    Ok(batch)
+}
+
 /// Adds a row to a batch; the series, as the engine knows it.
 pub fn push(engine: &Engine, batch: &mut Batch, row: &Row, tag: u32) -> Result<SeriesRef, String> {
+    push_at(engine, batch, row, Some(row.time), tag)
+}
+
+/// As [`push`], with another time or none.
+pub fn push_at(
+    engine: &Engine,
+    batch: &mut Batch,
+    row: &Row,
+    time: Option<i64>,
+    tag: u32,
+) -> Result<SeriesRef, String> {
     let said = |error: &dyn std::fmt::Display| error.to_string();
     let database = DATABASES[usize::from(row.series.database)];
     let measurement = MEASUREMENTS[usize::from(row.series.measurement)];
@@ -93,7 +155,7 @@ pub fn push(engine: &Engine, batch: &mut Batch, row: &Row, tag: u32) -> Result<S
         bits.push(bit);
         marks.push(mark);
     }
-    batch.push(series, index, Some(row.time), (&bits, &marks, &heap), tag);
+    batch.push(series, index, time, (&bits, &marks, &heap), tag);
     Ok(series)
 }
 

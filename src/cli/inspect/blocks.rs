@@ -12,6 +12,7 @@ use crate::codec::chunk::Chunk;
 use crate::codec::{Cells, CodecError};
 use crate::engine::{Loss, Losses};
 use crate::log::deletion::Deletion;
+use crate::log::expiry::Expiry;
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId, StoreId};
 
 /// What the files hold.
@@ -103,6 +104,11 @@ impl Visitor for Gatherer {
         let known = Deletion::decode(payload).is_ok();
         self.found.deletions += u64::from(known);
         known
+    }
+
+    fn expiry(&mut self, payload: &[u8]) -> bool {
+        let payload = payload.get(size_of::<Position>()..).unwrap_or_default();
+        Expiry::decode(payload).is_ok()
     }
 
     fn state(&mut self, kind: u8, payload: &[u8]) {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::names::Names;
 use super::read_only::ReadOnly;
 use crate::log::deletion::Deletion;
+use crate::log::expiry::Expiry;
 use crate::log::rows::RowsPayload;
 use crate::log::{FrameType, LogError, scan};
 use crate::types::{Position, StoreId};
@@ -78,6 +79,7 @@ impl LogReport {
             let understood = match frame.kind {
                 Some(FrameType::Definitions) => names.learn(frame.payload),
                 Some(FrameType::Delete) => Deletion::decode(frame.payload).map(|_| ()),
+                Some(FrameType::Expire) => Expiry::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Rows) => RowsPayload::open(frame.payload).map(|rows| {
                     report.rows += rows.rows as u64;
                 }),

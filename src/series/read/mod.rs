@@ -60,9 +60,7 @@ impl<E: Clone> Series<E> {
         let mut pieces: Vec<Placed<E>> = Vec::new();
         for chunk in self.ring.overlapping(range) {
             if chunk.hidden.is_none() {
-                if chunk.hidden_through < chunk.last_time {
-                    pieces.push(Placed::of(chunk, (chunk.first_shown(), chunk.last_time)));
-                }
+                pieces.push(Placed::of(chunk, (chunk.first_time, chunk.last_time)));
                 continue;
             }
             let shown = chunk.shown().into_iter();

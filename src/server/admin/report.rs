@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::engine::{Status, TimeDoubt};
+use crate::engine::{Ledger, Status, TimeDoubt};
 use crate::server::Shared;
 
 /// The server's state, what became of rows, positions, memory, gaps.
@@ -18,16 +18,7 @@ pub fn status(shared: &Shared) -> Value {
         "databases": status.databases,
         "measurements": status.measurements,
         "series": status.series,
-        // Counted since the server started.
-        "ledger": {
-            "stored": status.rows.stored,
-            "late": status.rows.late,
-            "overwritten": status.rows.overwritten,
-            "rejected": status.rejected_rows,
-            "expired": status.rows.expired,
-            "evicted": status.rows.evicted,
-            "deleted": status.rows.deleted,
-        },
+        "ledger": ledgers(&status),
         "rows": { "sealed": status.sealed_rows, "open": status.open_rows },
         "log": {
             "position_end": status.position_end.0,
@@ -62,6 +53,32 @@ pub fn status(shared: &Shared) -> Value {
             "replayed_rows": opened.replayed_rows,
             "torn_tail": opened.log.torn_tail.is_some(),
         },
+    })
+}
+
+/// Rows by their state, in total and by database.
+fn ledgers(status: &Status) -> Value {
+    let mut all = ledger(&status.ledger);
+    let databases = status.ledgers.iter();
+    let databases: serde_json::Map<String, Value> = databases
+        .map(|database| (database.name.to_string(), ledger(&database.ledger)))
+        .collect();
+    all["databases"] = databases.into();
+    all
+}
+
+fn ledger(ledger: &Ledger) -> Value {
+    json!({
+        "received": ledger.received,
+        "stored": ledger.stored,
+        "pending_merge": ledger.pending_merge,
+        "overwritten": ledger.overwritten,
+        "deleted": ledger.deleted,
+        "expired": ledger.expired,
+        "evicted": ledger.evicted,
+        "rejected": ledger.rejected,
+        "duplicate": ledger.duplicate,
+        "balanced": ledger.is_balanced(),
     })
 }
 

@@ -1,0 +1,430 @@
+//! The ledger: every row that was received is in exactly one counted state, for ever.
+//!
+//! No count stands beside the data where it could drift from it. What chunks, images and unsealed rows hold is
+//! counted there; what has left them is in [`Settled`], which changes in the same manifest that takes it out of
+//! them, and in no other moment. So a replay counts again what the manifest in force does not have, and nothing
+//! else. The lock of the settled counts is held while rows move to them, and while a reader adds up both.
+//!
+//! Received is counted by itself while the server runs, beside the states: that both agree is checked, not built in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::blocks::ChunkEntry;
+use crate::catalog::{Catalog, Measurement};
+use crate::codec::chunk::Chunk;
+use crate::engine::{Engine, REJECTED};
+use crate::series::{HiddenRows, Location, Sealed, Series};
+use crate::types::{DatabaseId, MeasurementId, SeriesId, Timestamp};
+
+/// Rows by their state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Rows that were received: accepted or rejected.
+    pub received: u64,
+    /// Rows that are there.
+    pub stored: u64,
+    /// Rows that are there, and share their stretch of time with others that they have not been merged with:
+    /// one of them may turn out to take the place of another.
+    pub pending_merge: u64,
+    /// Rows whose place others took.
+    pub overwritten: u64,
+    /// Rows that statements deleted.
+    pub deleted: u64,
+    /// Rows that left because of their age.
+    pub expired: u64,
+    /// Rows that left because their series had too many.
+    pub evicted: u64,
+    /// Rows that were refused for what they are. Those that the dead letters no longer keep are among them.
+    pub rejected: u64,
+    /// Rows that were there already, sent again by a producer that numbers its batches.
+    pub duplicate: u64,
+}
+
+impl Ledger {
+    /// Rows in all states.
+    #[must_use]
+    pub const fn sum(&self) -> u64 {
+        self.stored
+            + self.pending_merge
+            + self.overwritten
+            + self.deleted
+            + self.expired
+            + self.evicted
+            + self.rejected
+            + self.duplicate
+    }
+
+    /// Whether every row that was received is in one state.
+    #[must_use]
+    pub const fn is_balanced(&self) -> bool {
+        self.received == self.sum()
+    }
+
+    /// Adds another one's.
+    pub fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.stored += other.stored;
+        self.pending_merge += other.pending_merge;
+        self.overwritten += other.overwritten;
+        self.deleted += other.deleted;
+        self.expired += other.expired;
+        self.evicted += other.evicted;
+        self.rejected += other.rejected;
+        self.duplicate += other.duplicate;
+    }
+
+    fn add_hidden(&mut self, rows: HiddenRows) {
+        self.deleted += u64::from(rows.deleted);
+        self.expired += u64::from(rows.expired);
+        self.evicted += u64::from(rows.evicted);
+    }
+}
+
+/// A database's ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseLedger {
+    /// The database.
+    pub name: Arc<str>,
+    /// Its rows.
+    pub ledger: Ledger,
+}
+
+/// Rows that have left chunks and images, by database: those of a manifest, or what one adds to it. Only the
+/// states that are for good are in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Settled {
+    databases: BTreeMap<DatabaseId, Ledger>,
+}
+
+/// The count of a state.
+type CountOf = fn(&mut Ledger) -> &mut u64;
+
+/// The states of a manifest's counters, by number.
+const STATES: [(u64, CountOf); 6] = [
+    (1, |ledger| &mut ledger.overwritten),
+    (2, |ledger| &mut ledger.deleted),
+    (3, |ledger| &mut ledger.expired),
+    (4, |ledger| &mut ledger.evicted),
+    (5, |ledger| &mut ledger.rejected),
+    (6, |ledger| &mut ledger.duplicate),
+];
+
+/// Whose a row is, for the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) database: DatabaseId,
+    /// Whether it keeps a rejected line: then that is its state, whatever becomes of it.
+    pub(super) is_reject: bool,
+}
+
+impl Settled {
+    /// From a manifest's counters; those that nobody knows are passed over.
+    pub(super) fn from_counters(counters: &[(u64, u64)]) -> Self {
+        let mut settled = Self::default();
+        for &(key, value) in counters {
+            let state = STATES.iter().find(|(state, _)| *state == key % 256);
+            if let (Some((_, of)), Ok(database)) = (state, u32::try_from(key / 256)) {
+                let ledger = settled.databases.entry(DatabaseId(database)).or_default();
+                *of(ledger) += value;
+            }
+        }
+        settled
+    }
+
+    /// As a manifest's counters.
+    pub(super) fn counters(&self) -> Vec<(u64, u64)> {
+        let mut counters = Vec::new();
+        for (database, ledger) in &self.databases {
+            let mut ledger = *ledger;
+            for (state, of) in STATES {
+                let count = *of(&mut ledger);
+                if count > 0 {
+                    counters.push((u64::from(database.0) * 256 + state, count));
+                }
+            }
+        }
+        counters
+    }
+
+    /// Rows of each database.
+    pub(super) fn sums(&self) -> BTreeMap<DatabaseId, u64> {
+        let all = self.databases.iter();
+        all.map(|(id, ledger)| (*id, ledger.sum())).collect()
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        for (database, ledger) in &other.databases {
+            self.databases.entry(*database).or_default().add(ledger);
+        }
+    }
+
+    /// Rows whose place others took.
+    pub(super) fn overwritten(&mut self, owner: Owner, rows: u64) {
+        let overwritten = Ledger {
+            overwritten: rows,
+            ..Ledger::default()
+        };
+        self.settle(owner, overwritten);
+    }
+
+    /// Rows that statements deleted.
+    pub(super) fn deleted(&mut self, owner: Owner, rows: u64) {
+        let deleted = Ledger {
+            deleted: rows,
+            ..Ledger::default()
+        };
+        self.settle(owner, deleted);
+    }
+
+    /// Rows that were hidden.
+    pub(super) fn hidden(&mut self, owner: Owner, rows: HiddenRows) {
+        let mut hidden = Ledger::default();
+        hidden.add_hidden(rows);
+        self.settle(owner, hidden);
+    }
+
+    /// A series that is dropped with all that it has: what has not left before is deleted.
+    pub(super) fn dropped(&mut self, owner: Owner, gone: &crate::series::DroppedRows<ChunkEntry>) {
+        self.deleted(owner, gone.unsealed);
+        self.overwritten(owner, gone.overwritten);
+        for chunk in gone.ring.iter() {
+            let hidden = chunk.hidden_rows();
+            self.hidden(owner, hidden);
+            self.deleted(owner, u64::from(chunk.rows.saturating_sub(hidden.total())));
+            self.overwritten(owner, u64::from(chunk.overwritten));
+        }
+    }
+
+    fn settle(&mut self, owner: Owner, rows: Ledger) {
+        let settled = self.databases.entry(owner.database).or_default();
+        settled.add(&as_owned(owner, rows));
+    }
+}
+
+/// Rows of rejected lines are rejected, and nothing else.
+fn as_owned(owner: Owner, rows: Ledger) -> Ledger {
+    if owner.is_reject {
+        Ledger {
+            rejected: rows.sum(),
+            ..Ledger::default()
+        }
+    } else {
+        rows
+    }
+}
+
+/// Whose a measurement is or was.
+fn database_of(catalog: &Catalog, id: MeasurementId) -> DatabaseId {
+    let known = catalog.measurement_by_id(id).map(|found| found.database);
+    let dropped = || catalog.dropped().iter().find(|gone| gone.measurement == id);
+    let database = known.or_else(|| dropped()?.database);
+    database.unwrap_or_default()
+}
+
+/// Whose rows of a measurement are.
+pub(super) fn owner_of(measurement: Option<&Measurement>) -> Owner {
+    Owner {
+        database: measurement.map_or(DatabaseId(0), |found| found.database),
+        is_reject: measurement.is_some_and(|found| &*found.name == REJECTED),
+    }
+}
+
+/// Whose rows of a series are.
+pub(super) fn owner_of_series(catalog: &Catalog, series: SeriesId) -> Owner {
+    let entry = catalog.series(series);
+    owner_of(entry.and_then(|entry| catalog.measurement_by_id(entry.measurement)))
+}
+
+/// What a series holds, without what it has settled.
+pub(super) fn held(series: &Series<ChunkEntry>) -> Ledger {
+    let late = series.late_rows() as u64;
+    let mut ledger = Ledger {
+        stored: series.unsealed_rows() as u64 - late,
+        pending_merge: late,
+        overwritten: u64::from(series.overwritten()),
+        ..Ledger::default()
+    };
+    let mut newest = Timestamp::MIN;
+    for chunk in series.ring.iter() {
+        let hidden = chunk.hidden_rows();
+        ledger.add_hidden(hidden);
+        ledger.overwritten += u64::from(chunk.overwritten);
+        let shown = u64::from(chunk.rows.saturating_sub(hidden.total()));
+        if chunk.first_time <= newest {
+            ledger.pending_merge += shown;
+        } else {
+            ledger.stored += shown;
+        }
+        newest = newest.max(chunk.last_time);
+    }
+    if let Some((_, discarded)) = series.discarded() {
+        ledger.deleted += u64::from(discarded);
+    }
+    ledger
+}
+
+impl Engine {
+    /// The ledger of every database, in the order of their names. Adds up what all series hold: for `status`, not
+    /// for every row. Each is balanced, whatever is written meanwhile.
+    pub fn ledgers(&self) -> Vec<DatabaseLedger> {
+        self.count_hidden();
+        // Nothing settles, and nothing is dropped, while this is held.
+        let settled = self.settled.read();
+        let mut ledgers = settled.databases.clone();
+        for (database, received) in &self.received_before {
+            ledgers.entry(*database).or_default().received += received;
+        }
+        let owners = self.owners();
+        let mut newer = Vec::new();
+        let mut received = Vec::new();
+        for (index, shard) in self.shards.iter().enumerate() {
+            let shard = shard.read();
+            for (slot, series) in shard.iter() {
+                let id = self.placement.id(index, slot);
+                let owner = match series.discarded() {
+                    Some((database, _)) => Some(Owner {
+                        database,
+                        is_reject: false,
+                    }),
+                    None => owners.get(id.0 as usize).copied(),
+                };
+                match owner {
+                    Some(owner) => {
+                        let ledger = ledgers.entry(owner.database).or_default();
+                        ledger.add(&as_owned(owner, held(series)));
+                    }
+                    None => newer.push((id, held(series))),
+                }
+            }
+            received.extend(shard.received.iter().copied().enumerate());
+        }
+        let catalog = self.catalog.read();
+        for (id, held) in newer {
+            let owner = owner_of_series(&catalog, id);
+            let ledger = ledgers.entry(owner.database).or_default();
+            ledger.add(&as_owned(owner, held));
+        }
+        for (measurement, rows) in received.into_iter().filter(|(_, rows)| *rows > 0) {
+            let database = database_of(&catalog, MeasurementId(measurement as u32));
+            ledgers.entry(database).or_default().received += rows;
+        }
+        let named = ledgers.into_iter().filter_map(|(id, ledger)| {
+            let name = match catalog.database_by_id(id) {
+                Some(database) => Arc::clone(&database.name),
+                // Rows whose database is lost.
+                None if ledger == Ledger::default() => return None,
+                None => Arc::from(""),
+            };
+            Some(DatabaseLedger { name, ledger })
+        });
+        let mut ledgers: Vec<DatabaseLedger> = named.collect();
+        ledgers.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        ledgers
+    }
+
+    /// Whose every series is; the catalog is never held for long.
+    fn owners(&self) -> Vec<Owner> {
+        let mut owners = Vec::new();
+        loop {
+            let catalog = self.catalog.read();
+            let from = owners.len() as u32;
+            let end = catalog.series_end().min(from + SLICE_SERIES);
+            if from == end {
+                return owners;
+            }
+            owners.extend((from..end).map(|id| owner_of_series(&catalog, SeriesId(id))));
+        }
+    }
+
+    /// Counts what is hidden of chunks and was not counted, outside of every lock. What cannot be read stays
+    /// uncounted.
+    pub(super) fn count_hidden(&self) {
+        let pin = self.blocks.pin();
+        for shard in &self.shards {
+            let uncounted: Vec<Sealed<ChunkEntry>> = {
+                let shard = shard.read();
+                let chunks = shard.iter().flat_map(|(_, series)| series.ring.iter());
+                chunks
+                    .filter(|chunk| is_uncounted(chunk))
+                    .cloned()
+                    .collect()
+            };
+            for chunk in &uncounted {
+                self.count_chunk(chunk);
+            }
+        }
+        drop(pin);
+    }
+
+    /// How many rows of a chunk are hidden, and by what; none where it cannot be read.
+    pub(super) fn count_chunk(&self, chunk: &Sealed<ChunkEntry>) -> Option<HiddenRows> {
+        let Some(hidden) = &chunk.hidden else {
+            return Some(HiddenRows::default());
+        };
+        if let Some(rows) = hidden.rows() {
+            return Some(rows);
+        }
+        let rows = match hidden.only_cause() {
+            Some(cause) if chunk.is_gone() => HiddenRows::all(cause, chunk.rows),
+            _ => {
+                let opened = match &chunk.location {
+                    Location::Memory(bytes) => Chunk::reopen(bytes.clone()),
+                    Location::Stored(entry) => Chunk::open(self.blocks.read_chunk(entry).ok()?),
+                };
+                let opened = opened.ok()?;
+                let counted = hidden.count(chunk.rows, |range| opened.rows_within(range));
+                counted.ok()?
+            }
+        };
+        hidden.set_rows(rows);
+        Some(rows)
+    }
+}
+
+pub(super) fn is_uncounted(chunk: &Sealed<ChunkEntry>) -> bool {
+    let hidden = chunk.hidden.as_ref();
+    hidden.is_some_and(|hidden| hidden.rows().is_none())
+}
+
+/// Series looked up under one hold of the catalog's lock.
+const SLICE_SERIES: u32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_keep_every_state_of_every_database() {
+        let mut settled = Settled::default();
+        let of = |database| Owner {
+            database: DatabaseId(database),
+            is_reject: false,
+        };
+        settled.overwritten(of(0), 3);
+        settled.deleted(of(7), 5);
+        let rows = HiddenRows {
+            deleted: 1,
+            expired: 2,
+            evicted: 4,
+        };
+        settled.hidden(of(7), rows);
+        let mut counters = settled.counters();
+        assert_eq!(Settled::from_counters(&counters), settled);
+        counters.push((255, 9));
+        counters.push((u64::MAX, 9));
+        assert_eq!(Settled::from_counters(&counters), settled);
+    }
+
+    #[test]
+    fn what_keeps_a_rejected_line_is_rejected_whatever_becomes_of_it() {
+        let mut settled = Settled::default();
+        let owner = Owner {
+            database: DatabaseId(1),
+            is_reject: true,
+        };
+        settled.hidden(owner, HiddenRows::all(crate::series::Cause::Evicted, 3));
+        settled.deleted(owner, 4);
+        assert_eq!(settled.counters(), [(256 + 5, 7)]);
+    }
+}
