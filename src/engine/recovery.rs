@@ -31,7 +31,7 @@ use crate::log::rows::{RecordedLayout, RowsPayload};
 use crate::log::{self, FrameType, FrameView, Log, Recovery};
 use crate::meta::MetaStore;
 use crate::mutants::{self, Mutant};
-use crate::series::{Cause, Location, RowRef, Sealed, Tombstone};
+use crate::series::{Cause, Location, RestoredImage, RowRef, Sealed, Tombstone};
 use crate::storage::Storage;
 use crate::types::{
     DatabaseId, Layout, LayoutColumn, Position, SeriesId, StoreId, TimeRange, Timestamp,
@@ -368,32 +368,13 @@ impl Visitor for Restored {
         let shard = &mut self.shards[self.placement.shard(image.series)];
         let (series, scratch) = shard.series_and_scratch(self.placement.slot(image.series));
         series.supersede(image.first_position, image.last_position);
-        let rows = cells.times.len();
-        let (mut bits, mut marks, mut heap) = (Vec::new(), Vec::new(), Vec::new());
-        for row in 0..rows {
-            bits.clear();
-            marks.clear();
-            heap.clear();
-            for column in &cells.columns {
-                bits.push(column.bits[row]);
-                marks.push(column.marks[row]);
-            }
-            crate::series::gather_heap(&cells, row, &mut bits, &mut heap);
-            // The last row carries the position up to which the image holds everything.
-            let position = if row + 1 == rows {
-                image.last_position
-            } else {
-                image.first_position
-            };
-            let row = RowRef {
-                time: cells.times[row],
-                bits: &bits,
-                marks: &marks,
-                heap: &heap,
-            };
-            series.apply(&layout, row, position, scratch);
-        }
-        series.restore_overwritten(self.overwritten.remove(&image.series).unwrap_or(0));
+        let restored = RestoredImage {
+            cells: &cells,
+            bytes: image.bytes,
+            positions: (image.first_position, image.last_position),
+            overwritten: self.overwritten.remove(&image.series).unwrap_or(0),
+        };
+        series.restore_image(&layout, &restored, scratch);
     }
 }
 

@@ -16,7 +16,7 @@ mod series;
 
 pub use self::hidden::{Cause, Hidden, HiddenRows, Tombstone};
 pub use self::lanes::{LaneUse, chunk_lanes};
-pub use self::merge::{gather_heap, retain_rows};
+pub use self::merge::retain_rows;
 pub use self::open::OpenChunk;
 pub use self::read::{
     ChunkFacts, ColumnSummary, Decoded, Demand, Needs, Part, ReadCounts, Snapshot, Summaries,
@@ -25,7 +25,7 @@ pub use self::read::{
 pub use self::ring::Ring;
 pub use self::rows::{RowRef, Rows};
 pub use self::sealed::{Location, Sealed};
-pub use self::series::{Applied, DroppedRows, Scratch, Series, UnsealedCells};
+pub use self::series::{Applied, DroppedRows, RestoredImage, Scratch, Series, UnsealedCells};
 /// What is known of some values of a column without decoding them.
 pub use crate::codec::Statistics;
 /// Decoded columns, as readers of a series get them.

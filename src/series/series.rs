@@ -13,7 +13,7 @@ use crate::codec::block::Encoder;
 use crate::codec::chunk::{self, Hints, Joiner};
 use crate::codec::{Cells, CodecError, Effort};
 use crate::limits::{BLOCK_ROWS, CHUNK_ROWS, LATE_ROWS, STAGING_ROWS};
-use crate::series::merge::{append_rows, merge, split_off};
+use crate::series::merge::{append_rows, gather_heap, merge, split_off};
 use crate::series::open::{self, OpenChunk};
 use crate::series::{Location, Ring, RowRef, Rows, Sealed, Tombstone};
 use crate::types::{ColumnId, DatabaseId, FieldId, Layout, LayoutColumn, Position, Timestamp};
@@ -87,6 +87,19 @@ pub struct UnsealedCells {
     pub first_position: Position,
     /// Position of the latest row.
     pub last_position: Position,
+}
+
+/// Rows of an image, as they come back.
+#[derive(Debug)]
+pub struct RestoredImage<'a> {
+    /// The rows, ascending and unique in time.
+    pub cells: &'a Cells,
+    /// The same, as a chunk.
+    pub bytes: &'a [u8],
+    /// Of the earliest row and of the latest.
+    pub positions: (Position, Position),
+    /// Rows whose place these took.
+    pub overwritten: u32,
 }
 
 /// A series. `E` is the block store's name for a place in a block file.
@@ -360,13 +373,59 @@ impl<E: Clone> Series<E> {
         self.late.as_ref().map_or(0, |late| late.len())
     }
 
-    /// Counts rows whose place those took that an image brought back.
-    pub fn restore_overwritten(&mut self, rows: u32) {
-        if !self.is_sealed() {
-            self.overwritten += rows;
-        } else if let Some(last) = self.ring.iter_mut().next_back() {
-            last.overwritten += rows;
+    /// Takes back the rows of an image. None of them was hit by what was deleted before the last one, whatever
+    /// came first, so that no part of them may be sealed under an earlier position: what does not stay unsealed
+    /// as a whole becomes a chunk as a whole.
+    pub fn restore_image(
+        &mut self,
+        layout: &Arc<Layout>,
+        image: &RestoredImage<'_>,
+        scratch: &mut Scratch,
+    ) {
+        let (times, (first, last)) = (&image.cells.times, image.positions);
+        let (Some(&first_time), Some(&last_time)) = (times.first(), times.last()) else {
+            return;
+        };
+        let late = times.partition_point(|&time| time <= self.newest);
+        if late >= scratch.late_rows || times.len() - late >= scratch.chunk_rows {
+            let ranked = |chunk: &Sealed<E>| chunk.last_position == last;
+            let rank = u8::from(self.ring.iter().any(ranked));
+            self.restore(Sealed {
+                first_time,
+                last_time,
+                rows: times.len() as u32,
+                len_bytes: image.bytes.len() as u32,
+                first_position: first,
+                last_position: last,
+                rank,
+                overwritten: image.overwritten,
+                hidden: None,
+                location: Location::Memory(Bytes::copy_from_slice(image.bytes)),
+            });
+            return;
         }
+        let (mut bits, mut marks, mut heap) = (Vec::new(), Vec::new(), Vec::new());
+        let mut position = first;
+        for (row, &time) in times.iter().enumerate() {
+            bits.clear();
+            marks.clear();
+            heap.clear();
+            for column in &image.cells.columns {
+                bits.push(column.bits[row]);
+                marks.push(column.marks[row]);
+            }
+            gather_heap(image.cells, row, &mut bits, &mut heap);
+            let row = RowRef {
+                time,
+                bits: &bits,
+                marks: &marks,
+                heap: &heap,
+            };
+            self.apply(layout, row, position, scratch);
+            position = last;
+        }
+        self.last_position = last;
+        self.overwritten += image.overwritten;
     }
 
     /// Bytes of memory of rows, open chunk and ring, without sealed chunks' bytes.

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::codec::CodecError;
+use crate::codec::chunk::{self, Hints};
 use crate::codec::vector::{ColumnVector, Values};
-use crate::series::{Applied, Demand, Part, RowRef, Scratch, Sealed, Series};
+use crate::codec::{CodecError, Effort};
+use crate::series::{
+    Applied, Cause, Demand, Part, RestoredImage, RowRef, Scratch, Sealed, Series, Tombstone,
+};
 use crate::types::{
     ColumnId, FieldId, FieldType, Layout, LayoutColumn, MeasurementId, Position, TimeRange,
 };
@@ -417,6 +420,65 @@ fn a_late_row_is_told_apart_from_an_overwrite() {
     assert_eq!(at(985, 200), Applied::Inserted);
     assert_eq!(at(990, 201), Applied::Overwritten);
     assert_eq!(at(5, 202), Applied::Late);
+}
+
+#[test]
+fn an_image_comes_back_as_a_whole_and_is_not_hit_by_what_came_between_its_rows() {
+    let mut scratch = Scratch::sealing_at(16);
+    let at = |time| Write {
+        time,
+        first: Some(Value::Text(format!("at {time}"))),
+        second: Some(time),
+    };
+    // Enough late rows to seal once more, had they come one by one; fewer; and rows in order.
+    for (newest, rows) in [(1_000, 20), (1_000, 5), (0, 20), (0, 5)] {
+        let mut before: Series<()> = Series::default();
+        let mut model = Model::new();
+        for row in 0..rows {
+            // The deletion came at position 150, and hits none of the rows that were there then.
+            let position = if row < rows / 2 { 100 + row } else { 200 + row };
+            let write = at(if row < rows / 2 { 10 + row } else { 50 + row } as i64);
+            let mut unsealing = Scratch::default();
+            apply(&mut before, &mut unsealing, &write, position);
+            model_apply(&mut model, &write);
+        }
+        let image = before.image().expect("decodes").expect("rows");
+        let positions = (image.first_position, image.last_position);
+        let bytes = chunk::encode(
+            &image.cells,
+            positions,
+            &mut Hints::default(),
+            Effort::Cheap,
+        );
+        let mut series: Series<()> = Series::default();
+        if newest > 0 {
+            apply(&mut series, &mut scratch, &at(newest), 5);
+            series.seal(&mut scratch).expect("seals");
+            model_apply(&mut model, &at(newest));
+        }
+        let restored = RestoredImage {
+            cells: &image.cells,
+            bytes: &bytes,
+            positions,
+            overwritten: 3,
+        };
+        series.restore_image(&layout_for(&at(0)), &restored, &mut scratch);
+        let position = Position(150);
+        let tombstone = Tombstone {
+            position,
+            range: TimeRange { start: 50, end: 90 },
+            cause: Cause::Deleted,
+        };
+        series.hide(tombstone, &mut scratch);
+        assert_eq!(
+            read(&series, TimeRange::ALL),
+            model,
+            "{rows} rows, {newest}"
+        );
+        assert_eq!(series.last_position(), positions.1);
+        let of_chunks: u32 = series.ring.iter().map(|chunk| chunk.overwritten).sum();
+        assert_eq!(series.overwritten() + of_chunks, 3);
+    }
 }
 
 #[test]

@@ -44,6 +44,7 @@ impl Victim {
         run.plan.cut_again_one_in = 0;
         run.plan.jump_one_in = 0;
         run.plan.engine.raw_age_max_ns = 0;
+        run.plan.stamp_one_in = 0;
         run.plan.overwrite_one_in = 3;
         for _ in 0..2 {
             begin(&mut run)?;
@@ -60,6 +61,7 @@ impl Victim {
         run.plan.cut_again_one_in = 0;
         run.plan.jump_one_in = 0;
         run.plan.engine.raw_age_max_ns = 0;
+        run.plan.stamp_one_in = 0;
         run.plan.engine.log.segment_count_max = 3;
         run.plan.engine.chunk_rows = 16;
         run.plan.long_one_in = 0;

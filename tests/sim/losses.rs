@@ -6,13 +6,15 @@
 //! is not there lies in a gap of the log that the start names, or something of the block files is named as damaged.
 //! A disk that only fails reads takes nothing away for good: where a start names a loss, the next one, which can
 //! read, has the rows or names the loss still. Behind a lie or an old sector the end of the log may be gone
-//! without a trace: what no row that is left, and no manifest, knew to be durable.
+//! without a trace: what no row that is left, and no manifest, knew to be durable. The ledger is balanced all the
+//! same, and goes on from what a start has found.
 
 use std::sync::Arc;
 
 use edgetimedb::engine::Engine;
 use edgetimedb::storage::simulated::Faults;
 
+use super::check;
 use super::model::{Failure, Kind, Shown};
 use super::run::Run;
 use super::world;
@@ -66,6 +68,9 @@ pub fn run(seed: u64, wrong: Wrong, told: bool) -> Result<Met, Failure> {
     // Rows that leave by themselves are no losses.
     run.plan.engine.raw_age_max_ns = 0;
     run.plan.engine.rows_per_series_max = 0;
+    // When the power goes, nobody can say which row it was.
+    run.plan.stamp_one_in = 0;
+    run.plan.may_lose = true;
     let quiet = Faults {
         write_back: run.plan.faults.write_back,
         ..Faults::default()
@@ -152,7 +157,9 @@ fn start(
         return Ok(None);
     };
     met.back += u64::from(missing_before > missing);
-    run.model.settle(&shown);
+    let received = check::ledger(&engine, &run.plan)?;
+    run.tell(|| format!("received {received:?}"));
+    run.model.settle(&shown, received);
     Ok(Some(engine))
 }
 

@@ -89,6 +89,8 @@ pub struct Model {
     loose_before: BTreeMap<SeriesName, i64>,
     /// Rows that were ever sent.
     pub rows_sent: u64,
+    /// What was received before the units, where a disk has lost some of it.
+    received_before: Received,
 }
 
 /// How a store differs from what it should hold.
@@ -170,7 +172,7 @@ impl Model {
 
     /// Rows that the first units received.
     pub fn received(&self, units: usize) -> Received {
-        let mut sum = Received::new();
+        let mut sum = self.received_before.clone();
         for (database, (received, rejected)) in
             self.units[..units].iter().flat_map(|unit| &unit.received)
         {
@@ -282,8 +284,13 @@ impl Model {
         known
     }
 
-    /// Takes what is shown for what there is. What is lost may come back, but not over what is newer.
-    pub fn settle(&mut self, shown: &Shown) {
+    /// Takes what is shown for what there is, and what the ledger received. What is lost may come back, but not
+    /// over what is newer.
+    pub fn settle(&mut self, shown: &Shown, received: Received) {
+        self.received_before = received;
+        for unit in &mut self.units {
+            unit.received.clear();
+        }
         for (key, cells) in &self.cells {
             let found = shown.get(key);
             for (field, writes) in cells {
@@ -367,7 +374,13 @@ impl Model {
 
     /// The rows after the first `units` units.
     pub fn shown(&self, units: usize) -> Shown {
-        let rows = self.cells.keys().map(|key| (*key, self.row(*key, units)));
+        self.shown_of(units, &|_| true)
+    }
+
+    /// As [`Self::shown`], of some rows only.
+    pub fn shown_of(&self, units: usize, is_asked: &dyn Fn(&(SeriesName, i64)) -> bool) -> Shown {
+        let asked = self.cells.keys().filter(|key| is_asked(key));
+        let rows = asked.map(|key| (*key, self.row(*key, units)));
         rows.filter(|(_, fields)| !fields.is_empty()).collect()
     }
 

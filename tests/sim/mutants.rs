@@ -47,9 +47,9 @@ const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
 
 /// All of them.
 pub const PLANTED: [Planted; 20] = [
-    planted(Mutant::SkippedSync, 92),
+    planted(Mutant::SkippedSync, 106),
     planted(Mutant::EarlyAcknowledgement, 2),
-    planted(Mutant::FrozenEpoch, 9),
+    planted(Mutant::FrozenEpoch, 13),
     planted(Mutant::RecycledBeforeManifest, 239),
     planted(Mutant::RecycledAboveCheckpoint, 157),
     planted(Mutant::NoFolderSync, 3),
@@ -63,8 +63,8 @@ pub const PLANTED: [Planted; 20] = [
     planted(Mutant::DroppedImage, 0),
     planted(Mutant::UnsyncedRestart, 4),
     faulty(Mutant::UnreadIgnored, 38, Wrong::Reads),
-    planted(Mutant::ForgottenDeletion, 371),
-    planted(Mutant::ForgottenExpiry, 0),
+    planted(Mutant::ForgottenDeletion, 13),
+    planted(Mutant::ForgottenExpiry, 84),
     counted(Mutant::CountedTwice, 0),
     counted(Mutant::CountedNever, 0),
 ];

@@ -47,6 +47,8 @@ pub struct Plan {
     pub backup_one_in: u32,
     /// One start in so many loses power again.
     pub cut_again_one_in: u32,
+    /// Whether the disk may lose what was durable, the names of databases too.
+    pub may_lose: bool,
     pub faults: Faults,
 }
 
@@ -115,6 +117,7 @@ impl Plan {
             reject_one_in: 0,
             clockless_one_in: 0,
             backup_one_in: 0,
+            may_lose: false,
             cut_again_one_in: [0, 3][random.below(2) as usize],
             faults: Faults {
                 read: 0,
