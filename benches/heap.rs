@@ -44,6 +44,7 @@ fn engine(folder: &std::path::Path) -> Engine {
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 1 << 20,
         rejected_rows_max: 0,
+        rejected_bytes_max: u64::MAX,
         follow_data: None,
         space: edgetimedb::engine::SpaceLimits::default(),
     };

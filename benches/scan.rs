@@ -41,6 +41,7 @@ fn engine(folder: &std::path::Path) -> Arc<Engine> {
         chunk_cache_bytes: 16 << 20,
         space: edgetimedb::engine::SpaceLimits::default(),
         rejected_rows_max: 0,
+        rejected_bytes_max: u64::MAX,
         follow_data: None,
     };
     let storage = Arc::new(FileStorage::open(folder).expect("a folder"));

@@ -43,6 +43,8 @@ pub enum Mutant {
     CountedTwice,
     /// What has left the chunks of a checkpoint is not in its counters.
     CountedNever,
+    /// A rejected line that has become a row still counts as one.
+    CountedMoved,
     /// Pages of log and manifest that a killed process left are not synced before they count.
     UnsyncedRestart,
     /// What the device does not give counts as never written.

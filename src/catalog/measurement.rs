@@ -24,6 +24,24 @@ pub struct Column {
     pub field: FieldId,
 }
 
+impl Column {
+    /// The number of a column whose definition is lost: nobody else gets it, or the lost one's values would be read
+    /// as the new one's.
+    fn lost(id: ColumnId) -> Self {
+        Self {
+            id,
+            name: Arc::from(""),
+            field_type: FieldType::Float,
+            field: FieldId(u16::MAX),
+        }
+    }
+
+    /// Whether it has a definition: fields have names.
+    pub fn is_known(&self) -> bool {
+        !self.name.is_empty()
+    }
+}
+
 /// A measurement of a database.
 #[derive(Debug)]
 pub struct Measurement {
@@ -86,9 +104,16 @@ impl Measurement {
         self.postings.insert(id, tags);
     }
 
-    /// All columns, in the order in which they were first written.
+    /// All columns, in the order in which they were first written, those that are lost among them.
     pub fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    /// Sees to it that numbers below this are not given out.
+    pub(super) fn reserve_columns(&mut self, end: u16) {
+        for id in self.columns.len() as u16..end {
+            self.columns.push(Column::lost(ColumnId(id)));
+        }
     }
 
     /// What it takes, and what is declared of its fields.
@@ -124,7 +149,8 @@ impl Measurement {
 
     /// The column as layouts want it.
     pub fn layout_column(&self, id: ColumnId) -> Option<LayoutColumn> {
-        let column = self.columns.get(usize::from(id.0))?;
+        let column = self.columns.get(usize::from(id.0));
+        let column = column.filter(|column| column.is_known())?;
         Some(LayoutColumn {
             id,
             field_type: column.field_type,
@@ -153,22 +179,33 @@ impl Measurement {
             });
         }
         let id = ColumnId(self.columns.len() as u16);
+        self.reserve_columns(id.0 + 1);
+        Ok(self.adopt_column(id, name, field_type))
+    }
+
+    /// Makes a column of a number that has none.
+    pub(super) fn adopt_column(
+        &mut self,
+        id: ColumnId,
+        name: &str,
+        field_type: FieldType,
+    ) -> LayoutColumn {
         let next_field = FieldId(self.fields.len() as u16);
         let name = self
             .fields
             .get_key_value(name)
             .map_or_else(|| Arc::from(name), |(known, _)| Arc::clone(known));
         let field = *self.fields.entry(Arc::clone(&name)).or_insert(next_field);
-        self.columns.push(Column {
+        self.columns[usize::from(id.0)] = Column {
             id,
             name,
             field_type,
             field,
-        });
-        Ok(LayoutColumn {
+        };
+        LayoutColumn {
             id,
             field_type,
             field,
-        })
+        }
     }
 }

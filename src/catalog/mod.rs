@@ -12,6 +12,10 @@ mod rules;
 mod series;
 mod store;
 
+/// The measurement that keeps rejected lines, in the database they were meant for. Only the server writes it; it has
+/// a series for each reason, whatever the limits say.
+pub const REJECTED: &str = "_rejected";
+
 pub use self::error::CatalogError;
 pub use self::keyed::HashSeed;
 pub use self::measurement::{Column, Measurement};

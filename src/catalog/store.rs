@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::catalog::keyed::{HashSeed, KeyTable, NameMap};
-use crate::catalog::{CatalogError, Column, Measurement, SeriesKey, Tag};
+use crate::catalog::{CatalogError, Measurement, REJECTED, SeriesKey, Tag};
 use crate::paged::Paged;
 use crate::types::{
     ColumnId, DatabaseId, FieldType, Layout, LayoutColumn, MeasurementId, SeriesId,
@@ -298,7 +298,9 @@ impl Catalog {
             return Ok(id);
         }
         let limit = self.limits.series_max;
-        if self.series_count >= limit {
+        let is_own = |measurement: &Measurement| *measurement.name == *REJECTED;
+        let is_own = self.measurement_by_id(key.measurement).is_some_and(is_own);
+        if self.series_count >= limit && !is_own {
             let measurement = self.measurement_mut(key.measurement)?;
             return Err(CatalogError::TooManySeries {
                 limit,
@@ -386,7 +388,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Adopts a column under its number, which must be the next or a known one.
+    /// Adopts a column under its number. Numbers below it that have none are those of columns that are lost.
     pub fn define_column(
         &mut self,
         measurement: MeasurementId,
@@ -397,33 +399,36 @@ impl Catalog {
         if self.is_dropped_measurement(measurement) {
             return Ok(());
         }
-        let known = self
-            .measurement_mut(measurement)?
-            .columns()
-            .get(usize::from(id.0))
-            .cloned();
-        if let Some(Column {
-            name: known_name,
-            field_type: known_type,
-            ..
-        }) = known
-        {
-            let known = format!("{known_name}::{known_type}");
-            return same(
-                "column",
-                u32::from(id.0),
-                &known,
-                &format!("{name}::{field_type}"),
-            );
+        let limit = self.limits.columns_max;
+        let owner = self.measurement_mut(measurement)?;
+        let known = owner.columns().get(usize::from(id.0));
+        if let Some(column) = known.filter(|column| column.is_known()) {
+            let known = format!("{}::{}", column.name, column.field_type);
+            let given = format!("{name}::{field_type}");
+            return same("column", u32::from(id.0), &known, &given);
         }
-        let made = self.ensure_column(measurement, name, field_type)?;
-        if made.id == id {
-            Ok(())
-        } else {
-            Err(CatalogError::Unknown {
-                what: "column before",
-                id: u32::from(id.0),
-            })
+        if usize::from(id.0) >= limit {
+            let measurement = owner.name.to_string();
+            return Err(CatalogError::TooManyColumns { measurement, limit });
+        }
+        if let Some(other) = owner.column(name, field_type) {
+            let (known, given) = (other.id.0.to_string(), id.0.to_string());
+            return same("number of a column", u32::from(id.0), &known, &given);
+        }
+        owner.reserve_columns(id.0 + 1);
+        owner.adopt_column(id, name, field_type);
+        self.generation += 1;
+        Ok(())
+    }
+
+    /// Sees to it that column numbers of a measurement below this are not given out.
+    pub fn reserve_columns(&mut self, measurement: MeasurementId, end: u16) {
+        let end = end.min(u16::try_from(self.limits.columns_max).unwrap_or(u16::MAX));
+        if let Ok(owner) = self.measurement_mut(measurement)
+            && owner.columns().len() < usize::from(end)
+        {
+            owner.reserve_columns(end);
+            self.generation += 1;
         }
     }
 
@@ -635,6 +640,35 @@ mod tests {
         other.drop_measurement(MeasurementId(4), &[SeriesId(9)]);
         assert_eq!(other.series_end(), 10);
         assert_eq!(other.dropped().len(), 1);
+    }
+
+    #[test]
+    fn a_column_whose_definition_is_lost_keeps_its_number() {
+        let mut catalog = catalog();
+        let database = catalog.ensure_database("d").expect("room");
+        let m = catalog.ensure_measurement(database, "m").expect("room");
+        let mut define = |catalog: &mut Catalog, id, name, kind| {
+            catalog.define_column(m, ColumnId(id), name, kind)
+        };
+        // The definition of column 0 is lost.
+        define(&mut catalog, 1, "b", FieldType::Float).expect("free");
+        let found = catalog.measurement_by_id(m).expect("is there");
+        assert_eq!(found.layout_column(ColumnId(0)), None);
+        assert!(!found.columns()[0].is_known());
+        assert!(found.column("", FieldType::Float).is_none());
+        // It comes back, once.
+        define(&mut catalog, 0, "a", FieldType::String).expect("free");
+        assert!(define(&mut catalog, 0, "c", FieldType::String).is_err());
+        assert!(define(&mut catalog, 2, "a", FieldType::String).is_err());
+        assert!(
+            define(&mut catalog, 3, "d", FieldType::String).is_err(),
+            "three at most"
+        );
+        let other = catalog.ensure_measurement(database, "other").expect("room");
+        catalog.reserve_columns(other, 2);
+        let new = catalog.ensure_column(other, "a", FieldType::Float);
+        assert_eq!(new.map(|column| column.id), Ok(ColumnId(2)));
+        assert!(catalog.ensure_column(other, "b", FieldType::Float).is_err());
     }
 
     #[test]

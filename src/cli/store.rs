@@ -108,6 +108,7 @@ fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOpti
             full_bytes: config.limits.disk_full_bytes,
         },
         rejected_rows_max: u64::from(config.limits.rejected_rows_max),
+        rejected_bytes_max: config.limits.rejected_bytes_max,
         follow_data,
     }
 }

@@ -75,6 +75,10 @@ impl OptionValue for i64 {
     const EXPECTED: &'static str = "a whole number, negative ones included";
 }
 
+impl OptionValue for String {
+    const EXPECTED: &'static str = "text in quotes";
+}
+
 impl OptionValue for PathBuf {
     const EXPECTED: &'static str = "a path in quotes";
 }

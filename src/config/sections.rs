@@ -104,6 +104,12 @@ section! {
         time_future_max_s: u64 = 86_400;
         /// Earliest time of a row, seconds since 1970; earlier ones are rejected. 946684800 is the year 2000.
         time_past_min_unix_s: i64 = 946_684_800;
+        /// The tag that names a device whose clock may be wrong; "" for the peer's address.
+        clock_device_tag: String = String::new();
+        /// Seconds over which rows tell together how far a device's clock is off.
+        clock_window_s: u64 = 600, min 1;
+        /// Seconds that offsets of one clock may differ by.
+        clock_tolerance_s: u64 = 60, min 1;
         /// Seconds after which a chunk is sealed although it is not full.
         chunk_age_max_s: u64 = 3600, min 1;
     }
@@ -144,6 +150,8 @@ section! {
         disk_full_bytes: u64 = 16 * MIB;
         /// Rejected lines that are kept to be read back, of each database and reason. 0 for no limit.
         rejected_rows_max: u32 = 10_000;
+        /// Bytes of rejected lines that are kept of each database: beyond, the oldest go.
+        rejected_bytes_max: u64 = 16 * MIB, min 64 * KIB;
     }
 }
 

@@ -19,7 +19,7 @@ use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
 use crate::engine::ledger::{Owner, Settled, owner_of_series};
 use crate::engine::rules::encode_change;
 use crate::engine::{Engine, EngineError};
-use crate::limits::FRAME_BYTES;
+use crate::limits::{FRAME_BYTES, MEASUREMENTS_RESERVED};
 use crate::log::definitions::{Definition, encode_dropped, encode_series};
 use crate::mutants::{self, Mutant};
 use crate::series::{Cause, HiddenRows, Location, Sealed, Series, UnsealedCells};
@@ -61,6 +61,8 @@ const RECOMPRESS_SHARE: u64 = 10;
 /// Bytes of stored chunks that a checkpoint in passing reads to write them anew, and that any other does.
 const PASSING_BYTES: u64 = 4 << 20;
 const COMPACTED_BYTES: u64 = 64 << 20;
+/// The highest byte of the keys of a manifest's counters of columns.
+const COLUMN_KEYS: u64 = b'C' as u64;
 /// Bytes of definitions in one state record.
 const RECORD_BYTES: usize = 32 * 1024;
 
@@ -198,6 +200,7 @@ impl Engine {
         };
         let mut counters = history.counters(&self.catalog.read());
         counters.extend(settled.counters());
+        counters.extend(reached.column_counters());
         let metas = ready.iter().map(|ready| self.meta_of(ready));
         let chunks = ready.iter().map(|ready| &ready.shown.bytes);
         let entries = self.blocks.write_chunks(metas.zip(chunks))?;
@@ -480,7 +483,11 @@ impl Engine {
             let rows = self.count_chunk(chunk).unwrap_or_else(|| {
                 let hidden = chunk.hidden.iter();
                 let last = hidden.flat_map(|hidden| hidden.tombstones()).next_back();
-                let cause = last.map_or(Cause::Deleted, |last| last.cause);
+                let cause = match last.map(|last| last.cause) {
+                    // Not all of them can have.
+                    None | Some(Cause::Moved) => Cause::Deleted,
+                    Some(cause) => cause,
+                };
                 HiddenRows::all(cause, chunk.rows)
             });
             collected.settles.hidden(owner, rows);
@@ -694,7 +701,8 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
         if reached.columns.len() <= index {
             reached.columns.resize(index + 1, 0);
         }
-        for column in &measurement.columns()[reached.columns[index]..] {
+        let columns = measurement.columns()[reached.columns[index]..].iter();
+        for column in columns.filter(|column| column.is_known()) {
             add(&|out| {
                 Definition::Column {
                     measurement: measurement.id,
@@ -726,6 +734,26 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
 }
 
 impl Persisted {
+    /// How many column numbers each measurement has given out, as counters of a manifest: where a definition is
+    /// lost, its number must not become another column's.
+    fn column_counters(&self) -> impl Iterator<Item = (u64, u64)> {
+        let counted = self.columns.iter().take(MEASUREMENTS_RESERVED).enumerate();
+        let counted = counted.filter(|(_, columns)| **columns > 0);
+        counted.map(|(measurement, columns)| {
+            (
+                COLUMN_KEYS << 56 | (measurement as u64) << 24,
+                *columns as u64,
+            )
+        })
+    }
+
+    /// What such a counter says, if it is one.
+    pub(super) fn columns_of_counter(&(key, value): &(u64, u64)) -> Option<(MeasurementId, u16)> {
+        let is_one = key >> 56 == COLUMN_KEYS && key & 0xFF_FFFF == 0;
+        let measurement = MeasurementId((key >> 24) as u32);
+        is_one.then_some((measurement, u16::try_from(value).unwrap_or(u16::MAX)))
+    }
+
     /// Series numbers below this are had.
     pub(super) fn series_end(&self) -> u32 {
         self.series

@@ -93,6 +93,7 @@ impl Engine {
                     measurement,
                     range,
                     series: slice.to_vec(),
+                    moved: false,
                 };
                 self.delete_slice(index, part, &mut deleted)?;
             }

@@ -20,6 +20,12 @@ pub enum EngineError {
         /// Where.
         database: String,
     },
+    /// A measurement that only the server writes.
+    #[error("measurement {measurement:?} is the server's own; nobody else writes it")]
+    Reserved {
+        /// The measurement.
+        measurement: &'static str,
+    },
     /// A name cannot be had.
     #[error(transparent)]
     Catalog(#[from] CatalogError),

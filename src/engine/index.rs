@@ -232,6 +232,7 @@ fn news(catalog: &Catalog, since: &Indexed) -> (Batch, Indexed, bool) {
         batch.columns.extend(
             measurement.columns()[known..]
                 .iter()
+                .filter(|column| column.is_known())
                 .map(|column| ColumnRecord {
                     measurement: measurement.id,
                     id: column.id,
@@ -262,7 +263,12 @@ fn news(catalog: &Catalog, since: &Indexed) -> (Batch, Indexed, bool) {
             measurements: catalog.measurements().count() as u64,
             columns: catalog
                 .measurements()
-                .map(|m| m.columns().len() as u64)
+                .map(|m| {
+                    m.columns()
+                        .iter()
+                        .filter(|column| column.is_known())
+                        .count() as u64
+                })
                 .sum(),
             series: catalog.series_count() as u64,
             fields: catalog

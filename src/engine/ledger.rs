@@ -10,11 +10,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::blocks::ChunkEntry;
+use crate::blocks::{BlockStore, ChunkEntry};
+use crate::catalog::REJECTED;
 use crate::catalog::{Catalog, Measurement};
 use crate::codec::chunk::Chunk;
-use crate::engine::{Engine, REJECTED};
-use crate::series::{HiddenRows, Location, Sealed, Series};
+use crate::engine::Engine;
+use crate::mutants::{self, Mutant};
+use crate::series::{Cause, HiddenRows, Location, Sealed, Series};
 use crate::types::{DatabaseId, MeasurementId, SeriesId, Timestamp};
 
 /// Rows by their state.
@@ -74,10 +76,14 @@ impl Ledger {
         self.duplicate += other.duplicate;
     }
 
+    /// Those that have moved count where they are.
     fn add_hidden(&mut self, rows: HiddenRows) {
         self.deleted += u64::from(rows.deleted);
         self.expired += u64::from(rows.expired);
         self.evicted += u64::from(rows.evicted);
+        if mutants::is(Mutant::CountedMoved) {
+            self.deleted += u64::from(rows.moved);
+        }
     }
 }
 
@@ -359,27 +365,41 @@ impl Engine {
 
     /// How many rows of a chunk are hidden, and by what; none where it cannot be read.
     pub(super) fn count_chunk(&self, chunk: &Sealed<ChunkEntry>) -> Option<HiddenRows> {
-        let Some(hidden) = &chunk.hidden else {
-            return Some(HiddenRows::default());
-        };
-        if let Some(rows) = hidden.rows() {
-            return Some(rows);
-        }
-        let rows = match hidden.only_cause() {
-            Some(cause) if chunk.is_gone() => HiddenRows::all(cause, chunk.rows),
-            _ => {
-                let opened = match &chunk.location {
-                    Location::Memory(bytes) => Chunk::reopen(bytes.clone()),
-                    Location::Stored(entry) => Chunk::open(self.blocks.read_chunk(entry).ok()?),
-                };
-                let opened = opened.ok()?;
-                let counted = hidden.count(chunk.rows, |range| opened.rows_within(range));
-                counted.ok()?
-            }
-        };
-        hidden.set_rows(rows);
-        Some(rows)
+        count_chunk(&self.blocks, chunk)
     }
+}
+
+/// As [`Engine::count_chunk`].
+pub(super) fn count_chunk(blocks: &BlockStore, chunk: &Sealed<ChunkEntry>) -> Option<HiddenRows> {
+    let Some(hidden) = &chunk.hidden else {
+        return Some(HiddenRows::default());
+    };
+    if let Some(rows) = hidden.rows() {
+        return Some(rows);
+    }
+    let rows = match hidden.only_cause() {
+        Some(cause) if chunk.is_gone() => HiddenRows::all(cause, chunk.rows),
+        _ => {
+            let opened = match &chunk.location {
+                Location::Memory(bytes) => Chunk::reopen(bytes.clone()),
+                Location::Stored(entry) => Chunk::open(blocks.read_chunk(entry).ok()?),
+            };
+            let opened = opened.ok()?;
+            let counted = hidden.count(chunk.rows, |range| opened.rows_within(range));
+            counted.ok()?
+        }
+    };
+    hidden.set_rows(rows);
+    Some(rows)
+}
+
+/// Whether rows of a chunk have moved and nobody has counted them: they do not count here.
+pub(super) fn has_uncounted_moves(chunk: &Sealed<ChunkEntry>) -> bool {
+    let hidden = chunk.hidden.iter().filter(|_| is_uncounted(chunk));
+    let mut causes = hidden
+        .flat_map(|hidden| hidden.tombstones())
+        .map(|known| known.cause);
+    causes.any(|cause| cause == Cause::Moved)
 }
 
 pub(super) fn is_uncounted(chunk: &Sealed<ChunkEntry>) -> bool {
@@ -407,6 +427,7 @@ mod tests {
             deleted: 1,
             expired: 2,
             evicted: 4,
+            moved: 8,
         };
         settled.hidden(of(7), rows);
         let mut counters = settled.counters();
@@ -423,8 +444,10 @@ mod tests {
             database: DatabaseId(1),
             is_reject: true,
         };
-        settled.hidden(owner, HiddenRows::all(crate::series::Cause::Evicted, 3));
+        settled.hidden(owner, HiddenRows::all(Cause::Evicted, 3));
         settled.deleted(owner, 4);
+        // But for what has become another row.
+        settled.hidden(owner, HiddenRows::all(Cause::Moved, 5));
         assert_eq!(settled.counters(), [(256 + 5, 7)]);
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 
 use crate::blocks::{ChunkEntry, SideRecord};
-use crate::catalog::Measurement;
 use crate::engine::ledger::is_uncounted;
-use crate::engine::{CheckpointReport, Engine, EngineError, REJECTED};
+use crate::engine::{CheckpointReport, Engine, EngineError};
 use crate::log::expiry::{Expiry, up_to};
 use crate::log::{AppendError, FrameParts, FrameType};
 use crate::series::{Cause, Sealed, Series, Tombstone};
@@ -38,6 +37,7 @@ impl Engine {
         let mut report = TickReport::default();
         self.note_damage(&self.blocks.take_damage());
         self.retire(&mut report)?;
+        report.evicted_rows += self.trim_rejects()?;
         if report.expired_rows > 0 {
             self.space.note_expired();
         }
@@ -68,7 +68,7 @@ impl Engine {
             .server_time()
             .now
             .saturating_sub(self.options.chunk_age_max_ns);
-        let rejected = self.series_of_rejects();
+        let rejected: HashSet<SeriesId> = self.series_of_rejects().into_iter().flatten().collect();
         for index in 0..self.shards.len() {
             let rows_max = |slot| {
                 if rejected.contains(&self.placement.id(index, slot)) {
@@ -152,7 +152,7 @@ impl Engine {
     /// the log takes none they leave all the same, or the log would never have room again: the next checkpoint
     /// keeps it, and until then a restart finds them again and lets them go once more. How many rows left, and
     /// whether the log has it.
-    fn leave(
+    pub(super) fn leave(
         &self,
         index: usize,
         slots: &[usize],
@@ -217,15 +217,6 @@ impl Engine {
             shard.counts.expired += left;
         }
         (left, is_logged)
-    }
-
-    fn series_of_rejects(&self) -> HashSet<SeriesId> {
-        let catalog = self.catalog.read();
-        catalog
-            .databases()
-            .filter_map(|database| catalog.measurement(&database.name, REJECTED))
-            .flat_map(Measurement::series)
-            .collect()
     }
 }
 

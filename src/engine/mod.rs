@@ -9,13 +9,16 @@ mod backup;
 mod batch;
 mod checkpoint;
 mod compaction;
+mod dead_letters;
 mod delete;
 mod error;
+mod exchange;
 mod history;
 mod index;
 mod ledger;
 mod losses;
 mod maintenance;
+mod offsets;
 mod read;
 mod recovery;
 mod rejects;
@@ -34,7 +37,7 @@ pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -42,15 +45,17 @@ pub use self::access::{Access, Verb};
 pub use self::backup::BackupReport;
 pub use self::batch::Batch;
 pub use self::checkpoint::CheckpointReport;
+pub use self::dead_letters::{DeadLetter, Letters};
 pub use self::delete::{Deleted, DroppedMeasurement};
 pub use self::error::EngineError;
 pub use self::index::IndexUse;
 pub use self::ledger::{DatabaseLedger, Ledger};
 pub use self::losses::{Loss, Losses};
 pub use self::maintenance::TickReport;
+pub use self::offsets::{OffsetRules, OffsetRun, Offsets};
 pub use self::read::{MeasurementView, SeriesReader, SeriesView};
 pub use self::recovery::OpenReport;
-pub use self::rejects::{REJECTED, Reject};
+pub use self::rejects::{Reject, WrongClock};
 pub use self::resolve::{RowPlan, SeriesRef};
 pub use self::rules::RulesView;
 pub use self::server_time::{ServerTime, TimeDoubt};
@@ -68,6 +73,7 @@ use self::checkpoint::Persisted;
 use self::history::History;
 use self::index::Indexed;
 use self::ledger::Settled;
+use self::rejects::Rejects;
 use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
 use self::space::Space;
@@ -108,8 +114,10 @@ pub struct EngineOptions {
     pub chunk_cache_bytes: usize,
     /// Room on the device that is kept free.
     pub space: SpaceLimits,
-    /// Rows a measurement of rejected lines keeps.
+    /// Rejected lines that are kept of each database and reason, at least, and a chunk more at most; 0: no limit.
     pub rejected_rows_max: u64,
+    /// Bytes of rejected lines that are kept of each database.
+    pub rejected_bytes_max: u64,
     /// The clock that follows the newest row, where time is the data's own.
     pub follow_data: Option<Arc<ManualClock>>,
 }
@@ -145,7 +153,7 @@ pub struct Engine {
     opened: OpenReport,
     /// Taken behind the catalog; nothing is taken behind it.
     losses: Mutex<Losses>,
-    rejected_rows: AtomicU64,
+    rejects: Rejects,
     checkpoints: AtomicU64,
     wear: Wear,
     /// When the last checkpoint in passing began, monotonic nanoseconds.
@@ -238,10 +246,5 @@ impl Engine {
             counts.add(shard.read().counts);
         }
         counts
-    }
-
-    /// Rows refused since the server started.
-    pub fn rejected_rows(&self) -> u64 {
-        self.rejected_rows.load(Ordering::Relaxed)
     }
 }

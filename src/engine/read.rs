@@ -141,7 +141,10 @@ impl Engine {
                 database: found.database,
                 name: Arc::clone(&found.name),
                 tag_names: found.tag_names().cloned().collect(),
-                columns: found.columns().to_vec(),
+                columns: {
+                    let known = found.columns().iter().filter(|column| column.is_known());
+                    known.cloned().collect()
+                },
                 series_count: found.series_count(),
             }))
     }

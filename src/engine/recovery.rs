@@ -17,7 +17,9 @@ use crate::codec::{Cells, chunk::Chunk};
 use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
 use crate::engine::delete::stored_in;
 use crate::engine::history::History;
-use crate::engine::ledger::{Settled, held, owner_of, owner_of_series};
+use crate::engine::ledger::{
+    Settled, count_chunk, has_uncounted_moves, held, owner_of, owner_of_series,
+};
 use crate::engine::losses::{self, Edge, Losses};
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
@@ -172,6 +174,9 @@ impl Engine {
         let counters = known.as_ref().map_or(&[][..], |info| &info.counters);
         let history = History::of_counters(counters);
         restored.settled.add(&Settled::from_counters(counters));
+        for (measurement, columns) in counters.iter().filter_map(Persisted::columns_of_counter) {
+            restored.catalog.reserve_columns(measurement, columns);
+        }
         let newest_wall = known
             .as_ref()
             .map_or(Timestamp::MIN, |info| info.newest_wall);
@@ -220,7 +225,7 @@ impl Engine {
         let time = Timekeeper::new(&*clock, newest_wall, options.follow_data.is_some());
         restored.name_losses(&*storage, time.read(&*clock).now);
         let began_ns = clock.monotonic_ns();
-        let received_before = restored.received();
+        let received_before = restored.received(&blocks);
         let engine = Self {
             time,
             losses: Mutex::new(restored.losses),
@@ -243,11 +248,12 @@ impl Engine {
             indexed: Mutex::default(),
             persisted: Mutex::new(persisted),
             opened: restored.report,
-            rejected_rows: 0.into(),
+            rejects: crate::engine::rejects::Rejects::default(),
             checkpoints: 0.into(),
             wear: crate::engine::wear::Wear::default(),
             checkpoint_began_ns: began_ns.into(),
         };
+        engine.resume_rejects();
         engine.check_space();
         engine.keep_losses();
         Ok(engine)
@@ -394,10 +400,17 @@ impl Restored {
     }
 
     /// Rows of every database that are accounted for.
-    fn received(&self) -> BTreeMap<DatabaseId, u64> {
+    fn received(&self, blocks: &BlockStore) -> BTreeMap<DatabaseId, u64> {
         let mut received = self.settled.sums();
         for (index, shard) in self.shards.iter().enumerate() {
             for (slot, series) in shard.iter() {
+                for chunk in series
+                    .ring
+                    .iter()
+                    .filter(|chunk| has_uncounted_moves(chunk))
+                {
+                    count_chunk(blocks, chunk);
+                }
                 let id = self.placement.id(index, slot);
                 let of_dropped = series.discarded().map(|(database, _)| database);
                 let of_known = || owner_of_series(&self.catalog, id).database;
@@ -450,9 +463,14 @@ impl Restored {
         match Deletion::decode(payload) {
             Ok(deletion) => {
                 let range = deletion.range;
+                let cause = if deletion.moved {
+                    Cause::Moved
+                } else {
+                    Cause::Deleted
+                };
                 let hit = deletion.series.into_iter().map(|id| (id, range)).collect();
                 let side = SideRecord::Deletion(payload.to_vec());
-                self.hide(position, Cause::Deleted, hit, side);
+                self.hide(position, cause, hit, side);
             }
             Err(error) => self
                 .report

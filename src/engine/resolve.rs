@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, FieldRange, SeriesKey};
+use crate::catalog::{Catalog, FieldRange, REJECTED, SeriesKey};
 use crate::engine::{Access, Engine, EngineError, Verb};
 use crate::types::{
     DatabaseId, FieldType, Layout, LayoutColumn, MeasurementId, SchemaMode, SeriesId,
@@ -73,6 +73,21 @@ impl Engine {
 
     /// The series of a measurement with these tags, made if it is new. Sorts the tags by name.
     pub fn resolve_series(
+        &self,
+        database: DatabaseId,
+        measurement: &str,
+        tags: &mut [(&str, &str)],
+    ) -> Result<SeriesRef, EngineError> {
+        if measurement == REJECTED {
+            return Err(EngineError::Reserved {
+                measurement: REJECTED,
+            });
+        }
+        self.resolve_any_series(database, measurement, tags)
+    }
+
+    /// The same, for a measurement of the server's own, too.
+    pub(super) fn resolve_any_series(
         &self,
         database: DatabaseId,
         measurement: &str,

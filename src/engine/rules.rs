@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::catalog::{Catalog, RuleChange};
+use crate::catalog::{Catalog, REJECTED, RuleChange};
 use crate::engine::write::refusal;
-use crate::engine::{Access, Engine, EngineError, REJECTED, Verb};
+use crate::engine::{Access, Engine, EngineError, Verb};
 use crate::limits::{DESCRIPTION_BYTES, NAME_BYTES, UNIT_BYTES};
 use crate::log::definitions::Definition;
 use crate::log::{AppendError, FrameParts, FrameType};

@@ -142,6 +142,13 @@ impl Shard {
         self.received[index] += rows;
     }
 
+    /// A row of a measurement that was just counted had been received before.
+    pub fn take_back(&mut self, measurement: MeasurementId) {
+        if let Some(received) = self.received.get_mut(measurement.0 as usize) {
+            *received = received.saturating_sub(1);
+        }
+    }
+
     /// All series with their slots.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Series<ChunkEntry>)> {
         self.series.iter().enumerate()

@@ -6,6 +6,7 @@ mod deletions;
 mod drops;
 mod index;
 mod losses;
+mod rejects;
 mod space;
 mod wear;
 
@@ -18,7 +19,7 @@ use edgetime_protocol::cell;
 use crate::catalog::CatalogLimits;
 use crate::clock::ManualClock;
 use crate::codec::vector::Values;
-use crate::engine::{Access, Engine, EngineError, EngineOptions, Reject, SeriesRef};
+use crate::engine::{Access, Engine, EngineError, EngineOptions, SeriesRef};
 use crate::log::LogOptions;
 use crate::meta::MemoryMeta;
 use crate::storage::FileStorage;
@@ -51,6 +52,7 @@ pub(crate) fn options() -> EngineOptions {
         chunk_cache_bytes: 1 << 20,
         space: crate::engine::SpaceLimits::default(),
         rejected_rows_max: 1_000,
+        rejected_bytes_max: 1 << 20,
         follow_data: None,
     }
 }
@@ -301,39 +303,6 @@ fn rows_without_a_time_get_rising_ones() {
     assert_eq!(rows.len(), 50);
     assert_eq!(rows.keys().next(), Some(&NOW));
     assert!(rows.values().map(|(value, _)| *value).eq(0..50));
-}
-
-#[test]
-fn rejected_lines_can_be_read_back() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = open(folder.path(), options());
-    let database = engine
-        .resolve_database(&Access::full(), "default")
-        .expect("room");
-    let mut batch = engine.batch();
-    let reject = Reject {
-        code: "bad_syntax",
-        message: "no fields",
-        source: "test",
-        line: 3,
-        raw: b"broken \xff line",
-    };
-    engine
-        .push_reject(&mut batch, database, &reject)
-        .expect("room");
-    assert!(engine.write(&mut batch).error.is_none());
-    let view = engine
-        .measurement(&Access::full(), "default", "_rejected")
-        .expect("allowed");
-    let view = view.expect("is there");
-    let series = engine.select_series(view.id, &|_| true);
-    let columns: Vec<_> = view.columns.iter().map(|column| column.id).collect();
-    let mut reader = engine.read_series(series[0].id, TimeRange::ALL, &columns);
-    let (_, columns) = reader.next_batch().expect("reads").expect("a row");
-    assert!(matches!(&columns[0].values, Values::Integer(lines) if lines == &[3]));
-    assert!(
-        matches!(&columns[3].values, Values::String(t) if t.get(0) == "broken \u{fffd} line".as_bytes())
-    );
 }
 
 #[test]

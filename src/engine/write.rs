@@ -77,7 +77,12 @@ impl Engine {
 
     /// Which times are accepted now.
     pub fn time_bounds(&self) -> TimeBounds {
-        let ServerTime { now, retention, .. } = self.server_time();
+        self.time_bounds_at(self.server_time().now)
+    }
+
+    /// Which times were to be accepted at some time, as far as they have not expired since.
+    pub fn time_bounds_at(&self, now: Timestamp) -> TimeBounds {
+        let ServerTime { retention, .. } = self.server_time();
         let ahead = self.options.time_future_max_ns;
         let age = self.options.raw_age_max_ns;
         TimeBounds {
@@ -199,7 +204,7 @@ impl Engine {
     /// Whether a row's series is not defined in this epoch's segment. Touching every series here also
     /// brings it into the cache before rows are applied.
     #[inline]
-    fn lacks_definitions(
+    pub(super) fn lacks_definitions(
         &self,
         shard: &mut Shard,
         rows: &[BatchRow],
@@ -218,7 +223,7 @@ impl Engine {
 
     /// Encodes the definitions that this epoch's segment lacks, and marks them as given.
     #[cold]
-    fn gather_definitions(
+    pub(super) fn gather_definitions(
         &self,
         shard: &mut Shard,
         rows: &[BatchRow],
@@ -257,7 +262,7 @@ impl Engine {
 
     /// Takes back what [`Self::gather_definitions`] marked, where it did not reach the log.
     #[cold]
-    fn forget_definitions(
+    pub(super) fn forget_definitions(
         &self,
         shard: &mut Shard,
         rows: &[BatchRow],
@@ -280,7 +285,7 @@ impl Engine {
 
     /// Encodes the rows; gives the times back where the server had to set any.
     #[inline]
-    fn encode_rows(
+    pub(super) fn encode_rows(
         &self,
         shard: &mut Shard,
         (cells, rows): (&ShardRows, &[BatchRow]),
@@ -307,7 +312,7 @@ impl Engine {
     }
 
     #[inline]
-    fn apply_rows(
+    pub(super) fn apply_rows(
         &self,
         shard: &mut Shard,
         (cells, rows): (&ShardRows, &[BatchRow]),
@@ -422,7 +427,11 @@ fn define_measurement(out: &mut Vec<u8>, catalog: &Catalog, layout: &Layout) {
         name: &measurement.name,
     }
     .encode(out);
-    for column in measurement.columns() {
+    for column in measurement
+        .columns()
+        .iter()
+        .filter(|column| column.is_known())
+    {
         Definition::Column {
             measurement: measurement.id,
             id: column.id,

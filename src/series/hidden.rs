@@ -13,6 +13,8 @@ pub enum Cause {
     Expired,
     /// Their series had too many.
     Evicted,
+    /// They are elsewhere now, and count there.
+    Moved,
 }
 
 /// What takes rows away, as a series sees it: those of the range that came before the position are gone.
@@ -35,6 +37,8 @@ pub struct HiddenRows {
     pub expired: u32,
     /// By the number of rows.
     pub evicted: u32,
+    /// By a row elsewhere that they have become.
+    pub moved: u32,
 }
 
 impl HiddenRows {
@@ -49,7 +53,7 @@ impl HiddenRows {
     /// Rows, whatever hid them.
     #[must_use]
     pub const fn total(self) -> u32 {
-        self.deleted + self.expired + self.evicted
+        self.deleted + self.expired + self.evicted + self.moved
     }
 
     /// The count of one cause.
@@ -58,6 +62,7 @@ impl HiddenRows {
             Cause::Deleted => &mut self.deleted,
             Cause::Expired => &mut self.expired,
             Cause::Evicted => &mut self.evicted,
+            Cause::Moved => &mut self.moved,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod commands;
+mod rejected;
 mod report;
 mod schema;
 

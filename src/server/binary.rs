@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::engine::{Batch, EngineError};
-use crate::types::AckLevel;
+use crate::types::{AckLevel, DatabaseId};
 
 use self::answers::Answers;
 use self::queries::{QUERIES_MAX, Queries};
@@ -323,7 +323,10 @@ impl Session {
             let message = || refusal.message.clone();
             gathered.written.refuse(row, refusal.code, message);
         }
-        self.shared.engine.count_rejects(count);
+        // Rows of a batch may be of several databases: those that found no room count where a connection begins.
+        let database = DatabaseId::default();
+        let code = refusal.code.name();
+        self.shared.engine.count_rejects(database, code, count);
         self.batch.clear();
     }
 

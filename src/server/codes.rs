@@ -7,7 +7,7 @@ use crate::engine::{CatalogError, EngineError};
 /// The code of an engine's error.
 pub fn code_of(error: &EngineError) -> Code {
     match error {
-        EngineError::Denied { .. } => Code::NotAllowed,
+        EngineError::Denied { .. } | EngineError::Reserved { .. } => Code::NotAllowed,
         EngineError::Catalog(refused) if refused.is_limit() => Code::TooManyNames,
         EngineError::Catalog(CatalogError::TypeConflict { .. }) => Code::TypeConflict,
         EngineError::Catalog(CatalogError::FieldNotDeclared { .. }) => Code::FieldNotDeclared,

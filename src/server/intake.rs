@@ -13,7 +13,7 @@ use edgetime_protocol::line::{Hints, Layout as LineLayout, RawKey, Row, unescape
 use hashbrown::HashTable;
 
 use crate::engine::{Batch, Engine, EngineError, RowPlan, SeriesRef, TimeBounds};
-use crate::types::{DatabaseId, FieldType};
+use crate::types::{DatabaseId, FieldType, Timestamp};
 
 use super::codes::code_of;
 
@@ -24,6 +24,19 @@ pub struct Refusal {
     pub code: Code,
     /// The reason.
     pub message: String,
+    /// The row's time, where that is the reason and the fault of a clock.
+    pub time: Option<Timestamp>,
+}
+
+impl Refusal {
+    /// A refusal for another reason than the row's time.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            time: None,
+        }
+    }
 }
 
 /// The series and layouts that a connection has written to one database.
@@ -284,10 +297,8 @@ impl Intake {
 
     fn resolve_series(&mut self, row: &Row<'_>) -> Result<SeriesRef, Refusal> {
         let limits = super::line_limits();
-        let key = key::parse(row.key, &limits).map_err(|error| Refusal {
-            code: error.code,
-            message: error.to_string(),
-        })?;
+        let key = key::parse(row.key, &limits)
+            .map_err(|error| Refusal::new(error.code, error.to_string()))?;
         let measurement = key.measurement();
         if !self.engine.is_open(self.database, &measurement) {
             // No series comes into being by a row that is refused.
@@ -350,8 +361,11 @@ fn fields<'a>(row: &Row<'_>, names: &'a [Cow<'_, str>]) -> Vec<(&'a str, FieldTy
 /// An error of the engine as a refusal of one row.
 pub fn refusal(error: &EngineError) -> Refusal {
     Refusal {
-        code: code_of(error),
-        message: error.to_string(),
+        time: match *error {
+            EngineError::TooEarly { time, .. } | EngineError::TooLate { time, .. } => Some(time),
+            _ => None,
+        },
+        ..Refusal::new(code_of(error), error.to_string())
     }
 }
 

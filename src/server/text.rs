@@ -15,12 +15,13 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::engine::{Access, Batch, EngineError, Reject, Written};
+use crate::engine::{Access, Batch, EngineError, Written};
 use crate::types::{AckLevel, Position};
 
 use super::buffers::BUFFER_BYTES;
 use super::clients::Client;
 use super::intake::{Intake, Refusal, refusal};
+use super::letters::{Keeper, Line};
 use super::outbox::{Next, Outbox};
 use super::{DEFAULT_DATABASE, Shared, line_limits};
 
@@ -297,82 +298,33 @@ impl Gatherer {
             self.line_base = self.session.line();
         }
         loop {
-            match self.session.next(buffer, self.intake.hints()) {
-                Item::Row(row) if self.database_refused => {
-                    let refusal = Refusal {
-                        code: Code::BadDatabaseName,
-                        message:
-                            "the database of this line was refused; choose another with #edge db"
-                                .to_owned(),
-                    };
-                    let (line, raw) = (row.line, row.raw);
-                    let droppable = self.ack == AckLevel::None;
-                    self.outbox
-                        .rejected(line, refusal.code, &refusal.message, droppable);
-                    keep(
-                        shared,
-                        &self.intake,
-                        &mut self.batch,
-                        &self.source,
-                        line,
-                        &refusal,
-                        raw,
-                    );
-                    if self.outbox.is_full() {
-                        return true;
-                    }
-                }
+            let precision = self.session.precision();
+            let (line, refusal) = match self.session.next(buffer, self.intake.hints()) {
                 Item::Row(row) => {
-                    let tag = (row.line - self.line_base) as u32;
-                    let batch = (&mut self.batch, self.batch_number);
-                    if let Err(refusal) = self.intake.push(&row, &bounds, batch, tag) {
-                        let (line, raw) = (row.line, row.raw);
-                        self.outbox.rejected(
-                            line,
-                            refusal.code,
-                            &refusal.message,
-                            self.ack == AckLevel::None,
-                        );
-                        keep(
-                            shared,
-                            &self.intake,
-                            &mut self.batch,
-                            &self.source,
-                            line,
-                            &refusal,
-                            raw,
-                        );
-                    }
-                    if self.batch.size_bytes() >= BATCH_BYTES {
-                        return true;
+                    let line = Line::of_row(&row, precision);
+                    if self.database_refused {
+                        let why =
+                            "the database of this line was refused; choose another with #edge db";
+                        (line, Refusal::new(Code::BadDatabaseName, why))
+                    } else {
+                        let tag = (row.line - self.line_base) as u32;
+                        let batch = (&mut self.batch, self.batch_number);
+                        let pushed = self.intake.push(&row, &bounds, batch, tag);
+                        let Err(refusal) = pushed else {
+                            if self.batch.size_bytes() >= BATCH_BYTES {
+                                return true;
+                            }
+                            continue;
+                        };
+                        (line, refusal)
                     }
                 }
                 Item::Rejected(rejected) => {
-                    let refusal = Refusal {
-                        code: rejected.error.code,
-                        message: rejected.error.to_string(),
-                    };
+                    let error = rejected.error;
                     // Rows that follow must not land in another database.
-                    self.database_refused |= refusal.code == Code::BadDatabaseName;
-                    let (line, raw) = (rejected.line, rejected.raw);
-                    self.outbox.rejected(
-                        line,
-                        refusal.code,
-                        &refusal.message,
-                        self.ack == AckLevel::None,
-                    );
-                    keep(
-                        shared,
-                        &self.intake,
-                        &mut self.batch,
-                        &self.source,
-                        line,
-                        &refusal,
-                        raw,
-                    );
-                    if self.outbox.is_full() {
-                        return true;
-                    }
+                    self.database_refused |= error.code == Code::BadDatabaseName;
+                    let line = Line::of_rejected(&rejected, precision);
+                    (line, Refusal::new(error.code, error.to_string()))
                 }
                 Item::Directive(directive) => {
                     let (line, directive) =
@@ -383,11 +335,24 @@ impl Gatherer {
                         return true;
                     }
                     self.obey(shared, line, directive);
+                    continue;
                 }
                 Item::Incomplete { quoted } => {
                     self.quoted = quoted;
                     return false;
                 }
+            };
+            let droppable = self.ack == AckLevel::None;
+            self.outbox
+                .rejected(line.number, refusal.code, &refusal.message, droppable);
+            let keeper = Keeper {
+                shared,
+                database: self.intake.database(),
+                source: &self.source,
+            };
+            keeper.keep(&mut self.batch, &line, &refusal);
+            if self.batch.size_bytes() >= BATCH_BYTES || self.outbox.is_full() {
+                return true;
             }
         }
     }
@@ -441,7 +406,10 @@ impl Gatherer {
         let droppable = self.ack == AckLevel::None;
         let mut lines: Vec<u32> = self.batch.tags().filter(|&tag| tag != REJECT_TAG).collect();
         lines.sort_unstable();
-        shared.engine.count_rejects(lines.len() as u64);
+        let (database, code) = (self.intake.database(), refusal.code.name());
+        shared
+            .engine
+            .count_rejects(database, code, lines.len() as u64);
         for tag in lines {
             let line = self.line_base + u64::from(tag);
             self.outbox
@@ -517,26 +485,3 @@ impl From<Directive<'_>> for OwnedDirective {
 
 /// The tag of rows that keep rejected lines: they are nobody's rows.
 const REJECT_TAG: u32 = u32::MAX;
-
-/// Keeps a refused line where it can be read back.
-fn keep(
-    shared: &Shared,
-    intake: &Intake,
-    batch: &mut Batch,
-    source: &str,
-    line: u64,
-    refusal: &Refusal,
-    raw: &[u8],
-) {
-    shared.engine.count_rejects(1);
-    let reject = Reject {
-        code: refusal.code.name(),
-        message: &refusal.message,
-        source,
-        line,
-        raw,
-    };
-    if let Err(error) = shared.engine.push_reject(batch, intake.database(), &reject) {
-        tracing::warn!(%error, "a rejected line could not be kept");
-    }
-}

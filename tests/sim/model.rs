@@ -72,7 +72,7 @@ struct Unit {
 }
 
 /// By database: rows that were received, and those of them that were rejected.
-pub type Received = BTreeMap<u8, (u64, u64)>;
+pub type Received = BTreeMap<u8, (i64, i64)>;
 
 /// All that was sent and may still count.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +87,7 @@ pub struct Model {
     gone: BTreeSet<((SeriesName, i64), u8, usize)>,
     /// By series: rows before this may have left by age or number.
     loose_before: BTreeMap<SeriesName, i64>,
-    /// Rows that were ever sent.
+    /// Rows and lines to be rejected that were ever sent.
     pub rows_sent: u64,
     /// What was received before the units, where a disk has lost some of it.
     received_before: Received,
@@ -161,13 +161,26 @@ impl Model {
         (begin, durable): (u64, u64),
         position: Option<u64>,
     ) {
+        self.rows_sent += lines;
         self.units.push(Unit {
             durable,
             position,
             begin,
             keys: Vec::new(),
-            received: Received::from([(database, (lines, lines))]),
+            received: Received::from([(database, (lines as i64, lines as i64))]),
         });
+    }
+
+    /// The unit that was noted last has its rows from rejected lines: they were received as those.
+    pub fn was_rejected(&mut self) {
+        for of in self
+            .units
+            .last_mut()
+            .into_iter()
+            .flat_map(|unit| unit.received.values_mut())
+        {
+            *of = (0, -of.0);
+        }
     }
 
     /// Rows that the first units received.

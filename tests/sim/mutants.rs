@@ -46,7 +46,7 @@ const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
 }
 
 /// All of them.
-pub const PLANTED: [Planted; 20] = [
+pub const PLANTED: [Planted; 21] = [
     planted(Mutant::SkippedSync, 106),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 13),
@@ -57,16 +57,17 @@ pub const PLANTED: [Planted; 20] = [
     planted(Mutant::RetriedSync, 13),
     damaged(Mutant::DurableStuck, 1),
     planted(Mutant::UnseededFrames, 0),
-    planted(Mutant::UncheckedManifest, 1380),
+    planted(Mutant::UncheckedManifest, 1254),
     damaged(Mutant::ReplayedTwice, 6),
     planted(Mutant::DroppedChunk, 0),
     planted(Mutant::DroppedImage, 0),
     planted(Mutant::UnsyncedRestart, 4),
     faulty(Mutant::UnreadIgnored, 38, Wrong::Reads),
-    planted(Mutant::ForgottenDeletion, 13),
-    planted(Mutant::ForgottenExpiry, 84),
+    planted(Mutant::ForgottenDeletion, 128),
+    planted(Mutant::ForgottenExpiry, 146),
     counted(Mutant::CountedTwice, 0),
     counted(Mutant::CountedNever, 0),
+    counted(Mutant::CountedMoved, 1),
 ];
 
 impl Planted {

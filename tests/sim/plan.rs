@@ -41,6 +41,8 @@ pub struct Plan {
     /// One write in so many has a row without a time; one in so many a line that is rejected.
     pub stamp_one_in: u32,
     pub reject_one_in: u32,
+    /// One of these in so many is a rejected line that is written again, or kept under another reason.
+    pub replay_one_in: u32,
     /// One start in so many has no clock of its own.
     pub clockless_one_in: u32,
     /// One step in so many copies the store.
@@ -91,6 +93,7 @@ impl Plan {
                 },
                 chunk_cache_bytes: 1 << 20,
                 rejected_rows_max: 100,
+                rejected_bytes_max: 1 << 20,
                 follow_data: None,
                 space: edgetimedb::engine::SpaceLimits::default(),
             },
@@ -115,6 +118,7 @@ impl Plan {
             delete_one_in: 0,
             stamp_one_in: 0,
             reject_one_in: 0,
+            replay_one_in: 0,
             clockless_one_in: 0,
             backup_one_in: 0,
             may_lose: false,

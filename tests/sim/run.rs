@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use edgetimedb::clock::Clock;
-use edgetimedb::engine::{Engine, EngineError};
+use edgetimedb::engine::{Access, Engine, EngineError};
 use edgetimedb::storage::simulated::{Faults, Random, SimulatedStorage};
 use edgetimedb::types::MeasurementId;
 
 use super::check;
 use super::model::{Failure, Kind, Model, Row, SeriesName, Shown};
-use super::plan::{NOW, Plan, SECOND};
+use super::plan::{DATABASES, NOW, Plan, SECOND};
 use super::world::{self, JumpingClock};
 
 /// What a run did.
@@ -36,6 +36,8 @@ pub struct Done {
     pub stamped: u64,
     /// Lines that were rejected.
     pub rejects: u64,
+    /// Rejected lines that were written.
+    pub replays: u64,
     /// Copies that were opened.
     pub backups: u64,
 }
@@ -54,6 +56,7 @@ impl Done {
         self.evictions += other.evictions;
         self.stamped += other.stamped;
         self.rejects += other.rejects;
+        self.replays += other.replays;
         self.backups += other.backups;
     }
 }
@@ -114,6 +117,7 @@ impl Run {
         plan.backup_one_in = if others.one_in(16) { 60 } else { 0 };
         if plan.reject_one_in > 0 {
             plan.engine.rejected_rows_max = [3, 20, 100][others.below(3) as usize];
+            plan.replay_one_in = [0, 2][others.below(2) as usize];
         }
         if others.one_in(8) {
             plan.engine.rows_per_series_max = 16 << others.below(3);
@@ -281,7 +285,11 @@ impl Run {
         } else if self.others.one_in(self.plan.stamp_one_in) {
             self.write_unstamped(engine)?;
         } else if self.others.one_in(self.plan.reject_one_in) {
-            self.reject(engine)?;
+            if self.others.one_in(self.plan.replay_one_in) {
+                self.replay(engine)?;
+            } else {
+                self.reject(engine)?;
+            }
         } else {
             self.write(engine)?;
         }
@@ -530,6 +538,50 @@ impl Run {
             self.model
                 .reject((database, lines), (begin, durable), position);
         }
+        Ok(())
+    }
+
+    /// A rejected line becomes a row, or the same line under another reason.
+    fn replay(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
+        let refused =
+            |error: &dyn std::fmt::Display| Failure::new(Kind::Refused, error.to_string());
+        let database = self.others.below(self.plan.databases) as u8;
+        let failed = self.disk.wrongs().reads;
+        let letters = engine.newest_letters(&Access::full(), DATABASES[usize::from(database)], 8);
+        let letters = match letters {
+            Ok(letters) => letters,
+            Err(_) if self.disk.wrongs().reads > failed => return Ok(()),
+            Err(error) => return Err(refused(&error)),
+        };
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let letter = &letters[self.others.below(letters.len() as u64) as usize];
+        if self.others.one_in(3) {
+            // Written once more, received once.
+            self.model.rows_sent += 1;
+            let kept = engine.keep_letter(letter, &world::reject("bad_value", 1));
+            self.tell(|| format!("line {} is kept once more: {kept:?}", letter.id));
+            return Ok(());
+        }
+        let Some(mut row) = self.rows(engine).pop() else {
+            return Ok(());
+        };
+        row.series.database = database;
+        let mut batch = engine.batch();
+        world::push(engine, &mut batch, &row, 0).map_err(|error| refused(&error))?;
+        let (begin, durable) = (engine.end().0, engine.durable().0);
+        let written = engine.replay_letter(&mut batch, letter);
+        let is_off = self.disk.is_off();
+        self.tell(|| format!("line {} is written from {begin}: {written:?}", letter.id));
+        let position = match written {
+            _ if is_off => None,
+            Ok(position) => Some(position.0),
+            Err(_) => return Ok(()),
+        };
+        self.done.replays += 1;
+        self.model.write(&[&row], (begin, durable), position);
+        self.model.was_rejected();
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use edgetimedb::query::{QueryContext, QueryLimits, Store, query};
 use edgetimedb::series::vector::{ColumnVector, Values};
 use edgetimedb::storage::FileStorage;
 use edgetimedb::storage::simulated::{Random, SimulatedStorage};
-use edgetimedb::types::{FieldType, MeasurementId, SeriesId, StoreId, TimeRange};
+use edgetimedb::types::{FieldType, MeasurementId, Precision, SeriesId, StoreId, TimeRange};
 
 use super::model::{Failure, Fields, Kind, Row, SeriesName, Shown, Value};
 use super::plan::{DATABASES, FIELDS, MEASUREMENTS, NOW, Plan};
@@ -95,6 +95,19 @@ pub fn folder() -> std::io::Result<tempfile::TempDir> {
     }
 }
 
+/// A rejected line.
+pub fn reject(code: &str, line: u64) -> Reject<'_> {
+    Reject {
+        code,
+        message: "nobody understands it",
+        source: "simulation",
+        line,
+        raw: b"a b c",
+        precision: Precision::Nanoseconds,
+        clock: None,
+    }
+}
+
 /// A batch of rejected lines.
 pub fn rejects(engine: &Engine, database: u8, lines: u64) -> Result<Batch, String> {
     let said = |error: EngineError| error.to_string();
@@ -103,13 +116,7 @@ pub fn rejects(engine: &Engine, database: u8, lines: u64) -> Result<Batch, Strin
     let database = database.map_err(said)?;
     let mut batch = engine.batch();
     for line in 0..lines {
-        let reject = Reject {
-            code: "bad_line",
-            message: "nobody understands it",
-            source: "simulation",
-            line,
-            raw: b"a b c",
-        };
+        let reject = reject("bad_line", line);
         engine
             .push_reject(&mut batch, database, &reject)
             .map_err(said)?;

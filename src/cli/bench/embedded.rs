@@ -105,6 +105,7 @@ fn options(args: &BenchArgs) -> EngineOptions {
         chunk_cache_bytes: 16 << 20,
         space: crate::engine::SpaceLimits::default(),
         rejected_rows_max: 1,
+        rejected_bytes_max: 1 << 20,
         follow_data: None,
     }
 }

@@ -40,6 +40,7 @@ fn open(folder: &Path) -> Engine {
         chunk_cache_bytes: 1 << 20,
         space: crate::engine::SpaceLimits::default(),
         rejected_rows_max: 100,
+        rejected_bytes_max: 1 << 20,
         follow_data: None,
     };
     let storage = Arc::new(FileStorage::open(folder).expect("a folder"));

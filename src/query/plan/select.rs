@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::REJECTED;
+use crate::catalog::REJECTED;
 use crate::query::context::QueryContext;
 use crate::query::encode::time::rfc3339;
 use crate::query::error::{NameKind, QueryError};

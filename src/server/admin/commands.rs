@@ -10,6 +10,7 @@ use crate::server::sql::{self, Request};
 use crate::server::{DEFAULT_DATABASE, Shared};
 
 use super::backup::backup;
+use super::rejected::rejected;
 use super::{report, schema};
 
 /// What happens to the connection after an answer.
@@ -123,6 +124,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "what was lost; or takes note of it, up to ID or all",
     ),
     (
+        "rejected",
+        "[@DATABASE] [N | replay ID|CODE|all]",
+        "the newest refused lines, counts, clocks; or writes lines again",
+    ),
+    (
         "clients",
         "[kill ID]",
         "who is connected; or closes a connection",
@@ -167,6 +173,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "pool" => print(json, &report::pool(shared)),
         "slowlog" => slowlog(shared, json, &words),
         "gaps" => losses(shared, json, &words),
+        "rejected" => rejected(shared, json, &words),
         "clients" => clients(shared, json, &words),
         "log-level" => match shared.log_level.set(rest) {
             Ok(()) => Answer::ok(""),

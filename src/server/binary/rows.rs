@@ -15,9 +15,9 @@ use edgetime_protocol::write::{
     BatchHead, BatchReader, Column, NameError, Names, Section, Written,
 };
 
-use crate::engine::{Access, Batch, Engine, Reject, RowPlan, SeriesRef, TimeBounds};
+use crate::engine::{Access, Batch, Engine, Reject, RowPlan, SeriesRef, TimeBounds, WrongClock};
 use crate::limits::VALUE_BYTES;
-use crate::types::{DatabaseId, FieldType, MeasurementId};
+use crate::types::{DatabaseId, FieldType, MeasurementId, Precision};
 
 use super::super::DEFAULT_DATABASE;
 use super::super::intake::{Refusal, refusal};
@@ -268,21 +268,27 @@ impl Rows {
         refusal: &Refusal,
         batch: &mut Batch,
     ) {
-        self.engine.count_rejects(1);
         let database = match self.database(part.names, table) {
             Ok(database) => Ok(database),
             Err(_) => self
                 .engine
                 .resolve_database(&Access::full(), DEFAULT_DATABASE),
         };
+        let address = self.source.rsplit_once(':').map(|(address, _)| address);
+        let device = address.unwrap_or(&self.source);
         let reject = Reject {
             code: refusal.code.name(),
             message: &refusal.message,
             source: &self.source,
             line: u64::from(number) + 1,
             raw: &part.text(row, table),
+            precision: Precision::Nanoseconds,
+            clock: refusal.time.map(|time| WrongClock { device, time }),
         };
-        let kept = database.and_then(|database| self.engine.push_reject(batch, database, &reject));
+        let kept = database.and_then(|database| {
+            self.engine.count_rejects(database, reject.code, 1);
+            self.engine.push_reject(batch, database, &reject)
+        });
         if let Err(error) = kept {
             tracing::warn!(%error, "a refused row could not be kept");
         }
@@ -425,10 +431,7 @@ fn remember<T>(known: &mut Vec<Option<T>>, number: u32, value: T) {
 }
 
 fn refused(code: Code, message: &str) -> Refusal {
-    Refusal {
-        code,
-        message: message.to_owned(),
-    }
+    Refusal::new(code, message)
 }
 
 fn of_name(error: NameError) -> Refusal {
