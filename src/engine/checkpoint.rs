@@ -749,7 +749,7 @@ impl Persisted {
 
     /// What such a counter says, if it is one.
     pub(super) fn columns_of_counter(&(key, value): &(u64, u64)) -> Option<(MeasurementId, u16)> {
-        let is_one = key >> 56 == COLUMN_KEYS && key & 0xFF_FFFF == 0;
+        let is_one = key >> 56 == COLUMN_KEYS && key.trailing_zeros() >= 24;
         let measurement = MeasurementId((key >> 24) as u32);
         is_one.then_some((measurement, u16::try_from(value).unwrap_or(u16::MAX)))
     }
