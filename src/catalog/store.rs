@@ -647,7 +647,7 @@ mod tests {
         let mut catalog = catalog();
         let database = catalog.ensure_database("d").expect("room");
         let m = catalog.ensure_measurement(database, "m").expect("room");
-        let mut define = |catalog: &mut Catalog, id, name, kind| {
+        let define = |catalog: &mut Catalog, id, name, kind| {
             catalog.define_column(m, ColumnId(id), name, kind)
         };
         // The definition of column 0 is lost.
