@@ -13,6 +13,8 @@ pub enum Mutant {
     EarlyAcknowledgement,
     /// All segments of a run have one epoch.
     FrozenEpoch,
+    /// The first header of a start is synced with its first frames, so that the next start may use its epoch again.
+    UnsyncedHeader,
     /// Segments are recycled before the manifest is durable that makes them dispensable.
     RecycledBeforeManifest,
     /// Segments are recycled that the replay still needs.

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use edgetimedb::blocks::{
-    BlockOptions, BlockStore, ChunkEntry, CommitInfo, ImageRecord, Opened, Visitor,
+    Account, BlockOptions, BlockStore, ChunkEntry, CommitInfo, ImageRecord, Opened, SideRecord,
+    Visitor,
 };
 use edgetimedb::storage::simulated::SimulatedStorage;
 use edgetimedb::types::{Position, SeriesId, StoreId};
@@ -15,6 +16,8 @@ use libfuzzer_sys::fuzz_target;
 struct Heard {
     states: Vec<Vec<u8>>,
     images: Vec<(u32, Vec<u8>)>,
+    expiries: Vec<Vec<u8>>,
+    accounts: Vec<Account>,
 }
 
 impl Visitor for Heard {
@@ -28,6 +31,15 @@ impl Visitor for Heard {
 
     fn deletion(&mut self, _: &[u8]) -> bool {
         true
+    }
+
+    fn expiry(&mut self, payload: &[u8]) -> bool {
+        self.expiries.push(payload.to_vec());
+        true
+    }
+
+    fn account(&mut self, account: Account) {
+        self.accounts.push(account);
     }
 
     fn image(&mut self, image: ImageRecord<'_>) {
@@ -70,9 +82,21 @@ fuzz_target!(|input: &[u8]| {
         .expect("nothing fails");
     let image = |(series, bytes): (usize, &&'_ [u8])| (series as u32, bytes.to_vec());
     let images: Vec<(u32, Vec<u8>)> = images.iter().enumerate().map(image).collect();
+    let account = |(series, bytes): (usize, &&[u8])| Account {
+        series: SeriesId(series as u32),
+        through: Position(bytes.len() as u64),
+        overwritten: 7,
+    };
+    let accounts: Vec<Account> = states.iter().enumerate().map(account).collect();
+    let expiries = states
+        .iter()
+        .map(|bytes| SideRecord::Expiry(bytes.to_vec()));
+    let sides: Vec<SideRecord> = expiries
+        .chain(accounts.iter().map(|account| SideRecord::Account(*account)))
+        .collect();
     store
         .write_images(
-            &[],
+            &sides,
             images.iter().map(|(series, bytes)| ImageRecord {
                 series: SeriesId(*series),
                 first_position: Position(1),
@@ -111,6 +135,15 @@ fuzz_target!(|input: &[u8]| {
             .iter()
             .all(|image| expected.any(|one| one == image))
     );
-    let complete = heard.states.len() == states.len() && heard.images.len() == images.len();
+    let mut expected = states.iter();
+    let mut expiries = heard.expiries.iter();
+    assert!(expiries.all(|expiry| expected.any(|one| one == expiry)));
+    let mut expected = accounts.iter();
+    let mut heard_accounts = heard.accounts.iter();
+    assert!(heard_accounts.all(|account| expected.any(|one| one == account)));
+    let complete = heard.states.len() == states.len()
+        && heard.images.len() == images.len()
+        && heard.expiries.len() == states.len()
+        && heard.accounts.len() == accounts.len();
     assert!(complete || !opened.damage.is_empty(), "{:?}", opened.damage);
 });

@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) spare: Vec<Vec<u8>>,
     /// What the next header links to.
     pub(super) next: Next,
+    /// Whether a segment of this start has a durable header.
+    pub(super) is_begun: bool,
     pub(super) failures: u32,
     pub(super) read_only: Option<String>,
     pub(super) bytes_appended: u64,

@@ -307,15 +307,28 @@ impl Log {
         }
     }
 
-    /// Starts the next segment, if one is ready. Its header is synced with its first group.
+    /// Starts the next segment, if one is ready. Its header is synced with its first group; that of the first
+    /// segment of a start at once, before a frame is stored in it: the epochs of the next start are reckoned from it,
+    /// and frames that no sync had seen must not validate under another header of the same epoch.
     pub(super) fn roll_over(&self, state: &mut State) -> Result<Option<Epoch>, AppendError> {
-        let (ready, header) = loop {
+        let (ready, header, sync_from) = loop {
             let Some(ready) = state.ready.pop_front() else {
                 return Ok(None);
             };
             let header = state.next_header(&ready, self.store, self.durable_to_note());
-            match ready.segment.write(0, &header.encode()) {
-                Ok(()) => break (ready, header),
+            let page = PAGE_BYTES as u64;
+            let is_first = !state.is_begun && !mutants::is(Mutant::UnsyncedHeader);
+            let written = ready.segment.write(0, &header.encode());
+            let written = match written {
+                Ok(()) if is_first => ready.segment.sync(0..page),
+                written => written,
+            };
+            match written {
+                Ok(()) => {
+                    state.is_begun = true;
+                    state.bytes_synced += if is_first { page } else { 0 };
+                    break (ready, header, if is_first { page } else { 0 });
+                }
                 Err(error) if error.is_full() => {
                     // Nothing is wrong with the segment: it waits for room.
                     state.ready.push_front(ready);
@@ -344,7 +357,7 @@ impl Log {
             header,
             segment: Arc::clone(&ready.segment),
             start: PAGE_BYTES as u64,
-            sync_from: 0,
+            sync_from,
             bytes: buffer,
             failed: None,
         });

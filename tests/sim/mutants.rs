@@ -46,10 +46,11 @@ const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
 }
 
 /// All of them.
-pub const PLANTED: [Planted; 21] = [
+pub const PLANTED: [Planted; 22] = [
     planted(Mutant::SkippedSync, 106),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 13),
+    planted(Mutant::UnsyncedHeader, 22534),
     planted(Mutant::RecycledBeforeManifest, 239),
     planted(Mutant::RecycledAboveCheckpoint, 157),
     planted(Mutant::NoFolderSync, 3),

@@ -173,7 +173,7 @@ fn a_line_leaves_for_its_row_or_for_another_reason() {
     };
     check(&engine);
     let status = engine.status();
-    assert_eq!(status.sealed_rows + status.open_rows, 40 + 1);
+    assert_eq!(status.sealed_rows + status.open_rows, 40);
     drop(engine);
     let engine = open(folder.path(), options());
     check(&engine);
@@ -324,7 +324,9 @@ proptest! {
         let held: u64 = engine.shards.iter().map(|shard| {
             let shard = shard.read();
             let series = shard.iter().map(|(_, series)| {
-                let chunks: u64 = series.ring.iter().map(|c| u64::from(c.len_bytes)).sum();
+                // What has left goes with the next checkpoint.
+                let chunks = series.ring.iter().filter(|chunk| !chunk.is_gone());
+                let chunks: u64 = chunks.map(|c| u64::from(c.len_bytes)).sum();
                 chunks + series.memory_bytes() as u64
             });
             series.sum::<u64>()

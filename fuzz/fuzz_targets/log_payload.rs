@@ -1,0 +1,45 @@
+//! Any bytes into the decoders of the log's payloads: no panic, no more memory than the input can mean, and what
+//! decodes is written the same way again.
+#![no_main]
+
+use edgetimedb::log::definitions;
+use edgetimedb::log::deletion::Deletion;
+use edgetimedb::log::expiry::Expiry;
+use edgetimedb::log::rows::RowsPayload;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&kind, payload)) = input.split_first() else {
+        return;
+    };
+    match kind % 4 {
+        0 => {
+            let mut known = 0;
+            let decoded = definitions::decode(payload, |_| known += 1);
+            assert!(known <= payload.len(), "{known} definitions");
+            let _ = decoded;
+        }
+        1 => {
+            if let Ok(deletion) = Deletion::decode(payload) {
+                assert!(deletion.series.len() <= payload.len());
+                assert_eq!(Deletion::decode(&deletion.encode()), Ok(deletion));
+            }
+        }
+        2 => {
+            if let Ok(expiry) = Expiry::decode(payload) {
+                assert!(expiry.series.len() <= payload.len() / 2);
+                assert_eq!(Expiry::decode(&expiry.encode()), Ok(expiry));
+            }
+        }
+        _ => {
+            if let Ok(rows) = RowsPayload::open(payload) {
+                let mut seen = 0;
+                let _ = rows.visit(|row| {
+                    assert!(row.bits.len() == row.marks.len());
+                    seen += 1;
+                });
+                assert!(seen <= payload.len(), "{seen} rows");
+            }
+        }
+    }
+});
