@@ -55,7 +55,7 @@ pub const PLANTED: [Planted; 22] = [
     planted(Mutant::RecycledAboveCheckpoint, 157),
     planted(Mutant::NoFolderSync, 3),
     planted(Mutant::NoFileSync, 3),
-    planted(Mutant::RetriedSync, 13),
+    planted(Mutant::RetriedSync, 62),
     damaged(Mutant::DurableStuck, 1),
     planted(Mutant::UnseededFrames, 0),
     planted(Mutant::UncheckedManifest, 1254),
