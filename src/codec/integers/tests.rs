@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::statistics::Integers;
 
 fn round_trip(values: &[u64], range: u64) {
     for effort in [Effort::Cheap, Effort::Full] {
@@ -74,6 +75,43 @@ proptest! {
     }
 
     #[test]
+    fn numbers_are_the_same_in_any_form(
+        runs in prop::collection::vec((-40i64..40, prop_oneof![3 => 1usize..3, 1 => 1usize..90], 0u8..20), 1..40),
+        ends in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        (shift, factor, first) in (0u32..60, 1i64..9, prop_oneof![Just(0), any::<i64>()]),
+        usual in any::<bool>(),
+    ) {
+        // Short runs, long ones, and nothing but the usual with a few strangers.
+        let values: Vec<u64> = runs.iter().flat_map(|&(value, len, stranger)| {
+            let value = match stranger {
+                0 => value << shift,
+                _ if usual => 7,
+                _ => value,
+            };
+            std::iter::repeat_n(first.wrapping_add(value.wrapping_mul(factor)) as u64, len)
+        }).collect();
+        let bytes = full(&values);
+        let (start, end) = (ends.0.index(values.len()), ends.1.index(values.len()) + 1);
+        let wanted = start..end.max(start);
+        let part = decode_part(&mut Reader::new(&bytes), values.len(), values[0], wanted.clone()).expect("just encoded");
+        let words = &values[wanted];
+        prop_assert_eq!(part.len(), words.len());
+        prop_assert_eq!(&part.to_words(), words);
+        let mut sums = vec![5; words.len()];
+        part.add_to(&mut sums);
+        prop_assert!(sums.iter().zip(words).all(|(sum, word)| *sum == word.wrapping_add(5)));
+        let doubles: Vec<f64> = words.iter().map(|&word| word as i64 as f64).collect();
+        prop_assert_eq!(&part.doubles(), &doubles);
+        let tenths: Vec<f64> = doubles.iter().map(|double| double / 10.0).collect();
+        prop_assert_eq!(part.decimals(10.0), tenths);
+        for unsigned in [false, true].into_iter().filter(|_| !words.is_empty()) {
+            let known = Integers::of(words, unsigned);
+            prop_assert_eq!(format!("{:?}", part.statistics(unsigned)), format!("{known:?}"));
+        }
+        prop_assert_eq!(part.into_words(), words);
+    }
+
+    #[test]
     fn any_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..100), count in 0usize..2000) {
         let mut out = Vec::new();
         let _ = decode(&mut Reader::new(&bytes), count, 5, &mut out);
@@ -129,9 +167,17 @@ fn only_indexes_look_up_entries() {
         offsets: offsets.to_vec(),
     };
     let below = 0u32.wrapping_sub(1);
-    let found = narrow(1, 1, &[0, 1, below]).look_up(&entries);
-    assert_eq!(found, Some(vec![11, 12, 10]));
-    assert_eq!(Numbers::Same(2, 2).look_up(&entries), Some(vec![12, 12]));
+    let runs = |numbers| Numbers::Runs(Box::new(numbers), vec![2, 1], 3);
+    for (indexes, found) in [
+        (narrow(1, 1, &[0, 1, below]), vec![11, 12, 10]),
+        (Numbers::Same(2, 2), vec![12, 12]),
+        (Numbers::SameBut(2, 3, vec![(1, 0)]), vec![12, 10, 12]),
+        (runs(narrow(1, 1, &[0, below])), vec![11, 11, 10]),
+        (runs(Numbers::Wide(vec![2, 0])), vec![12, 12, 10]),
+    ] {
+        let words = indexes.look_up(&entries).map(Numbers::into_words);
+        assert_eq!(words, Some(found), "{indexes:?}");
+    }
     for no_index in [
         narrow(1, 1, &[2]),
         narrow(0, 1, &[0, below]),
@@ -141,8 +187,10 @@ fn only_indexes_look_up_entries() {
         narrow(0, 3, &[0, 1]),
         Numbers::Same(3, 1),
         Numbers::Wide(vec![0, 3]),
+        Numbers::SameBut(2, 3, vec![(1, 3)]),
+        runs(narrow(1, 1, &[0, 2])),
     ] {
-        assert_eq!(no_index.look_up(&entries), None, "{no_index:?}");
+        assert!(no_index.look_up(&entries).is_none(), "{no_index:?}");
     }
 }
 
