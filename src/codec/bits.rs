@@ -3,6 +3,8 @@
 //! Value `i` of width `w` stands in bits `i*w .. (i+1)*w`; bit `b` is bit `b % 8` of byte `b / 8`.
 //! The last byte is filled with zeros.
 
+use super::simd;
+
 /// Bytes that `count` numbers of `width` bits take.
 #[inline]
 pub(crate) const fn packed_len(count: usize, width: u32) -> usize {
@@ -202,10 +204,12 @@ pub(crate) trait Word: Copy + Default + PartialEq {
     fn unzigzag(self) -> Self;
     /// Of a signed number, rounded down.
     fn half(self) -> Self;
+    /// Makes numbers of their differences; see [`simd::integrate`].
+    fn integrate(numbers: &mut [Self], before: Self);
 }
 
 macro_rules! word {
-    ($word:ty, $signed:ty) => {
+    ($word:ty, $signed:ty, $integrate:path) => {
         impl Word for $word {
             const BITS: u32 = <$word>::BITS;
 
@@ -233,12 +237,17 @@ macro_rules! word {
             fn half(self) -> Self {
                 (self as $signed >> 1) as Self
             }
+
+            #[inline]
+            fn integrate(numbers: &mut [Self], before: Self) {
+                $integrate(numbers, before);
+            }
         }
     };
 }
 
-word!(u32, i32);
-word!(u64, i64);
+word!(u32, i32, simd::integrate);
+word!(u64, i64, simd::integrate_portably);
 
 /// Reads as many numbers as `out` holds. Bytes behind the numbers may follow and make it faster.
 #[inline]

@@ -2,9 +2,11 @@
 
 use edgetime_protocol::cell::POWERS_OF_TEN;
 
+use super::bits::mask;
 use super::bytes::{Reader, put_varint, put_wide_zigzag, put_zigzag};
 use super::error::CodecError;
 use super::simd::widest;
+use crate::limits::ROWS_CLAIMED;
 
 /// Count aside, what a chunk knows about the values of a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -255,6 +257,33 @@ impl Doubles {
         Self::of_all(values, f64::from_bits)
     }
 
+    /// The same of runs, from their values' bits and how often each stands there; 2^16 at most in all. `None` where
+    /// it might matter in which order they are added: else it is to the last bit what all of them give.
+    pub(crate) fn of_runs(bits: &[u64], lens: &[u32]) -> Option<Self> {
+        let (mut least, mut most) = (u64::MAX, 0);
+        for &bits in bits.iter().filter(|&&bits| bits != 0) {
+            // The bits of -0.0 are the least.
+            let magnitude = bits & !SIGN;
+            least = least.min(magnitude);
+            most = most.max(magnitude);
+        }
+        let exponent = |magnitude: u64| magnitude >> (f64::MANTISSA_DIGITS - 1);
+        let spread = exponent(most).saturating_sub(exponent(least));
+        if least == 0 || exponent(most) > EXPONENT_MAX || spread > SPREAD_MAX {
+            return None;
+        }
+        let Self([min, max, _, first, last]) = Self::of_bits(bits);
+        let (mut sum, mut lost) = (0.0, 0.0);
+        for (&bits, &len) in bits.iter().zip(lens) {
+            // Of two parts, so that products are not rounded.
+            let upper = f64::from_bits(bits & !mask(LOWER_BITS));
+            for part in [upper, f64::from_bits(bits) - upper] {
+                (sum, lost) = add(sum, lost, part * f64::from(len));
+            }
+        }
+        Some(Self([min, max, corrected(sum, lost), first, last]))
+    }
+
     fn of_all<T: Copy>(values: &[T], double: impl Fn(T) -> f64) -> Self {
         let (min, max, total) = widest(
             #[inline(always)]
@@ -291,6 +320,17 @@ impl Doubles {
     }
 }
 
+const SIGN: u64 = 1 << 63;
+/// Bits of a double's lower part: those of each part and of a number of rows fit a double together.
+const LOWER_BITS: u32 = 27;
+/// With greater exponents, sums of 2^16 values might be infinite.
+const EXPONENT_MAX: u64 = 2_046 - 17;
+/// Distance of exponents up to which sums of 2^16 values and what they lose are exact, in any order: what is lost is a
+/// multiple of the last bit of the least value, 2^-52 of it, and at most 2^16 times half of the last bit of the
+/// sum, which is at most 2^16 times the greatest value: 16 + 16 - 53 + 22 + 52 bits.
+const SPREAD_MAX: u64 = 21;
+const _: () = assert!(ROWS_CLAIMED <= 1 << 16);
+
 /// Least and greatest value, and the sum: of every 16th value first, then of these 16.
 #[inline(always)]
 fn fold<T: Copy>(values: &[T], double: &impl Fn(T) -> f64) -> (f64, f64, f64) {
@@ -300,12 +340,17 @@ fn fold<T: Copy>(values: &[T], double: &impl Fn(T) -> f64) -> (f64, f64, f64) {
     let mut most = [f64::NEG_INFINITY; TOGETHER];
     let (mut sums, mut lost) = ([0.0; TOGETHER], [0.0; TOGETHER]);
     let (groups, rest) = values.as_chunks::<TOGETHER>();
+    // Twice: registers do not hold both.
     for group in groups {
         for index in 0..TOGETHER {
             let value = double(group[index]);
             least[index] = lesser(value, least[index]);
             most[index] = greater(value, most[index]);
-            (sums[index], lost[index]) = add(sums[index], lost[index], value);
+        }
+    }
+    for group in groups {
+        for index in 0..TOGETHER {
+            (sums[index], lost[index]) = add(sums[index], lost[index], double(group[index]));
         }
     }
     for (index, &value) in rest.iter().enumerate() {
@@ -319,9 +364,7 @@ fn fold<T: Copy>(values: &[T], double: &impl Fn(T) -> f64) -> (f64, f64, f64) {
         (sum, all_lost) = add(sum, all_lost, sums[index]);
         all_lost += lost[index];
     }
-    // With infinities nothing can be said of what is lost.
-    let corrected: f64 = sum + all_lost;
-    let sum = if corrected.is_nan() { sum } else { corrected };
+    let sum = corrected(sum, all_lost);
     let least = least.into_iter().fold(f64::INFINITY, lesser);
     let most = most.into_iter().fold(f64::NEG_INFINITY, greater);
     if least > most {
@@ -329,6 +372,13 @@ fn fold<T: Copy>(values: &[T], double: &impl Fn(T) -> f64) -> (f64, f64, f64) {
         return (f64::NAN, f64::NAN, sum);
     }
     (least, most, sum)
+}
+
+/// A sum and what its roundings took.
+fn corrected(sum: f64, lost: f64) -> f64 {
+    // With infinities nothing can be said of what is lost.
+    let corrected = sum + lost;
+    if corrected.is_nan() { sum } else { corrected }
 }
 
 /// The second where the first is NaN.
@@ -349,4 +399,82 @@ fn add(sum: f64, lost: f64, value: f64) -> (f64, f64) {
     let next = sum + value;
     let added = next - sum;
     (next, lost + ((sum - (next - added)) + (value - added)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn expanded(bits: &[u64], lens: &[u32]) -> Vec<u64> {
+        let runs = bits.iter().zip(lens);
+        runs.flat_map(|(&bits, &len)| std::iter::repeat_n(bits, len as usize))
+            .collect()
+    }
+
+    fn any_bits() -> impl Strategy<Value = u64> {
+        let special = [
+            0.0,
+            -0.0,
+            1.0,
+            f64::MAX,
+            f64::MIN_POSITIVE,
+            f64::INFINITY,
+            f64::NAN,
+        ];
+        prop_oneof![
+            any::<u64>(),
+            prop::sample::select(special.map(f64::to_bits).to_vec()),
+            (-1e6f64..1e6).prop_map(f64::to_bits),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn runs_count_like_their_rows(
+            runs in prop::collection::vec((any_bits(), 1u32..300), 1..40),
+            near in prop::collection::vec((0.0f64..1e3, 1u32..300), 1..40),
+            unit in prop::sample::select(vec![1.0, 1e-300, 1e300]),
+        ) {
+            let near = near.into_iter().map(|(value, len)| ((value * unit).to_bits(), len)).collect();
+            for runs in [runs, near] {
+                let (bits, lens): (Vec<u64>, Vec<u32>) = runs.into_iter().unzip();
+                if let Some(found) = Doubles::of_runs(&bits, &lens) {
+                    let all = Doubles::of_bits(&expanded(&bits, &lens));
+                    prop_assert_eq!(format!("{found:?}"), format!("{all:?}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_readings_does_not_matter() {
+        for values in [
+            &[0.0, 7.1, 1_000_000.3][..],
+            &[-3.25, 0.0, 4.0],
+            &[1e-310, 1e-309],
+            &[0.0],
+        ] {
+            let bits: Vec<u64> = values.iter().map(|value: &f64| value.to_bits()).collect();
+            assert!(
+                Doubles::of_runs(&bits, &vec![7; bits.len()]).is_some(),
+                "{values:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_order_of_other_doubles_may_matter() {
+        for values in [
+            [1.0, -0.0],
+            [0.0, -0.0],
+            [1.0, f64::NAN],
+            [1.0, f64::NEG_INFINITY],
+            [1.0, 5e6],
+            [f64::MAX, f64::MAX],
+        ] {
+            let bits = values.map(f64::to_bits);
+            assert!(Doubles::of_runs(&bits, &[1, 2]).is_none(), "{values:?}");
+        }
+    }
 }

@@ -103,8 +103,7 @@ impl Dense {
             }
             (codec, _) => {
                 dense.mark = MARK_RAW;
-                let doubles = doubles::read(&mut reader, codec, count, values)?;
-                dense.numbers = Numbers::Wide(doubles);
+                dense.numbers = doubles::read(&mut reader, codec, count, values)?;
             }
         }
         if !reader.rest().is_empty() {
@@ -148,11 +147,17 @@ impl Dense {
             FieldType::Float if self.mark <= SCALE_MAX && !self.has_strangers => {
                 self.numbers.statistics(false).decimal(count, self.mark)
             }
-            FieldType::Float => match &self.numbers {
-                Numbers::Wide(bits) if self.mark == MARK_RAW => Doubles::of_bits(bits),
-                _ => Doubles::of(&self.into_doubles()),
+            FieldType::Float => {
+                let known = match &self.numbers {
+                    Numbers::Wide(bits) if self.mark == MARK_RAW => Some(Doubles::of_bits(bits)),
+                    Numbers::Runs(numbers, lens, _) if self.mark == MARK_RAW => {
+                        Doubles::of_runs(&numbers.to_words(), lens)
+                    }
+                    _ => None,
+                };
+                let known = known.unwrap_or_else(|| Doubles::of(&self.into_doubles()));
+                known.statistics()
             }
-            .statistics(),
             FieldType::Integer => self.numbers.statistics(false).signed(count),
             FieldType::Unsigned => self.numbers.statistics(true).unsigned(count),
             FieldType::Boolean => {

@@ -7,7 +7,8 @@ use edgetime_protocol::cell::POWERS_OF_TEN;
 use super::directory::Codec;
 use crate::codec::bytes::Reader;
 use crate::codec::error::CodecError;
-use crate::codec::{gorilla, integers, quotient};
+use crate::codec::integers::{self, Numbers};
+use crate::codec::{gorilla, quotient};
 
 /// The wanted of `count` values, as IEEE 754 bits. The reader goes on behind all of them.
 pub(super) fn read(
@@ -15,7 +16,7 @@ pub(super) fn read(
     codec: Codec,
     count: usize,
     wanted: Range<usize>,
-) -> Result<Vec<u64>, CodecError> {
+) -> Result<Numbers, CodecError> {
     match codec {
         Codec::Dictionary => read_dictionary(reader, count, wanted),
         _ => read_plain(reader, codec, count, wanted),
@@ -27,14 +28,14 @@ fn read_plain(
     codec: Codec,
     count: usize,
     wanted: Range<usize>,
-) -> Result<Vec<u64>, CodecError> {
+) -> Result<Numbers, CodecError> {
     match codec {
         Codec::Xor => {
             let mut values = Vec::new();
             gorilla::decode(reader, count, &mut values)?;
             values.truncate(wanted.end);
             values.drain(..wanted.start);
-            Ok(values)
+            Ok(Numbers::Wide(values))
         }
         Codec::Quotient => quotient::decode(reader, count, wanted),
         Codec::Widened => {
@@ -43,14 +44,18 @@ fn read_plain(
                 .get(usize::from(scale))
                 .ok_or_else(|| reader.invalid("scale"))?;
             let first = reader.zigzag()? as u64;
-            let doubles = integers::decode_part(reader, count, first, wanted)?.decimals(power);
-            let widened = doubles.into_iter().map(|double| f64::from(double as f32));
-            Ok(widened.map(f64::to_bits).collect())
+            let numbers = integers::decode_part(reader, count, first, wanted)?;
+            Ok(numbers.each(|numbers| {
+                let doubles = numbers.decimals(power).into_iter();
+                let widened = doubles.map(|double| f64::from(double as f32));
+                widened.map(f64::to_bits).collect()
+            }))
         }
         Codec::Raw => {
             let (words, _) = reader.take(count * 8)?.as_chunks();
             let words = words.get(wanted).unwrap_or_default();
-            Ok(words.iter().copied().map(u64::from_le_bytes).collect())
+            let words = words.iter().copied().map(u64::from_le_bytes);
+            Ok(Numbers::Wide(words.collect()))
         }
         _ => Err(reader.invalid("codec")),
     }
@@ -60,13 +65,13 @@ fn read_dictionary(
     reader: &mut Reader<'_>,
     count: usize,
     wanted: Range<usize>,
-) -> Result<Vec<u64>, CodecError> {
+) -> Result<Numbers, CodecError> {
     let distinct = reader.bounded("entries of a dictionary", count)?;
     let codec = reader.byte()?;
     let codec = Codec::from_number(codec).ok_or_else(|| reader.invalid("codec"))?;
     let len = reader.bounded("length of a dictionary", reader.rest().len())?;
     let mut inner = Reader::new(reader.take(len)?);
-    let entries = read_plain(&mut inner, codec, distinct, 0..distinct)?;
+    let entries = read_plain(&mut inner, codec, distinct, 0..distinct)?.into_words();
     let first = reader.varint()?;
     integers::decode_part(reader, count, first, wanted)?
         .look_up(&entries)

@@ -131,30 +131,30 @@ const HASH: u64 = 0x9e37_79b9_7f4a_7c15;
 /// About the bits of a run's length.
 const RUN_BITS: f64 = 3.0;
 
-/// Appends the wanted of `count` numbers.
+/// Appends the wanted of `count` numbers, or one of each run of them and returns how often it is wanted.
 pub(super) fn read<W: Word>(
     reader: &mut Reader<'_>,
     count: usize,
     wanted: Range<usize>,
     out: &mut Vec<W>,
-) -> Result<(), CodecError> {
+) -> Result<Option<Vec<u32>>, CodecError> {
     let distinct = reader.bounded("distinct numbers", count)?;
     if distinct == 0 {
         return Err(reader.invalid("distinct numbers"));
     }
     let entries: Vec<W> = Opening::read(reader)?.read_all(reader, distinct)?;
     let opening = Opening::read(reader)?;
-    let all = if opening.narrow {
+    let (all, lens) = if opening.narrow {
         let mut indexes: Vec<u32> = Vec::new();
-        opening.read_offsets(reader, count, wanted, Depth::Indexes, &mut indexes)?;
-        look_up(&entries, &indexes, opening.factor, out)
+        let lens = opening.read_offsets(reader, count, wanted, Depth::Indexes, &mut indexes)?;
+        (look_up(&entries, &indexes, opening.factor, out), lens)
     } else {
         let mut indexes: Vec<u64> = Vec::new();
-        opening.read_offsets(reader, count, wanted, Depth::Indexes, &mut indexes)?;
-        look_up(&entries, &indexes, opening.factor, out)
+        let lens = opening.read_offsets(reader, count, wanted, Depth::Indexes, &mut indexes)?;
+        (look_up(&entries, &indexes, opening.factor, out), lens)
     };
     if all {
-        Ok(())
+        Ok(lens)
     } else {
         Err(reader.invalid("index of a number"))
     }

@@ -99,11 +99,7 @@ impl Lag {
                 *now = now.plus(*then);
             }
         }
-        let mut value = W::default();
-        for number in numbers {
-            value = value.plus(*number);
-            *number = value;
-        }
+        W::integrate(numbers, W::default());
     }
 }
 

@@ -152,21 +152,14 @@ impl Seeds {
     }
 
     /// Makes offsets of residuals, which begin with the first of a lane.
-    #[inline(always)]
     pub(super) fn integrate<W: Word>(&self, lanes: Lanes, first_lane: usize, numbers: &mut [W]) {
         let seeds = self.seeds[first_lane..].iter();
         for (&(value, delta), numbers) in seeds.zip(numbers.chunks_mut(lanes.len)) {
-            let mut value = W::cut(value);
             match self.order {
                 0 => {}
-                1 => {
-                    for number in numbers {
-                        value = value.plus(*number);
-                        *number = value;
-                    }
-                }
+                1 => W::integrate(numbers, W::cut(value)),
                 _ => {
-                    let mut delta = W::cut(delta);
+                    let (mut value, mut delta) = (W::cut(value), W::cut(delta));
                     for number in numbers {
                         delta = delta.plus(*number);
                         value = value.plus(delta);

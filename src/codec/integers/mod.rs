@@ -371,34 +371,37 @@ pub(crate) fn decode_part(
     // The first one is not stored.
     let lead = usize::from(wanted.start == 0 && wanted.end > 0);
     let stored = wanted.start.saturating_sub(1)..wanted.end.saturating_sub(1);
-    if let Some(offset) = opening.constant(reader)? {
-        let number = opening.factor.wrapping_mul(offset).wrapping_add(first);
-        if lead == 0 || number == first {
-            return Ok(Numbers::Same(number, wanted.len()));
-        }
-        let mut numbers = vec![number; wanted.len()];
-        numbers[0] = first;
-        return Ok(Numbers::Wide(numbers));
+    if let Some((usual, others)) = opening.nearly_constant(reader, count - 1)? {
+        let number = |offset: u64| opening.factor.wrapping_mul(offset).wrapping_add(first);
+        let others = others.into_iter();
+        let others = others.map(|(index, offset)| (index + 1, number(offset)));
+        let usual = number(usual);
+        let lead = (first != usual).then_some((0, first));
+        let others = lead.into_iter().chain(others);
+        let others = others.filter(|(index, _)| wanted.contains(index));
+        let others = others.map(|(index, other)| (index - wanted.start, other));
+        return Ok(Numbers::same_but(usual, wanted.len(), others.collect()));
     }
     if opening.narrow {
-        let mut offsets = Vec::with_capacity(wanted.len() + SLACK);
+        let mut offsets = Vec::with_capacity(opening.room(wanted.len()));
         offsets.resize(lead, 0);
-        opening.read_offsets(reader, count - 1, stored, Depth::Outer, &mut offsets)?;
-        return Ok(Numbers::Narrow {
+        let lens = opening.read_offsets(reader, count - 1, stored, Depth::Outer, &mut offsets)?;
+        let numbers = Numbers::Narrow {
             first,
             factor: opening.factor,
             offsets,
-        });
+        };
+        return Ok(numbers.repeated(lens, lead));
     }
-    let mut numbers = Vec::with_capacity(wanted.len() + SLACK);
+    let mut numbers = Vec::with_capacity(opening.room(wanted.len()));
     numbers.resize(lead, 0);
-    opening.read_offsets(reader, count - 1, stored, Depth::Outer, &mut numbers)?;
+    let lens = opening.read_offsets(reader, count - 1, stored, Depth::Outer, &mut numbers)?;
     if (first, opening.factor) != (0, 1) {
         for number in &mut numbers {
             *number = opening.factor.wrapping_mul(*number).wrapping_add(first);
         }
     }
-    Ok(Numbers::Wide(numbers))
+    Ok(Numbers::Wide(numbers).repeated(lens, lead))
 }
 
 /// Which of `count` numbers the seeds of lanes tell, and these numbers. The reader stays where it is.
@@ -456,25 +459,44 @@ impl Opening {
         })
     }
 
+    /// For how many of the wanted numbers, as they are read, there should be room.
+    const fn room(&self, wanted: usize) -> usize {
+        if self.kind() == KIND_RUNS {
+            0
+        } else {
+            wanted + SLACK
+        }
+    }
+
     const fn kind(&self) -> u8 {
         self.head >> HEAD_KIND_SHIFT & HEAD_KIND
     }
 
-    /// The offset, where all are the same and take no room. Else the reader stays where it is.
-    fn constant(&self, reader: &mut Reader<'_>) -> Result<Option<u64>, CodecError> {
-        if self.kind() != KIND_PACKED || self.head & (HEAD_ORDER | HEAD_PATCHES) != 0 {
+    /// The offset that takes no room, where most of `count` are the same, and the others with their indexes. Else
+    /// the reader stays where it is.
+    fn nearly_constant(
+        &self,
+        reader: &mut Reader<'_>,
+        count: usize,
+    ) -> Result<Option<(u64, packed::Others)>, CodecError> {
+        if self.kind() != KIND_PACKED || self.head & HEAD_ORDER != 0 {
             return Ok(None);
         }
+        let patched = self.head & HEAD_PATCHES != 0;
         let mut ahead = *reader;
-        let offset = ahead.zigzag()? as u64;
-        if ahead.byte()? != 0 {
-            return Ok(None);
+        let found = packed::read_without_width(&mut ahead, count, patched)?;
+        if found.is_some() {
+            *reader = ahead;
         }
-        *reader = ahead;
-        Ok(Some(if self.narrow {
-            u32::cut(offset).extend()
-        } else {
-            offset
+        Ok(found.map(|(usual, mut others)| {
+            if !self.narrow {
+                return (usual, others);
+            }
+            let cut = |offset: u64| u32::cut(offset).extend();
+            for (_, other) in &mut others {
+                *other = cut(*other);
+            }
+            (cut(usual), others)
         }))
     }
 
@@ -489,6 +511,9 @@ impl Opening {
             let mut narrow: Vec<u32> = Vec::new();
             self.read_offsets(reader, count, 0..count, Depth::Inner, &mut narrow)?;
             let words = narrow.into_iter().map(Word::extend);
+            if self.factor == 1 {
+                return Ok(words.map(W::cut).collect());
+            }
             return Ok(words.map(multiplied).collect());
         }
         let mut wide: Vec<u64> = Vec::new();
@@ -496,7 +521,8 @@ impl Opening {
         Ok(wide.into_iter().map(multiplied).collect())
     }
 
-    /// Appends the wanted of `count` offsets, not yet multiplied.
+    /// Appends the wanted of `count` offsets, not yet multiplied. Where they are runs these are one of each run, and
+    /// how often it is wanted is returned.
     fn read_offsets<W: Word>(
         &self,
         reader: &mut Reader<'_>,
@@ -504,12 +530,12 @@ impl Opening {
         wanted: Range<usize>,
         depth: Depth,
         out: &mut Vec<W>,
-    ) -> Result<(), CodecError> {
+    ) -> Result<Option<Vec<u32>>, CodecError> {
         let order = self.head & HEAD_ORDER;
         let kind = self.kind();
         match (kind, depth) {
             (KIND_RUNS, Depth::Outer | Depth::Indexes) => {
-                return runs::read(reader, count, wanted, out);
+                return runs::read(reader, count, wanted, out).map(Some);
             }
             (KIND_DICTIONARY, Depth::Outer) => {
                 return dictionary::read(reader, count, wanted, out);
@@ -535,7 +561,7 @@ impl Opening {
             entropy::read(reader, lanes, needed, out)?
         };
         if wanted.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(lag) = lag {
             widest(
@@ -544,13 +570,10 @@ impl Opening {
             );
         } else if order > 0 {
             let lane = lanes.lane(first);
-            widest(
-                #[inline(always)]
-                || seeds.integrate(lanes, lane, &mut out[from..]),
-            );
+            seeds.integrate(lanes, lane, &mut out[from..]);
         }
         out.drain(from..from + wanted.start - first);
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -256,6 +256,43 @@ fn position_width(count: usize) -> u32 {
     width_of(count as u64)
 }
 
+/// Numbers and their indexes, in ascending order.
+pub(super) type Others = Vec<(usize, u64)>;
+
+/// Reads residuals of order 0 in a window without width: the number that all have but those with patches, and
+/// these. `None` where there is a width, or patches are in no order.
+pub(super) fn read_without_width(
+    reader: &mut Reader<'_>,
+    count: usize,
+    patched: bool,
+) -> Result<Option<(u64, Others)>, CodecError> {
+    let base = reader.zigzag()? as u64;
+    if reader.byte()? != 0 {
+        return Ok(None);
+    }
+    if !patched {
+        return Ok(Some((base, Others::new())));
+    }
+    let patches = reader.bounded("patches", count)?;
+    let width = u32::from(reader.byte()?);
+    if width > u64::BITS {
+        return Err(reader.invalid("width"));
+    }
+    let position_width = position_width(count);
+    let positions = reader.take(packed_len(patches, position_width))?;
+    let above = reader.take(packed_len(patches, width))?;
+    let patch = |index| {
+        let position = get(positions, index, position_width) as usize;
+        (position, base.wrapping_add(get(above, index, width)))
+    };
+    let others: Others = (0..patches).map(patch).collect();
+    if others.last().is_some_and(|last| last.0 >= count) {
+        return Err(reader.invalid("position of a patch"));
+    }
+    let ascending = others.is_sorted_by(|a, b| a.0 < b.0);
+    Ok(ascending.then_some((base, others)))
+}
+
 /// Reads the wanted residuals, from a number of the first lane of them on, to the end of `out`; returns
 /// which was the first. The reader goes on behind all of them.
 pub(super) fn read<W: Word>(

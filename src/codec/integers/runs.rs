@@ -62,44 +62,76 @@ const RUNS_A_BYTE: usize = 24;
 /// Of one run for so many numbers and more, the size is reckoned before they are made.
 const RECKONED: usize = 16;
 
-/// Appends the wanted of `count` numbers.
+/// Appends the numbers of the runs in which the wanted of `count` numbers lie, and returns how many of each are wanted.
 pub(super) fn read<W: Word>(
     reader: &mut Reader<'_>,
     count: usize,
     wanted: Range<usize>,
     out: &mut Vec<W>,
-) -> Result<(), CodecError> {
+) -> Result<Vec<u32>, CodecError> {
     let runs = reader.bounded("runs", count)?;
     if runs == 0 {
         return Err(reader.invalid("runs"));
     }
     let numbers: Vec<W> = Opening::read(reader)?.read_all(reader, runs)?;
-    let lens: Vec<u64> = Opening::read(reader)?.read_all(reader, runs)?;
-    let from = out.len();
-    out.resize(from + count + TOGETHER, W::default());
-    let all = &mut out[from..];
-    let mut row = 0;
-    for (&number, &len) in numbers.iter().zip(&lens) {
-        if len >= (count - row) as u64 {
-            return Err(reader.invalid("length of a run"));
-        }
-        let len = len as usize + 1;
-        // Most runs are short. What is stored beyond their end is overwritten by the next one.
-        if let Some((some, more)) = all[row..].split_first_chunk_mut::<TOGETHER>() {
-            *some = [number; TOGETHER];
-            if let Some(len) = len.checked_sub(TOGETHER) {
-                more[..len].fill(number);
-            }
-        }
-        row += len;
-    }
-    if row != count {
+    let mut lens = read_lens(reader, runs)?;
+    let all: u64 = lens.iter().map(|&len| u64::from(len) + 1).sum();
+    if all != count as u64 {
         return Err(reader.invalid("length of all runs"));
     }
-    out.truncate(from + wanted.end);
-    out.drain(from..from + wanted.start);
-    Ok(())
+    for len in &mut lens {
+        *len += 1;
+    }
+    if wanted == (0..count) {
+        out.extend_from_slice(&numbers);
+        return Ok(lens);
+    }
+    let mut start = 0;
+    let mut kept = Vec::new();
+    for (number, len) in numbers.into_iter().zip(lens) {
+        let end = start + len as usize;
+        let part = start.max(wanted.start)..end.min(wanted.end);
+        if !part.is_empty() {
+            out.push(number);
+            kept.push(part.len() as u32);
+        }
+        start = end;
+    }
+    Ok(kept)
 }
 
-/// Numbers that are stored at once.
+/// Lengths of runs, less 1.
+fn read_lens(reader: &mut Reader<'_>, runs: usize) -> Result<Vec<u32>, CodecError> {
+    let opening = Opening::read(reader)?;
+    if opening.narrow && opening.factor == 1 {
+        return opening.read_all(reader, runs);
+    }
+    let lens: Vec<u64> = opening.read_all(reader, runs)?;
+    let lens = lens
+        .into_iter()
+        .map(u32::try_from)
+        .collect::<Result<_, _>>();
+    lens.map_err(|_| reader.invalid("length of a run"))
+}
+
+/// Each value as often as it is in a run, `count` in all.
+pub(super) fn expand<T: Copy + Default>(values: &[T], lens: &[u32], count: usize) -> Vec<T> {
+    let mut out = vec![T::default(); count + TOGETHER];
+    let mut rest = &mut out[..];
+    for (&value, &len) in values.iter().zip(lens) {
+        let len = len as usize;
+        // Most runs are short. What is stored beyond their end is overwritten by the next one.
+        if let Some((some, more)) = rest.split_first_chunk_mut::<TOGETHER>() {
+            *some = [value; TOGETHER];
+            if let Some(len) = len.checked_sub(TOGETHER) {
+                more[..len].fill(value);
+            }
+        }
+        rest = &mut rest[len..];
+    }
+    out.truncate(count);
+    out
+}
+
+/// Values that are stored at once.
 const TOGETHER: usize = 8;

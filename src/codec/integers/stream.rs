@@ -36,37 +36,38 @@ impl BitWriter {
     }
 }
 
-/// The 57 bits or more from bit `at` on, the first of them on top; zeros beyond the end. Backwards, the
-/// first byte is the last of the slice.
+/// The 57 bits or more from bit `at` on, the first of them on top; zeros beyond the end.
 #[inline(always)]
-pub(super) fn peek(bytes: &[u8], at: usize, backwards: bool) -> u64 {
+pub(super) fn ahead(bytes: &[u8], at: usize) -> u64 {
     let from = at / 8;
-    let word = if backwards {
-        let end = bytes.len().wrapping_sub(from);
-        bytes
-            .get(end.wrapping_sub(8)..end)
-            .and_then(|word| word.try_into().ok())
-            .map(u64::from_le_bytes)
-    } else {
-        bytes
-            .get(from..from + 8)
-            .and_then(|word| word.try_into().ok())
-            .map(u64::from_be_bytes)
-    };
-    word.unwrap_or_else(|| last_word(bytes, from, backwards)) << (at % 8)
+    let word = bytes.get(from..from + 8);
+    let word = word.and_then(|word| word.try_into().ok());
+    let word = word.map_or_else(|| last_word(bytes, from), u64::from_be_bytes);
+    word << (at % 8)
+}
+
+/// The same of a stream that is read backwards: its first byte is the last one, and `left` bits are left of it and
+/// all that stands before it. Less than none are none.
+#[inline(always)]
+pub(super) fn back(bytes: &[u8], left: usize) -> u64 {
+    let end = left.wrapping_add(7) / 8;
+    let word = bytes.get(..end).and_then(|left| left.last_chunk());
+    let word = word.map_or_else(|| first_word(bytes, end), |&word| u64::from_le_bytes(word));
+    word << (left.wrapping_neg() % 8)
 }
 
 #[cold]
-fn last_word(bytes: &[u8], from: usize, backwards: bool) -> u64 {
+fn last_word(bytes: &[u8], from: usize) -> u64 {
     let mut word = [0; 8];
-    if backwards {
-        let rest = bytes.iter().rev().skip(from);
-        word.iter_mut()
-            .zip(rest)
-            .for_each(|(into, byte)| *into = *byte);
-    } else {
-        let rest = bytes.get(from..).unwrap_or_default();
-        word[..rest.len()].copy_from_slice(rest);
-    }
+    let rest = bytes.get(from..).unwrap_or_default();
+    word[..rest.len()].copy_from_slice(rest);
     u64::from_be_bytes(word)
+}
+
+#[cold]
+fn first_word(bytes: &[u8], end: usize) -> u64 {
+    let mut word = [0; 8];
+    let rest = bytes.get(..end).unwrap_or_default();
+    word[8 - rest.len()..].copy_from_slice(rest);
+    u64::from_le_bytes(word)
 }

@@ -7,7 +7,7 @@ use crate::codec::bits::Word;
 use crate::codec::bytes::Reader;
 use crate::codec::error::CodecError;
 use crate::codec::integers::lanes::{LANES, Lanes};
-use crate::codec::integers::stream::peek;
+use crate::codec::integers::stream::{ahead, back};
 use crate::codec::simd::widest;
 
 /// Reads the wanted residuals, from the start of the first lane of them on, to the end of `out`;
@@ -50,26 +50,20 @@ pub(in crate::codec::integers) fn read<W: Word>(
     let mut pairs: [[Stream<'_, W>; 2]; LANES] = Default::default();
     for ((lane, part), pair) in lanes.parts(numbers).zip(&mut pairs) {
         let start = lane.checked_sub(1).map_or(0, |before| ends[before]);
-        let places = [
-            bytes.get(start..).unwrap_or_default(),
-            bytes.get(..ends[lane]).unwrap_or_default(),
-        ];
-        for ((half, bytes), stream) in halves(part).into_iter().zip(places).zip(pair) {
+        let places = [8 * start, 8 * ends[lane]];
+        for ((half, at), stream) in halves(part).into_iter().zip(places).zip(pair) {
             let (half, behind) = rest.split_at_mut(half.len());
             rest = behind;
-            *stream = Stream {
-                bytes,
-                at: 0,
-                out: half,
-            };
+            *stream = Stream { at, out: half };
         }
     }
     let used = &mut pairs[..=last - first];
-    take(table, most, used);
-    for (pair, lane) in used.iter().zip(first..) {
+    take(table, most, bytes, used);
+    for ([ahead, back], lane) in used.iter().zip(first..) {
         let start = lane.checked_sub(1).map_or(0, |before| ends[before]);
-        let taken: usize = pair.iter().map(|stream| stream.at.div_ceil(8)).sum();
-        if taken > ends[lane] - start {
+        let ahead = ahead.at.div_ceil(8) - start;
+        let back = (8 * ends[lane]).wrapping_sub(back.at).div_ceil(8);
+        if ahead + back > ends[lane] - start {
             return Err(reader.truncated());
         }
     }
@@ -146,7 +140,7 @@ pub(super) fn read_lengths(
             let bytes = reader.rest();
             let (mut at, mut previous, mut valid) = (0, LENGTH_START, true);
             for group in lengths[..count].chunks_mut(TO_A_WORD) {
-                let mut word = peek(bytes, at, false);
+                let mut word = ahead(bytes, at);
                 for length in group {
                     let rule = RULES[(word >> 56) as usize];
                     word <<= rule.used & 63;
@@ -256,36 +250,37 @@ fn fill<W: Word>(lengths: &[u8], table: &mut [Step<W>; PLACES + TOGETHER]) -> Op
 /// Half of a lane.
 #[derive(Default)]
 struct Stream<'a, W> {
-    /// Where it begins, or ends if it is read backwards.
-    bytes: &'a [u8],
-    /// Bits consumed.
+    /// Bits before what comes next, or up to its end if it is read backwards.
     at: usize,
     out: &'a mut [W],
 }
 
 /// Reads the numbers of lanes, each half of which is a stream, the second one backwards. `most` are the bits
 /// that a number may take.
-fn take<W: Word>(table: &Table<W>, most: u32, lanes: &mut [[Stream<'_, W>; 2]]) {
+fn take<W: Word>(table: &Table<W>, most: u32, bytes: &[u8], lanes: &mut [[Stream<'_, W>; 2]]) {
     widest(
         #[inline(always)]
         || {
             let done = match 56 / most {
-                0 | 1 => side_by_side::<W, 1>(table, lanes),
-                2 => side_by_side::<W, 2>(table, lanes),
-                3 => side_by_side::<W, 3>(table, lanes),
-                4 => side_by_side::<W, 4>(table, lanes),
-                5 => side_by_side::<W, 5>(table, lanes),
-                6 => side_by_side::<W, 6>(table, lanes),
-                _ => side_by_side::<W, 7>(table, lanes),
+                0 | 1 => side_by_side::<W, 1>(table, bytes, lanes),
+                2 => side_by_side::<W, 2>(table, bytes, lanes),
+                3 => side_by_side::<W, 3>(table, bytes, lanes),
+                4 => side_by_side::<W, 4>(table, bytes, lanes),
+                5 => side_by_side::<W, 5>(table, bytes, lanes),
+                6 => side_by_side::<W, 6>(table, bytes, lanes),
+                7 => side_by_side::<W, 7>(table, bytes, lanes),
+                _ => side_by_side::<W, 8>(table, bytes, lanes),
             };
-            for pair in lanes {
-                for (stream, backwards) in pair.iter_mut().zip([false, true]) {
-                    for number in stream.out.iter_mut().skip(done) {
-                        let mut word = peek(stream.bytes, stream.at, backwards);
-                        let (next, bits) = step(table, &mut word);
-                        stream.at += bits;
-                        *number = next;
-                    }
+            for [a, b] in lanes {
+                for number in a.out.iter_mut().skip(done) {
+                    let (next, bits) = step(table, &mut ahead(bytes, a.at));
+                    a.at += bits;
+                    *number = next;
+                }
+                for number in b.out.iter_mut().skip(done) {
+                    let (next, bits) = step(table, &mut back(bytes, b.at));
+                    b.at = b.at.wrapping_sub(bits);
+                    *number = next;
                 }
             }
         },
@@ -305,6 +300,7 @@ fn step<W: Word>(table: &Table<W>, word: &mut u64) -> (W, usize) {
 #[inline(always)]
 fn side_by_side<W: Word, const GROUP: usize>(
     table: &Table<W>,
+    bytes: &[u8],
     lanes: &mut [[Stream<'_, W>; 2]],
 ) -> usize {
     let lens = lanes.as_flattened().iter().map(|stream| stream.out.len());
@@ -314,10 +310,10 @@ fn side_by_side<W: Word, const GROUP: usize>(
     for [first, second] in fours {
         let [a, b] = first;
         let [c, d] = second;
-        four::<W, GROUP>(table, [a, b, c, d], groups);
+        four::<W, GROUP>(table, bytes, [a, b, c, d], groups);
     }
     for [a, b] in twos {
-        two::<W, GROUP>(table, [a, b], groups);
+        two::<W, GROUP>(table, bytes, [a, b], groups);
     }
     groups * GROUP
 }
@@ -332,6 +328,7 @@ fn part<W, const GROUP: usize>(out: &mut [W], groups: usize) -> &mut [[W; GROUP]
 #[inline(always)]
 fn four<W: Word, const GROUP: usize>(
     table: &Table<W>,
+    bytes: &[u8],
     [a, b, c, d]: [&mut Stream<'_, W>; 4],
     groups: usize,
 ) {
@@ -343,10 +340,10 @@ fn four<W: Word, const GROUP: usize>(
     for (((of_a, of_b), of_c), of_d) in outs {
         // A one below what is read: the zeros below it tell how many bits were consumed.
         let mut words = [
-            peek(a.bytes, at[0], false) | 1,
-            peek(b.bytes, at[1], true) | 1,
-            peek(c.bytes, at[2], false) | 1,
-            peek(d.bytes, at[3], true) | 1,
+            ahead(bytes, at[0]) | 1,
+            back(bytes, at[1]) | 1,
+            ahead(bytes, at[2]) | 1,
+            back(bytes, at[3]) | 1,
         ];
         for index in 0..GROUP {
             of_a[index] = step(table, &mut words[0]).0;
@@ -354,9 +351,11 @@ fn four<W: Word, const GROUP: usize>(
             of_c[index] = step(table, &mut words[2]).0;
             of_d[index] = step(table, &mut words[3]).0;
         }
-        for (at, word) in at.iter_mut().zip(words) {
-            *at += word.trailing_zeros() as usize;
-        }
+        let used = words.map(|word| word.trailing_zeros() as usize);
+        at[0] += used[0];
+        at[1] = at[1].wrapping_sub(used[1]);
+        at[2] += used[2];
+        at[3] = at[3].wrapping_sub(used[3]);
     }
     [a.at, b.at, c.at, d.at] = at;
 }
@@ -365,23 +364,21 @@ fn four<W: Word, const GROUP: usize>(
 #[inline(always)]
 fn two<W: Word, const GROUP: usize>(
     table: &Table<W>,
+    bytes: &[u8],
     [a, b]: [&mut Stream<'_, W>; 2],
     groups: usize,
 ) {
     let mut at = [a.at, b.at];
     let outs = part::<W, GROUP>(a.out, groups).iter_mut();
     for (of_a, of_b) in outs.zip(part::<W, GROUP>(b.out, groups)) {
-        let mut words = [
-            peek(a.bytes, at[0], false) | 1,
-            peek(b.bytes, at[1], true) | 1,
-        ];
+        let mut words = [ahead(bytes, at[0]) | 1, back(bytes, at[1]) | 1];
         for index in 0..GROUP {
             of_a[index] = step(table, &mut words[0]).0;
             of_b[index] = step(table, &mut words[1]).0;
         }
-        for (at, word) in at.iter_mut().zip(words) {
-            *at += word.trailing_zeros() as usize;
-        }
+        let used = words.map(|word| word.trailing_zeros() as usize);
+        at[0] += used[0];
+        at[1] = at[1].wrapping_sub(used[1]);
     }
     [a.at, b.at] = at;
 }
