@@ -40,6 +40,7 @@ fn main() {
 const LIMITS: CatalogLimits = CatalogLimits {
     databases_max: 4,
     series_max: 2_000_000,
+    series_per_database_max: 0,
     columns_max: 100,
 };
 
@@ -187,6 +188,7 @@ fn engine(folder: &std::path::Path) -> Engine {
         shards: 4,
         log: LogOptions::default(),
         catalog: LIMITS,
+        new_series: edgetimedb::engine::NewSeriesLimits::default(),
         hash_seed: 1,
         time_future_max_ns: i64::MAX,
         time_min_ns: 0,

@@ -34,8 +34,10 @@ fn engine(folder: &std::path::Path) -> Engine {
         catalog: CatalogLimits {
             databases_max: 4,
             series_max: SERIES as usize,
+            series_per_database_max: 0,
             columns_max: 100,
         },
+        new_series: edgetimedb::engine::NewSeriesLimits::default(),
         hash_seed: 1,
         time_future_max_ns: i64::MAX,
         time_min_ns: 0,

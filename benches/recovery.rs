@@ -50,6 +50,7 @@ const SENSORS: Shape = Shape {
 
 fn open(folder: &Path) -> Engine {
     let options = EngineOptions {
+        new_series: edgetimedb::engine::NewSeriesLimits::default(),
         hash_seed: 1,
         chunk_rows: CHUNK_ROWS,
         shards: 8,
@@ -57,6 +58,7 @@ fn open(folder: &Path) -> Engine {
         catalog: CatalogLimits {
             databases_max: 4,
             series_max: 10_000,
+            series_per_database_max: 0,
             columns_max: 100,
         },
         time_future_max_ns: i64::MAX,

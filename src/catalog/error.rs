@@ -6,14 +6,18 @@ use crate::types::FieldType;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatalogError {
-    /// More series than the limit allows.
+    /// More series than a limit allows.
     #[error(
-        "the limit of {limit} series is reached; measurement {measurement:?} holds {held} of them"
+        "{option} = {limit} is reached; measurement {measurement:?} of database {database:?} holds {held} of them"
     )]
     TooManySeries {
+        /// The option that sets the limit.
+        option: &'static str,
         /// The limit.
         limit: usize,
-        /// The measurement that was written to.
+        /// The database of the measurement.
+        database: String,
+        /// The measurement that has most of them, whichever was written to.
         measurement: String,
         /// Series it holds.
         held: usize,

@@ -8,6 +8,7 @@ mod error;
 mod keyed;
 mod measurement;
 mod postings;
+mod room;
 mod rules;
 mod series;
 mod store;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::catalog::keyed::{HashSeed, KeyTable, NameMap};
+use crate::catalog::room::Crowd;
 use crate::catalog::{CatalogError, Measurement, REJECTED, SeriesKey, Tag};
 use crate::paged::Paged;
 use crate::types::{
@@ -20,6 +21,8 @@ pub struct CatalogLimits {
     pub databases_max: usize,
     /// Series of the store.
     pub series_max: usize,
+    /// Series of one database; 0: only the store's limit.
+    pub series_per_database_max: usize,
     /// Columns of a measurement.
     pub columns_max: usize,
 }
@@ -31,7 +34,9 @@ pub struct Database {
     pub id: DatabaseId,
     /// Its name.
     pub name: Arc<str>,
-    measurements: NameMap<MeasurementId>,
+    pub(super) measurements: NameMap<MeasurementId>,
+    /// Number of its series.
+    pub(super) series_count: usize,
 }
 
 /// A series.
@@ -59,7 +64,8 @@ pub struct Dropped {
 /// The catalog.
 #[derive(Debug)]
 pub struct Catalog {
-    limits: CatalogLimits,
+    pub(super) limits: CatalogLimits,
+    pub(super) crowd: Crowd,
     seed: HashSeed,
     generation: u64,
     databases: Vec<Option<Database>>,
@@ -83,6 +89,7 @@ impl Catalog {
     pub fn new(limits: CatalogLimits, seed: HashSeed) -> Self {
         Self {
             limits,
+            crowd: Crowd::default(),
             seed,
             generation: 1,
             databases: Vec::new(),
@@ -197,6 +204,11 @@ impl Catalog {
             self.drop_series(id);
         }
         let database = found.as_ref().map(|found| found.database);
+        let count = found.as_ref().map_or(0, Measurement::series_count);
+        let owner = database.and_then(|id| self.databases.get_mut(id.0 as usize)?.as_mut());
+        if let Some(owner) = owner {
+            owner.series_count -= count.min(owner.series_count);
+        }
         if let Some(found) = found
             && let Some(Some(owner)) = self.databases.get_mut(found.database.0 as usize)
             && owner.measurements.get(&found.name) == Some(&id)
@@ -226,7 +238,17 @@ impl Catalog {
             };
             self.by_key
                 .remove(key.hash(self.seed), |known| *known == id);
-            self.series_count -= 1;
+            self.count_series(key.measurement, -1);
+        }
+    }
+
+    /// A series of a measurement came or went.
+    fn count_series(&mut self, measurement: MeasurementId, by: isize) {
+        self.series_count = self.series_count.saturating_add_signed(by);
+        let database = self.measurement_by_id(measurement).map(|of| of.database);
+        let owner = database.and_then(|id| self.databases.get_mut(id.0 as usize)?.as_mut());
+        if let Some(owner) = owner {
+            owner.series_count = owner.series_count.saturating_add_signed(by);
         }
     }
 
@@ -297,16 +319,10 @@ impl Catalog {
         if let Some(id) = self.find_series(key) {
             return Ok(id);
         }
-        let limit = self.limits.series_max;
-        let is_own = |measurement: &Measurement| *measurement.name == *REJECTED;
-        let is_own = self.measurement_by_id(key.measurement).is_some_and(is_own);
-        if self.series_count >= limit && !is_own {
-            let measurement = self.measurement_mut(key.measurement)?;
-            return Err(CatalogError::TooManySeries {
-                limit,
-                measurement: measurement.name.to_string(),
-                held: measurement.series_count(),
-            });
+        let measurement = self.measurement_mut(key.measurement)?;
+        if *measurement.name != *REJECTED {
+            let database = measurement.database;
+            self.check_room(database)?;
         }
         let id = SeriesId(self.series.len() as u32);
         self.define_series(id, key.measurement, key.tags)?;
@@ -349,6 +365,7 @@ impl Catalog {
                 id,
                 name: Arc::clone(&name),
                 measurements: NameMap::with_hasher(self.seed),
+                series_count: 0,
             },
         );
         self.database_names.insert(name, id);
@@ -468,7 +485,7 @@ impl Catalog {
             tags: interned,
         });
         self.by_key.insert(key.hash(self.seed), id);
-        self.series_count += 1;
+        self.count_series(measurement, 1);
         self.generation += 1;
         Ok(())
     }
@@ -545,6 +562,7 @@ mod tests {
         let limits = CatalogLimits {
             databases_max: 2,
             series_max: 2,
+            series_per_database_max: 0,
             columns_max: 3,
         };
         Catalog::new(limits, HashSeed(1))

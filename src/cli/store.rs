@@ -7,7 +7,7 @@ use super::CommandError;
 use crate::catalog::CatalogLimits;
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::config::{Backend, ClockKind, Config};
-use crate::engine::{Engine, EngineOptions, SpaceLimits};
+use crate::engine::{Engine, EngineOptions, NewSeriesLimits, SpaceLimits};
 use crate::log::LogOptions;
 use crate::meta::{SqliteMeta, SqliteOptions};
 use crate::storage::{self, BackendChoice, DirectoryLock};
@@ -90,7 +90,12 @@ fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOpti
         catalog: CatalogLimits {
             databases_max: config.limits.databases_max as usize,
             series_max: config.limits.series_max as usize,
+            series_per_database_max: config.limits.series_per_database_max as usize,
             columns_max: crate::limits::COLUMNS,
+        },
+        new_series: NewSeriesLimits {
+            per_second_max: config.limits.new_series_per_second_max,
+            burst_max: config.limits.new_series_burst_max,
         },
         hash_seed: random(),
         time_future_max_ns: ahead,

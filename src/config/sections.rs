@@ -144,6 +144,12 @@ section! {
         databases_max: u32 = 256, min 2;
         /// Series of the store.
         series_max: u32 = 1_000_000, min 1;
+        /// Series of one database. 0 for no limit but that of the store.
+        series_per_database_max: u32 = 0;
+        /// New series a second, of the whole store: rows beyond are refused with `busy`. 0 for no limit.
+        new_series_per_second_max: u32 = 0;
+        /// New series at once, after a quiet time, where their rate is limited.
+        new_series_burst_max: u32 = 1000, min 1;
         /// Free bytes of the device below which checkpoints free the log and what is expired goes.
         disk_low_bytes: u64 = 64 * MIB;
         /// Free bytes of the device below which rows are refused with `full` until there is room again.

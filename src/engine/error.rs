@@ -62,6 +62,21 @@ pub enum EngineError {
     /// The log is full until a checkpoint frees a segment. Try again.
     #[error("the log is full until the next checkpoint; try again")]
     Busy,
+    /// More new series than are allowed for. Try again.
+    #[error(
+        "limits.new_series_per_second_max = {per_second_max} is used up; \
+         measurement {measurement:?} took {share} of the last {total}; try again"
+    )]
+    TooManyNewSeries {
+        /// The limit.
+        per_second_max: u32,
+        /// The measurement that took most.
+        measurement: String,
+        /// How many it took.
+        share: u64,
+        /// Of how many.
+        total: u64,
+    },
     /// The device has no room. Try again.
     #[error("the device is full ({free_bytes} bytes free); try again when there is room")]
     Full {

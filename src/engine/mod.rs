@@ -18,6 +18,7 @@ mod index;
 mod ledger;
 mod losses;
 mod maintenance;
+mod newcomers;
 mod offsets;
 mod read;
 mod recovery;
@@ -52,6 +53,7 @@ pub use self::index::IndexUse;
 pub use self::ledger::{DatabaseLedger, Ledger};
 pub use self::losses::{Loss, Losses};
 pub use self::maintenance::TickReport;
+pub use self::newcomers::NewSeriesLimits;
 pub use self::offsets::{OffsetRules, OffsetRun, Offsets};
 pub use self::read::{MeasurementView, SeriesReader, SeriesView};
 pub use self::recovery::OpenReport;
@@ -73,6 +75,7 @@ use self::checkpoint::Persisted;
 use self::history::History;
 use self::index::Indexed;
 use self::ledger::Settled;
+use self::newcomers::Newcomers;
 use self::rejects::Rejects;
 use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
@@ -95,6 +98,8 @@ pub struct EngineOptions {
     pub log: LogOptions,
     /// Bounds of the catalog.
     pub catalog: CatalogLimits,
+    /// How many series may come into being.
+    pub new_series: NewSeriesLimits,
     /// The key of the catalog's hashes: nothing that a client could know.
     pub hash_seed: u64,
     /// Rows further ahead of the clock are refused, nanoseconds.
@@ -154,6 +159,7 @@ pub struct Engine {
     /// Taken behind the catalog; nothing is taken behind it.
     losses: Mutex<Losses>,
     rejects: Rejects,
+    newcomers: Newcomers,
     checkpoints: AtomicU64,
     wear: Wear,
     /// When the last checkpoint in passing began, monotonic nanoseconds.

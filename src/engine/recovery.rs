@@ -21,6 +21,7 @@ use crate::engine::ledger::{
     Settled, count_chunk, has_uncounted_moves, held, owner_of, owner_of_series,
 };
 use crate::engine::losses::{self, Edge, Losses};
+use crate::engine::newcomers::Newcomers;
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
 use crate::engine::space::Space;
@@ -230,6 +231,7 @@ impl Engine {
             time,
             losses: Mutex::new(restored.losses),
             space: Space::new(options.space),
+            newcomers: Newcomers::new(options.new_series),
             storage,
             options,
             clock,

@@ -94,29 +94,37 @@ impl Engine {
         tags: &mut [(&str, &str)],
     ) -> Result<SeriesRef, EngineError> {
         tags.sort_unstable();
+        let is_own = measurement == REJECTED;
+        let now_ns = self.clock.monotonic_ns();
         let found = {
             let catalog = self.catalog.read();
-            catalog
-                .database_by_id(database)
-                .and_then(|d| catalog.measurement(&d.name, measurement))
-                .and_then(|m| {
-                    catalog
-                        .find_series(&SeriesKey {
-                            measurement: m.id,
-                            tags,
-                        })
-                        .map(|id| (id, m.id))
-                })
-        };
-        let (id, measurement) = if let Some(found) = found {
+            let found = known_series(&catalog, database, measurement, tags);
+            if found.is_none() && !is_own {
+                // Whoever is refused again and again keeps nobody from the catalog.
+                catalog.check_room(database)?;
+                self.newcomers.check(now_ns)?;
+            }
             found
-        } else {
-            let mut catalog = self.catalog.write();
-            let measurement = catalog.ensure_measurement(database, measurement)?;
-            (
-                catalog.ensure_series(&SeriesKey { measurement, tags })?,
-                measurement,
-            )
+        };
+        let (id, measurement) = match found {
+            Some(found) => found,
+            None => {
+                let mut catalog = self.catalog.write();
+                match known_series(&catalog, database, measurement, tags) {
+                    // Somebody else was faster.
+                    Some(found) => found,
+                    None => {
+                        if !is_own {
+                            // No measurement comes into being by a row that is refused.
+                            catalog.check_room(database)?;
+                            self.newcomers.take(now_ns, measurement)?;
+                        }
+                        let measurement = catalog.ensure_measurement(database, measurement)?;
+                        let key = SeriesKey { measurement, tags };
+                        (catalog.ensure_series(&key)?, measurement)
+                    }
+                }
+            }
         };
         Ok(SeriesRef {
             id,
@@ -191,6 +199,19 @@ impl Engine {
         let sources = (!identity).then(|| sources.into());
         Ok(RowPlan::new(layout, sources, ranges))
     }
+}
+
+/// The series of a name, and its measurement, where it is known. The tags are sorted.
+fn known_series(
+    catalog: &Catalog,
+    database: DatabaseId,
+    measurement: &str,
+    tags: &[(&str, &str)],
+) -> Option<(SeriesId, MeasurementId)> {
+    let database = catalog.database_by_id(database)?;
+    let measurement = catalog.measurement(&database.name, measurement)?.id;
+    let key = SeriesKey { measurement, tags };
+    Some((catalog.find_series(&key)?, measurement))
 }
 
 /// Refuses what the rules do not let in; the ranges of the rest.

@@ -5,6 +5,7 @@ mod clock;
 mod deletions;
 mod drops;
 mod index;
+mod limits;
 mod losses;
 mod rejects;
 mod space;
@@ -40,8 +41,10 @@ pub(crate) fn options() -> EngineOptions {
         catalog: CatalogLimits {
             databases_max: 10,
             series_max: 1_000,
+            series_per_database_max: 0,
             columns_max: 100,
         },
+        new_series: crate::engine::NewSeriesLimits::default(),
         hash_seed: 1,
         time_future_max_ns: 3_600 * SECOND,
         time_min_ns: 0,

@@ -297,8 +297,7 @@ impl Intake {
 
     fn resolve_series(&mut self, row: &Row<'_>) -> Result<SeriesRef, Refusal> {
         let limits = super::line_limits();
-        let key = key::parse(row.key, &limits)
-            .map_err(|error| Refusal::new(error.code, error.to_string()))?;
+        let key = key::parse(row.key, &limits).map_err(|error| super::refusal_of_line(&error))?;
         let measurement = key.measurement();
         if !self.engine.is_open(self.database, &measurement) {
             // No series comes into being by a row that is refused.

@@ -62,6 +62,10 @@ impl Keeper<'_> {
     pub fn keep(&self, batch: &mut Batch, line: &Line<'_>, refusal: &Refusal) {
         let engine = &self.shared.engine;
         engine.count_rejects(self.database, refusal.code.name(), 1);
+        if refusal.code.is_retryable() {
+            // It counts as never received: who sent it sends it again.
+            return;
+        }
         let device = refusal.time.map(|_| self.device_of(line));
         let reject = reject(self.source, line, refusal, device.as_deref());
         if let Err(error) = engine.push_reject(batch, self.database, &reject) {

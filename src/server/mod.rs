@@ -25,7 +25,9 @@ mod udp;
 use std::sync::Arc;
 use std::time::Instant;
 
+use edgetime_protocol::error::Code;
 use edgetime_protocol::limits::Limits;
+use edgetime_protocol::line::LineError;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +36,7 @@ pub use self::start::{Listeners, LogLevel, Server, ServerError};
 use self::buffers::Buffers;
 use self::clients::Clients;
 use self::committer::Committer;
+use self::intake::Refusal;
 use self::maintenance::Maintenance;
 use self::slowlog::SlowLog;
 use crate::config::Config;
@@ -64,6 +67,26 @@ impl std::fmt::Debug for Shared {
             .field("engine", &self.engine)
             .finish_non_exhaustive()
     }
+}
+
+/// What is wrong with a line, and the limit where it is beyond one.
+fn refusal_of_line(error: &LineError) -> Refusal {
+    let Limits {
+        line_bytes_max,
+        name_bytes_max,
+        string_bytes_max,
+        tags_max,
+        fields_max,
+    } = line_limits();
+    let limit = match error.code {
+        Code::LineTooLong => format!("; a line has {line_bytes_max} bytes at most"),
+        Code::NameTooLong => format!("; a name or tag value has {name_bytes_max} bytes at most"),
+        Code::StringTooLong => format!("; a string has {string_bytes_max} bytes at most"),
+        Code::TooManyTags => format!("; a row has {tags_max} tags at most"),
+        Code::TooManyFields => format!("; a row has {fields_max} fields at most"),
+        _ => String::new(),
+    };
+    Refusal::new(error.code, format!("{error}{limit}"))
 }
 
 /// The bounds of a line, as the parser wants them.

@@ -15,7 +15,7 @@ use crate::types::Timestamp;
 
 use super::intake::{Intake, Refusal, refusal};
 use super::letters::{Keeper, Line, reject};
-use super::{Shared, line_limits};
+use super::{Shared, line_limits, refusal_of_line};
 
 /// What a replay came to.
 #[derive(Debug, Default)]
@@ -129,7 +129,9 @@ impl Replay<'_> {
             &refused,
             device.as_deref(),
         );
-        engine.keep_letter(letter, &reject)?;
+        if !refused.code.is_retryable() {
+            engine.keep_letter(letter, &reject)?;
+        }
         let code = refused.code.name();
         *self.report.refused.entry(code).or_default() += 1;
         if self.report.examples.len() < EXAMPLES_MAX {
@@ -167,7 +169,7 @@ impl Replay<'_> {
             Item::Row(row) => row,
             Item::Rejected(rejected) => {
                 let error = rejected.error;
-                return Err((Refusal::new(error.code, error.to_string()), None));
+                return Err((refusal_of_line(&error), None));
             }
             Item::Directive(_) | Item::Incomplete { .. } => {
                 return Err(stays("it is no row".to_owned()));

@@ -23,7 +23,7 @@ use super::clients::Client;
 use super::intake::{Intake, Refusal, refusal};
 use super::letters::{Keeper, Line};
 use super::outbox::{Next, Outbox};
-use super::{DEFAULT_DATABASE, Shared, line_limits};
+use super::{DEFAULT_DATABASE, Shared, line_limits, refusal_of_line};
 
 /// How long a peer that does not read its acknowledgements is waited for.
 const WRITE_STALL: Duration = Duration::from_secs(30);
@@ -324,7 +324,7 @@ impl Gatherer {
                     // Rows that follow must not land in another database.
                     self.database_refused |= error.code == Code::BadDatabaseName;
                     let line = Line::of_rejected(&rejected, precision);
-                    (line, Refusal::new(error.code, error.to_string()))
+                    (line, refusal_of_line(&error))
                 }
                 Item::Directive(directive) => {
                     let (line, directive) =

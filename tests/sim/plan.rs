@@ -78,8 +78,10 @@ impl Plan {
                 catalog: CatalogLimits {
                     databases_max: 4,
                     series_max: 100,
+                    series_per_database_max: 0,
                     columns_max: 100,
                 },
+                new_series: edgetimedb::engine::NewSeriesLimits::default(),
                 hash_seed: 1,
                 time_future_max_ns: 24 * 3_600 * SECOND,
                 time_min_ns: 0,

@@ -11,6 +11,7 @@ fn catalog() -> (Catalog, MeasurementId) {
     let limits = CatalogLimits {
         databases_max: 2,
         series_max: 2,
+        series_per_database_max: 0,
         columns_max: 10,
     };
     let mut catalog = Catalog::new(limits, HashSeed(1));

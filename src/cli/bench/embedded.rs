@@ -93,8 +93,10 @@ fn options(args: &BenchArgs) -> EngineOptions {
         catalog: CatalogLimits {
             databases_max: 1,
             series_max: args.series as usize,
+            series_per_database_max: 0,
             columns_max: 4096,
         },
+        new_series: crate::engine::NewSeriesLimits::default(),
         hash_seed: 1,
         time_future_max_ns: i64::MAX,
         time_min_ns: 0,

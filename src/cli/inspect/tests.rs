@@ -28,8 +28,10 @@ fn open(folder: &Path) -> Engine {
         catalog: CatalogLimits {
             databases_max: 10,
             series_max: 100,
+            series_per_database_max: 0,
             columns_max: 100,
         },
+        new_series: crate::engine::NewSeriesLimits::default(),
         hash_seed: 1,
         time_future_max_ns: 3_600 * SECOND,
         time_min_ns: 0,

@@ -287,6 +287,9 @@ impl Rows {
         };
         let kept = database.and_then(|database| {
             self.engine.count_rejects(database, reject.code, 1);
+            if refusal.code.is_retryable() {
+                return Ok(());
+            }
             self.engine.push_reject(batch, database, &reject)
         });
         if let Err(error) = kept {
