@@ -106,24 +106,22 @@ impl Engine {
             }
             found
         };
-        let (id, measurement) = match found {
-            Some(found) => found,
-            None => {
-                let mut catalog = self.catalog.write();
-                match known_series(&catalog, database, measurement, tags) {
-                    // Somebody else was faster.
-                    Some(found) => found,
-                    None => {
-                        if !is_own {
-                            // No measurement comes into being by a row that is refused.
-                            catalog.check_room(database)?;
-                            self.newcomers.take(now_ns, measurement)?;
-                        }
-                        let measurement = catalog.ensure_measurement(database, measurement)?;
-                        let key = SeriesKey { measurement, tags };
-                        (catalog.ensure_series(&key)?, measurement)
-                    }
+        let (id, measurement) = if let Some(found) = found {
+            found
+        } else {
+            let mut catalog = self.catalog.write();
+            // Somebody else may have been faster.
+            if let Some(found) = known_series(&catalog, database, measurement, tags) {
+                found
+            } else {
+                if !is_own {
+                    // No measurement comes into being by a row that is refused.
+                    catalog.check_room(database)?;
+                    self.newcomers.take(now_ns, measurement)?;
                 }
+                let measurement = catalog.ensure_measurement(database, measurement)?;
+                let key = SeriesKey { measurement, tags };
+                (catalog.ensure_series(&key)?, measurement)
             }
         };
         Ok(SeriesRef {
