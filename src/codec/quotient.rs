@@ -385,6 +385,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "sizes: of many rows")]
     fn printed_thirds_are_recognised() {
         let doubles: Vec<u64> = (0..200)
             .map(|row| f64::from(1300 + row * 7 % 50) / 3.0)
@@ -405,6 +406,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "sizes: of many rows")]
     fn decimals_that_were_reckoned_with_are_recognised() {
         // A tenth added up: a part of the sums ends in many nines or zeros.
         let mut sum = 70.123_456_78;

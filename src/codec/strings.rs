@@ -266,6 +266,7 @@ mod tests {
         }
 
         #[test]
+        #[cfg_attr(miri, ignore = "damage: every truncation")]
         fn damage_is_harmless(values in values(), at in any::<prop::sample::Index>(), flip in 1u8..) {
             for effort in EFFORTS {
                 let (mut bytes, form) = encoded(&values, effort);
@@ -285,15 +286,20 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "sizes: of long strings")]
     fn the_borders_of_lengths_come_back() {
-        let long = if cfg!(miri) { 4_096 } else { VALUE_BYTES };
         let shapes: [Vec<Vec<u8>>; 7] = [
             vec![Vec::new()],
             vec![Vec::new(); 1_000],
             vec![b"same".to_vec(); 1_000],
-            vec![some_bytes(long)],
-            vec![vec![b'x'; long]; 3],
-            vec![Vec::new(), vec![7; long], b"a".to_vec(), some_bytes(long)],
+            vec![some_bytes(VALUE_BYTES)],
+            vec![vec![b'x'; VALUE_BYTES]; 3],
+            vec![
+                Vec::new(),
+                vec![7; VALUE_BYTES],
+                b"a".to_vec(),
+                some_bytes(VALUE_BYTES),
+            ],
             (0..100u8).map(|row| vec![row; usize::from(row)]).collect(),
         ];
         for values in &shapes {
@@ -304,8 +310,9 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "sizes: of many rows")]
     fn the_smaller_form_is_taken() {
-        let rows = if cfg!(miri) { 64 } else { 1_024 };
+        let rows = 1_024;
         let lines = log_lines(rows);
         let (dictionary, plain) = round_trip(&lines, Effort::Cheap);
         let (both, compressed) = round_trip(&lines, Effort::Full);

@@ -92,6 +92,7 @@ proptest! {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "damage: every truncation")]
     fn damaged_blocks_do_no_harm(rows in test_rows::rows(1..=100), at in any::<prop::sample::Index>(), flip in 1u8..) {
         let starts: Vec<usize> = (0..rows.times.len()).step_by(BLOCK_ROWS).collect();
         let mut tallies = Tallies::default();
@@ -111,6 +112,7 @@ proptest! {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "damage: every truncation")]
     fn blocks_that_do_not_fit_are_refused(rows in test_rows::rows(70..=100), short in 1usize..32) {
         prop_assert!(join(&rows, &[0, short, 40]).is_err(), "a block that is shorter than the first");
         prop_assert!(join(&rows, &[40, 40 + short.min(14)]).is_err(), "a last block that is longer");
@@ -275,6 +277,7 @@ fn columns_come_and_go() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "sizes: of many rows")]
 fn a_chunk_takes_what_its_blocks_take() {
     let cells = (0..1024u64).map(|row| (2_100 + row * row % 97, 2));
     let rows = column(FieldType::Float, cells);

@@ -132,6 +132,7 @@ proptest! {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "sizes: of many rows")]
     fn recompression_never_makes_a_chunk_larger(rows in test_rows::rows(1..=300)) {
         let [cheap, full] = EFFORTS.map(|effort| sealed(&rows, effort));
         let smaller = recompress(&cheap, &mut Hints::default()).expect("just encoded");
@@ -148,6 +149,7 @@ proptest! {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "damage: every truncation")]
     fn damage_is_noticed_and_harmless(rows in test_rows::rows(1..=60), at in any::<prop::sample::Index>(), flip in 1u8..) {
         for effort in EFFORTS {
             let mut bytes = sealed(&rows, effort);
@@ -272,6 +274,7 @@ fn a_column_cannot_be_there_twice() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "sizes: of many rows")]
 fn the_header_of_one_decimal_column_is_small() {
     let bytes = column_chunk(FieldType::Float, 1024, Effort::Cheap, |row| {
         (2_100 + row * row % 97, 2)
