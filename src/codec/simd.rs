@@ -2,7 +2,8 @@
 //!
 //! Hot loops are written portably, on slices, so that the compiler can use vectors. [`widest`] runs such a
 //! loop compiled for AVX2 and BMI2 where an x86-64 has them; elsewhere as it is: NEON belongs to the least
-//! that an aarch64 has. The only `unsafe` of the codecs is here.
+//! that an aarch64 has. What compilers make no vectors of is written with intrinsics, beside a portable form. The
+//! only `unsafe` of the codecs is here.
 
 #![allow(unsafe_code)]
 
