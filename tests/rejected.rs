@@ -258,3 +258,41 @@ fn a_kill_in_the_middle_of_a_replay_writes_every_line_once() {
         ]]
     );
 }
+
+#[test]
+fn rows_that_may_be_sent_again_are_not_kept_and_name_their_limit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let limits = [
+        "--set",
+        "limits.new_series_per_second_max=1",
+        "--set",
+        "limits.new_series_burst_max=3",
+    ];
+    let server = start(folder.path(), &limits);
+    // One more comes each second, so that all of these could only in half a minute.
+    let mut lines = String::from("#edge ack accepted\n");
+    for series in 0..30 {
+        writeln!(lines, "m,s={series} v=1").expect("memory");
+    }
+    let mut session = server.text();
+    session.send(&lines);
+    session.send("#edge ping\n");
+    let mut busy = 0;
+    loop {
+        let answer = session.answer();
+        if answer == "+pong" {
+            break;
+        }
+        if answer.contains(" busy ") {
+            assert!(
+                answer.contains("limits.new_series_per_second_max = 1"),
+                "{answer}"
+            );
+            busy += 1;
+        }
+    }
+    assert!(busy > 0);
+    let rows = count(&server, "SELECT count(*) FROM m");
+    assert!(rows >= 3 && rows + busy == 30, "{rows} and {busy}");
+    assert_eq!(count(&server, "SELECT count(*) FROM _rejected"), 0);
+}
