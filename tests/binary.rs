@@ -50,6 +50,14 @@ impl Peer {
         peer
     }
 
+    /// Declares a layout of one double, and the series without tags of a measurement.
+    fn series_of(&mut self, measurement: &str, field: &str) -> (u32, u32) {
+        let table = self.declarer.table("", measurement);
+        let fields = [(field, FieldType::Float)].into_iter();
+        let layout = self.declarer.layout(table, fields);
+        (layout, self.declarer.series(table, [].into_iter()))
+    }
+
     fn send(&mut self) {
         let bytes = std::mem::take(self.end.output());
         self.stream.write_all(&bytes).expect("writable");
@@ -292,11 +300,7 @@ fn a_bad_row_costs_itself_alone_and_can_be_read_back() {
 fn names_may_be_forgotten_and_a_dropped_measurement_comes_back() {
     let (_folder, server) = server();
     let mut peer = Peer::connect(&server, feature::WRITES);
-    let table = peer.declarer.table("", "m");
-    let layout = peer
-        .declarer
-        .layout(table, [("v", FieldType::Float)].into_iter());
-    let series = peer.declarer.series(table, [].into_iter());
+    let (layout, series) = peer.series_of("m", "v");
     peer.push((layout, FLOAT), series, Some(T), &[(1, 0)], b"");
     let request = peer.write(AckLevel::Durable);
     assert_eq!(peer.written(request).rows, 1);
@@ -309,11 +313,7 @@ fn names_may_be_forgotten_and_a_dropped_measurement_comes_back() {
     peer.end.declare(&[4]).expect("small");
     peer.declarer = Declarer::default();
     peer.rows.forget();
-    let table = peer.declarer.table("", "n");
-    let layout = peer
-        .declarer
-        .layout(table, [("w", FieldType::Float)].into_iter());
-    let series = peer.declarer.series(table, [].into_iter());
+    let (layout, series) = peer.series_of("n", "w");
     peer.push((layout, FLOAT), series, Some(T), &[(3, 0)], b"");
     let request = peer.write(AckLevel::Durable);
     assert_eq!(peer.written(request).rows, 1);
@@ -324,11 +324,7 @@ fn names_may_be_forgotten_and_a_dropped_measurement_comes_back() {
 fn credits_come_back_and_answers_keep_their_order() {
     let (_folder, server) = server();
     let mut peer = Peer::connect(&server, feature::WRITES);
-    let table = peer.declarer.table("", "m");
-    let layout = peer
-        .declarer
-        .layout(table, [("v", FieldType::Float)].into_iter());
-    let series = peer.declarer.series(table, [].into_iter());
+    let (layout, series) = peer.series_of("m", "v");
     let mut requests = Vec::new();
     let mut answered = Vec::new();
     let mut waited = 0;
@@ -373,11 +369,7 @@ fn a_connection_dripped_byte_by_byte_is_served_the_same() {
     let (_folder, server) = server();
     let mut peer = Peer::connect(&server, feature::WRITES);
     peer.stream.set_nodelay(true).expect("a socket");
-    let table = peer.declarer.table("", "m");
-    let layout = peer
-        .declarer
-        .layout(table, [("v", FieldType::Float)].into_iter());
-    let series = peer.declarer.series(table, [].into_iter());
+    let (layout, series) = peer.series_of("m", "v");
     peer.push((layout, FLOAT), series, Some(T), &[(1, 0)], b"");
     peer.declare();
     let mut payload = Vec::new();

@@ -159,13 +159,8 @@ impl Engine {
         series.sort_unstable();
         encode_dropped(&mut payload, measurement, &series);
         let frame = FrameParts::new(FrameType::Definitions, &payload);
-        let position = loop {
-            match self.log.append(self.log.epoch(), &[frame]) {
-                Ok(appended) => break appended.end,
-                Err(AppendError::EpochChanged(_)) => {}
-                Err(error) => return Err(refusal(error)),
-            }
-        };
+        let appended = self.log.append_in_any_epoch(&[frame]);
+        let position = appended.map_err(refusal)?.end;
         catalog.drop_measurement(measurement, &series);
         self.drops.fetch_add(1, Ordering::Release);
         Ok((position, series))

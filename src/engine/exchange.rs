@@ -115,8 +115,10 @@ impl Engine {
                     let shard = held.get_mut(&to).expect("both are held");
                     let cells = (rows, &rows.rows[..]);
                     self.apply_rows(shard, cells, layouts, times.as_deref(), appended);
-                    // It was received as the line.
-                    shard.take_back(layouts[usize::from(rows.rows[0].layout)].measurement);
+                    if hidden.is_some() {
+                        // It was received as the line.
+                        shard.take_back(layouts[usize::from(rows.rows[0].layout)].measurement);
+                    }
                     break (appended.end, hidden);
                 }
                 Err(AppendError::EpochChanged(_)) => {}
@@ -127,7 +129,7 @@ impl Engine {
             }
         };
         drop(catalog);
-        for chunk in &hidden {
+        for chunk in hidden.iter().flatten() {
             self.count_chunk(chunk);
         }
         drop(pin);
@@ -135,21 +137,29 @@ impl Engine {
         Ok(position)
     }
 
-    /// Hides a row; the chunks whose hidden rows have to be counted anew.
+    /// Hides a line; the chunks whose hidden rows have to be counted anew. None where it has left since it was read:
+    /// then it stays counted for that, and its row is one more.
     fn hide_letter(
         &self,
         shard: &mut Shard,
         letter: &DeadLetter,
         tombstone: Tombstone,
         payload: &[u8],
-    ) -> Vec<Sealed<ChunkEntry>> {
+    ) -> Option<Vec<Sealed<ChunkEntry>>> {
         let slot = self.placement.slot(letter.series);
         let (series, scratch) = shard.series_and_scratch(slot);
+        let is_there = series.may_show(tombstone);
         if !series.hide(tombstone, scratch) {
-            return Vec::new();
+            return is_there.then(Vec::new);
         }
-        self.keep_side(tombstone.position, SideRecord::Deletion(payload.to_vec()));
+        let side = SideRecord::Deletion(payload.to_vec());
+        self.keep_side(tombstone.position, side);
         let chunks = series.ring.overlapping(tombstone.range);
-        chunks.filter(|c| c.hidden.is_some()).cloned().collect()
+        is_there.then(|| {
+            chunks
+                .filter(|chunk| chunk.hidden.is_some())
+                .cloned()
+                .collect()
+        })
     }
 }

@@ -6,7 +6,7 @@ use crate::blocks::{ChunkEntry, SideRecord};
 use crate::engine::ledger::is_uncounted;
 use crate::engine::{CheckpointReport, Engine, EngineError};
 use crate::log::expiry::{Expiry, up_to};
-use crate::log::{AppendError, FrameParts, FrameType};
+use crate::log::{FrameParts, FrameType};
 use crate::series::{Cause, Sealed, Series, Tombstone};
 use crate::types::{SeriesId, Timestamp};
 
@@ -180,12 +180,9 @@ impl Engine {
         expiry.series.sort_unstable();
         let payload = expiry.encode();
         let frame = FrameParts::new(FrameType::Expire, &payload);
-        let (position, is_logged) = loop {
-            match self.log.append(self.log.epoch(), &[frame]) {
-                Ok(appended) => break (appended.last_frame, true),
-                Err(AppendError::EpochChanged(_)) => {}
-                Err(_) => break (self.log.end(), false),
-            }
+        let (position, is_logged) = match self.log.append_in_any_epoch(&[frame]) {
+            Ok(appended) => (appended.last_frame, true),
+            Err(_) => (self.log.end(), false),
         };
         let mut hit = Vec::new();
         for (id, through) in expiry.series {

@@ -11,7 +11,7 @@ use crate::engine::write::refusal;
 use crate::engine::{Access, Engine, EngineError, Verb};
 use crate::limits::{DESCRIPTION_BYTES, NAME_BYTES, UNIT_BYTES};
 use crate::log::definitions::Definition;
-use crate::log::{AppendError, FrameParts, FrameType};
+use crate::log::{FrameParts, FrameType};
 use crate::types::{FieldRule, MeasurementId, Position, SchemaMode, is_numeric};
 
 /// What a measurement takes.
@@ -120,13 +120,8 @@ impl Engine {
         Definition::Measurement { id, database, name }.encode(&mut payload);
         encode_change(&mut payload, id, revision, &change);
         let frame = FrameParts::new(FrameType::Definitions, &payload);
-        let position = loop {
-            match self.log.append(self.log.epoch(), &[frame]) {
-                Ok(appended) => break appended.end,
-                Err(AppendError::EpochChanged(_)) => {}
-                Err(error) => return Err(refusal(error)),
-            }
-        };
+        let appended = self.log.append_in_any_epoch(&[frame]);
+        let position = appended.map_err(refusal)?.end;
         catalog.define_rule(id, revision, change)?;
         self.drops.fetch_add(1, Ordering::Release);
         Ok(position)

@@ -3,9 +3,9 @@
 //! The series are those that a predicate chose when the statement ran, by number, so that a replay needs
 //! neither the predicate nor the names. Layout in `FORMAT.md`.
 
-use crate::log::PayloadError;
 use crate::log::definitions::{put_ascending, take_ascending};
 use crate::log::varint::{put, take, unzigzag, zigzag};
+use crate::log::{PayloadError, decode_whole};
 use crate::types::{DatabaseId, MeasurementId, SeriesId, TimeRange};
 
 /// Rows of some series in a range of time, as far as they stand before the frame.
@@ -39,12 +39,7 @@ impl Deletion {
 
     /// Reads a payload, all of it.
     pub fn decode(payload: &[u8]) -> Result<Self, PayloadError> {
-        let mut rest = payload;
-        let decoded = Self::take(&mut rest).filter(|_| rest.is_empty());
-        decoded.ok_or(PayloadError {
-            offset: payload.len() - rest.len(),
-            what: "deletion",
-        })
+        decode_whole(payload, "deletion", Self::take)
     }
 
     fn take(rest: &mut &[u8]) -> Option<Self> {

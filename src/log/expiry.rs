@@ -1,8 +1,8 @@
 //! Payload of an expiry frame: up to which time the rows of some series left, by age or by number. Also a
 //! record of image files. Layout in `FORMAT.md`.
 
-use crate::log::PayloadError;
 use crate::log::varint::{put, take, unzigzag, zigzag};
+use crate::log::{PayloadError, decode_whole};
 use crate::types::{SeriesId, TimeRange, Timestamp};
 
 /// Rows of some series up to a time each, as far as they stand before the frame.
@@ -35,12 +35,7 @@ impl Expiry {
 
     /// Reads a payload, all of it.
     pub fn decode(payload: &[u8]) -> Result<Self, PayloadError> {
-        let mut rest = payload;
-        let decoded = Self::take(&mut rest).filter(|_| rest.is_empty());
-        decoded.ok_or(PayloadError {
-            offset: payload.len() - rest.len(),
-            what: "expiry",
-        })
+        decode_whole(payload, "expiry", Self::take)
     }
 
     fn take(rest: &mut &[u8]) -> Option<Self> {

@@ -189,5 +189,19 @@ pub struct PayloadError {
     pub what: &'static str,
 }
 
+/// All of a payload, taken by `take` off the front.
+fn decode_whole<T>(
+    payload: &[u8],
+    what: &'static str,
+    take: impl FnOnce(&mut &[u8]) -> Option<T>,
+) -> Result<T, PayloadError> {
+    let mut rest = payload;
+    let decoded = take(&mut rest).filter(|_| rest.is_empty());
+    decoded.ok_or(PayloadError {
+        offset: payload.len() - rest.len(),
+        what,
+    })
+}
+
 #[cfg(test)]
 mod tests;

@@ -163,6 +163,16 @@ impl Log {
         }
     }
 
+    /// As [`Self::append`], of frames that are right in any epoch.
+    pub fn append_in_any_epoch(&self, frames: &[FrameParts<'_>]) -> Result<Appended, AppendError> {
+        loop {
+            match self.append(self.epoch(), frames) {
+                Err(AppendError::EpochChanged(_)) => {}
+                appended => return appended,
+            }
+        }
+    }
+
     /// Makes everything durable that was appended before the call, and returns the position below
     /// which everything is.
     ///
@@ -224,14 +234,11 @@ impl Log {
             producer: None,
             payload: &[],
         };
-        loop {
-            match self.append(self.epoch(), &[mark]) {
-                Ok(_) | Err(AppendError::ReadOnly) => return self.sync(),
-                Err(AppendError::EpochChanged(_)) => {}
-                // A full log has nothing behind its last sync.
-                Err(AppendError::Full | AppendError::TooLarge { .. }) => return Ok(self.durable()),
-                Err(AppendError::Storage(error)) => return Err(error.into()),
-            }
+        match self.append_in_any_epoch(&[mark]) {
+            // A full log has nothing behind its last sync.
+            Err(AppendError::Full | AppendError::TooLarge { .. }) => Ok(self.durable()),
+            Err(AppendError::Storage(error)) => Err(error.into()),
+            Ok(_) | Err(AppendError::ReadOnly | AppendError::EpochChanged(_)) => self.sync(),
         }
     }
 

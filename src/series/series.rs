@@ -496,6 +496,16 @@ impl<E: Clone> Series<E> {
         self.holds_unsealed(tombstone) || chunks.any(|chunk| !chunk.is_gone())
     }
 
+    /// Whether a row that was there before a tombstone of its time alone is still shown.
+    pub fn may_show(&self, tombstone: Tombstone) -> bool {
+        let mut chunks = self.ring.overlapping(tombstone.range);
+        self.holds_unsealed(tombstone)
+            || chunks.any(|chunk| {
+                let hidden = chunk.hidden.as_ref();
+                hidden.is_none_or(|hidden| !hidden.hides(tombstone.range.start))
+            })
+    }
+
     /// Hides all rows of a range that came before a position; whether there are chunks that have some. What is
     /// not sealed and may be hit is sealed first.
     pub fn hide(&mut self, tombstone: Tombstone, scratch: &mut Scratch) -> bool {

@@ -183,6 +183,31 @@ fn a_line_leaves_for_its_row_or_for_another_reason() {
     check(&open(folder.path(), options()));
 }
 
+#[test]
+fn a_line_that_is_evicted_while_it_is_read_counts_as_that_and_its_row_as_one_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = EngineOptions {
+        chunk_rows: 16,
+        rejected_rows_max: 20,
+        ..options()
+    };
+    let engine = open(folder.path(), options.clone());
+    for line in 1..=48 {
+        keep(&engine, &reject("bad_syntax", b"raw", line));
+    }
+    let found = letters(&engine, &Letters::All);
+    assert!(engine.tick().expect("ticks").evicted_rows >= 16);
+    let mut batch = row(&engine, NOW, 1).expect("room");
+    engine
+        .replay_letter(&mut batch, &found[0])
+        .expect("written");
+    let ledger = engine.status().ledger;
+    assert!(ledger.is_balanced(), "{ledger:?}");
+    assert_eq!((ledger.received, ledger.rejected), (49, 48));
+    drop(engine);
+    assert_eq!(open(folder.path(), options).status().ledger, ledger);
+}
+
 const LETTERS: i64 = 12;
 
 /// What was durable when the power went.
