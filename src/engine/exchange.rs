@@ -13,7 +13,7 @@ use crate::engine::write::refusal;
 use crate::engine::{Batch, DeadLetter, Engine, EngineError, Reject};
 use crate::log::deletion::Deletion;
 use crate::log::{AppendError, FrameParts, FrameType};
-use crate::series::{Cause, Sealed, Tombstone};
+use crate::series::{Cause, HiddenRows, Sealed, Series, Tombstone};
 use crate::types::{Position, TimeRange};
 
 impl Engine {
@@ -149,17 +149,28 @@ impl Engine {
         let slot = self.placement.slot(letter.series);
         let (series, scratch) = shard.series_and_scratch(slot);
         let is_there = series.may_show(tombstone);
+        let counted = |series: &Series<ChunkEntry>| -> Vec<Option<HiddenRows>> {
+            let chunks = series.ring.overlapping(tombstone.range);
+            let hidden = chunks.map(|chunk| chunk.hidden.clone());
+            hidden
+                .map(|hidden| hidden.map_or(Some(HiddenRows::default()), |h| h.rows()))
+                .collect()
+        };
+        let before = counted(series);
         if !series.hide(tombstone, scratch) {
             return is_there.then(Vec::new);
         }
         let side = SideRecord::Deletion(payload.to_vec());
         self.keep_side(tombstone.position, side);
         let chunks = series.ring.overlapping(tombstone.range);
-        is_there.then(|| {
-            chunks
-                .filter(|chunk| chunk.hidden.is_some())
-                .cloned()
-                .collect()
-        })
+        let chunks: Vec<_> = chunks.filter(|c| c.hidden.is_some()).cloned().collect();
+        // The only chunk that can have the line hides one row more than before: nothing has to be decoded.
+        if let ([chunk], [Some(before)]) = (&chunks[..], &before[..])
+            && let Some(hidden) = &chunk.hidden
+        {
+            let moved = before.moved + u32::from(is_there);
+            hidden.set_rows(HiddenRows { moved, ..*before });
+        }
+        is_there.then_some(chunks)
     }
 }
