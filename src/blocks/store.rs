@@ -98,14 +98,20 @@ impl BlockStore {
         visitor: &mut dyn Visitor,
     ) -> Result<(Self, Opened)> {
         storage.create_folder(FOLDER)?;
+        let settled = MANIFEST_NAMES.map(|name| {
+            if mutants::is(Mutant::UnsyncedRestart) {
+                return Ok(());
+            }
+            storage.settle(name)
+        });
         let manifests = Manifests::read(&*storage, options.expected)?;
         let folder = Folder::read(&*storage)?;
         let manifest = manifests.manifest();
         if let Some(current) = manifests.current
             && !mutants::is(Mutant::UnsyncedRestart)
         {
-            // A process that was killed may have left it in the cache alone, and what it no longer lists goes now.
-            storage.open_file(MANIFEST_NAMES[current])?.sync()?;
+            // What it no longer lists goes now.
+            settled.into_iter().nth(current).unwrap_or(Ok(()))?;
             storage.sync_folder("")?;
         }
         let untouched = manifests.damage.is_empty() || options.log_is_blank;

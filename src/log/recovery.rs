@@ -13,7 +13,7 @@ use crate::types::{Epoch, Position, StoreId};
 
 use super::frame::{Frame, FrameType, HEADER_BYTES, ProducerPart};
 use super::quarantine;
-use super::segment::{FOLDER, slot_name};
+use super::segment::{FOLDER, slot_name, slot_of};
 use super::state::{Next, Sealed, Slot, State};
 use super::survey::{Chain, Extent, Known, Survey, read_segment};
 use super::walk::walk;
@@ -128,8 +128,10 @@ impl Log {
         storage.create_folder(FOLDER)?;
         remove_unfinished(&*storage)?;
         // A process that was killed leaves names that no sync has seen, and its segments will be used again.
+        let mut failures = 0;
         if !mutants::is(Mutant::UnsyncedRestart) {
             storage.sync_folder(FOLDER)?;
+            failures = settle(&*storage)?;
         }
         let chain = Chain::read(&*storage, store, replay_from)?;
         let survey = chain.survey(&*storage, store, known)?;
@@ -137,7 +139,8 @@ impl Log {
         for gap in &mut recovery.corruption {
             gap.quarantined = Some(quarantine::keep(&*storage, &chain, gap));
         }
-        let state = continue_behind(&*storage, &options, &chain, &survey, replay_from)?;
+        let mut state = continue_behind(&*storage, &options, &chain, &survey, replay_from)?;
+        state.failures = failures;
         let log = Self::new(storage, store, options, state);
         log.begin()?;
         Ok((log, recovery))
@@ -160,6 +163,14 @@ impl Log {
         self.sync()?;
         Ok(())
     }
+}
+
+/// What is read from now on is on the device; how many segments it did not take.
+fn settle(storage: &dyn Storage) -> Result<u32, LogError> {
+    let names = storage.list(FOLDER)?;
+    let of_slots = names.iter().filter_map(|name| slot_of(name));
+    let failed = of_slots.filter(|&slot| storage.settle(&slot_name(slot)).is_err());
+    Ok(failed.count() as u32)
 }
 
 /// Hands over what counts.
@@ -298,12 +309,6 @@ fn continue_behind(
         let header = extent.header;
         if header.first() >= survey.end {
             break;
-        }
-        // A process that was killed leaves pages that no sync has seen.
-        if !mutants::is(Mutant::UnsyncedRestart)
-            && storage.open_file(&slot_name(header.slot))?.sync().is_err()
-        {
-            state.failures += 1;
         }
         let mut end = end.min(survey.end);
         if index + 1 == counted {

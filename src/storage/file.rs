@@ -50,6 +50,10 @@ impl Storage for FileStorage {
         }))
     }
 
+    fn settle(&self, name: &str) -> Result<()> {
+        self.directory.reopen_segment(name).map(drop)
+    }
+
     fn create_file(&self, name: &str) -> Result<Arc<dyn File>> {
         self.directory.create_file(name)
     }

@@ -49,6 +49,10 @@ impl Storage for MmapStorage {
         Ok(Arc::new(MmapSegment::map(name, &file)?))
     }
 
+    fn settle(&self, name: &str) -> Result<()> {
+        self.directory.reopen_segment(name).map(drop)
+    }
+
     fn create_file(&self, name: &str) -> Result<Arc<dyn File>> {
         self.directory.create_file(name)
     }

@@ -93,6 +93,12 @@ pub trait Storage: Send + Sync {
     /// the segment may be alive. What is only read is read with [`open_file`](Self::open_file),
     /// which sees the same bytes: a page that cannot be read is an error there, and a fault in a map.
     fn open_segment(&self, name: &str) -> Result<Arc<dyn Segment>>;
+    /// Brings what a process that was killed has left of a file to the device, and lets what the device has not
+    /// taken leave the page cache: after a sync that failed pages are clean, and read as they were stored. Nobody else
+    /// may have the file open.
+    fn settle(&self, name: &str) -> Result<()> {
+        self.open_file(name)?.sync()
+    }
     /// Makes an empty file, or empties it.
     fn create_file(&self, name: &str) -> Result<Arc<dyn File>>;
     /// Opens a file for reading and appending.

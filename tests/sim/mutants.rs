@@ -47,7 +47,7 @@ const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
 
 /// All of them.
 pub const PLANTED: [Planted; 22] = [
-    planted(Mutant::SkippedSync, 106),
+    planted(Mutant::SkippedSync, 88),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 13),
     planted(Mutant::UnsyncedHeader, 22534),
@@ -64,7 +64,7 @@ pub const PLANTED: [Planted; 22] = [
     planted(Mutant::DroppedImage, 0),
     planted(Mutant::UnsyncedRestart, 4),
     faulty(Mutant::UnreadIgnored, 38, Wrong::Reads),
-    planted(Mutant::ForgottenDeletion, 128),
+    planted(Mutant::ForgottenDeletion, 688),
     planted(Mutant::ForgottenExpiry, 146),
     counted(Mutant::CountedTwice, 0),
     counted(Mutant::CountedNever, 0),

@@ -76,8 +76,6 @@ pub struct Run {
     pub done: Done,
     /// Time of the newest row of each series, so that most rows come in order.
     newest: BTreeMap<SeriesName, i64>,
-    /// No row before this was shown since.
-    horizon: i64,
     /// Whether to tell every step.
     pub told: bool,
 }
@@ -133,7 +131,6 @@ impl Run {
             model: Model::default(),
             done: Done::default(),
             newest: BTreeMap::new(),
-            horizon: i64::MIN,
             told: false,
         }
     }
@@ -622,14 +619,15 @@ impl Run {
         }
     }
 
-    /// Rows that are too old now may be gone, even if the clock goes back.
+    /// Rows that are too old now may be gone, even if the clock goes back; also those of series that came after it
+    /// had gone back before.
     pub fn note_horizon(&mut self, engine: &Engine) {
         let horizon = engine.time_bounds().horizon;
-        if horizon > self.horizon {
-            self.horizon = horizon;
-            for series in self.model.series() {
-                self.model.loosen(series, horizon);
-            }
+        if horizon == i64::MIN {
+            return;
+        }
+        for series in self.model.series() {
+            self.model.loosen(series, horizon);
         }
     }
 

@@ -382,6 +382,10 @@ impl Storage for SimulatedStorage {
         Ok(Arc::new(handle))
     }
 
+    fn settle(&self, name: &str) -> Result<()> {
+        self.open_segment(name).map(drop)
+    }
+
     fn create_file(&self, name: &str) -> Result<Arc<dyn File>> {
         let file = {
             let mut disk = self.disk.lock();
