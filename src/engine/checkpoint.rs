@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use crate::blocks::{Account, ChunkEntry, ChunkMeta, CommitInfo, ImageRecord, SideRecord};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, SeriesSet};
 use crate::codec::chunk::{self, Hints};
 use crate::codec::{CodecError, Effort};
 use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
@@ -20,7 +20,7 @@ use crate::engine::ledger::{Owner, Settled, owner_of_series};
 use crate::engine::rules::encode_change;
 use crate::engine::{Engine, EngineError};
 use crate::limits::{FRAME_BYTES, MEASUREMENTS_RESERVED};
-use crate::log::definitions::{Definition, encode_dropped, encode_series};
+use crate::log::definitions::{Definition, encode_dropped, encode_retired, encode_series};
 use crate::mutants::{self, Mutant};
 use crate::series::{Cause, HiddenRows, Location, Sealed, Series, UnsealedCells};
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId};
@@ -50,6 +50,9 @@ pub(super) struct Persisted {
     /// By measurement, the revision of its rules.
     rules: Vec<u64>,
     series: u32,
+    retired: SeriesSet,
+    /// Series that the state file defines, those among them that are gone.
+    pub(super) defined_series: u64,
 }
 
 /// The kind of a state record that holds definitions.
@@ -65,6 +68,10 @@ const COMPACTED_BYTES: u64 = 64 << 20;
 const COLUMN_KEYS: u64 = b'C' as u64;
 /// Bytes of definitions in one state record.
 const RECORD_BYTES: usize = 32 * 1024;
+/// Runs of series in one definition.
+const RECORD_RUNS: usize = 2048;
+/// Series that are gone, and that a state file may define beside as many as are there.
+const GONE_SERIES: u64 = 4096;
 
 struct Flush {
     series: SeriesId,
@@ -174,10 +181,16 @@ impl Engine {
         if mutants::is(Mutant::DroppedImage) {
             collected.images.pop();
         }
-        let (records, reached, layouts) = {
+        let (records, reached, layouts, rewrites) = {
             let catalog = self.catalog.read();
-            let (records, reached) = news(&catalog, persisted);
-            (records, reached, catalog.layout_count())
+            let first = self.checkpoints.load(Ordering::Relaxed) == 0;
+            let there = catalog.series_count() as u64;
+            let rewrites = self.opened.state_rewrite_needed && first
+                || persisted.defined_series > 2 * there + GONE_SERIES;
+            let everything = Persisted::default();
+            let since = if rewrites { &everything } else { &*persisted };
+            let (records, reached) = news(&catalog, since);
+            (records, reached, catalog.layout_count(), rewrites)
         };
         // Nothing that is not durable in the log may be durable in a block file.
         self.log.sync()?;
@@ -206,12 +219,12 @@ impl Engine {
         let entries = self.blocks.write_chunks(metas.zip(chunks))?;
         let (lost, lost_reached) = {
             let losses = self.losses.lock();
-            (losses.records(false), losses.reached())
+            (losses.records(rewrites), losses.reached())
         };
         if mutants::is(Mutant::RecycledBeforeManifest) {
             self.log.recycle(collected.replay_from)?;
         }
-        let written = self.write_records(&records, &lost, &sides, &collected.images);
+        let written = self.write_records(rewrites, &records, &lost, &sides, &collected.images);
         if let Err(error) = written {
             // They are written anew by the next checkpoint: these only take room.
             self.blocks.discard_chunks(&entries);
@@ -273,9 +286,10 @@ impl Engine {
         })
     }
 
-    /// The catalog's news, what is newly known to be lost, and all images.
+    /// The catalog's news and what is newly known to be lost, or all of both in a file of their own; and all images.
     fn write_records(
         &self,
+        rewrites: bool,
         records: &[Vec<u8>],
         lost: &[(u8, Vec<u8>)],
         sides: &[SideRecord],
@@ -284,12 +298,8 @@ impl Engine {
         let lost = lost.iter().map(|(kind, record)| (*kind, record));
         let records = records.iter().map(|record| (STATE_DEFINITIONS, record));
         let records = records.chain(lost);
-        if self.opened.state_rewrite_needed && self.checkpoints.load(Ordering::Relaxed) == 0 {
-            let (all, _) = news(&self.catalog.read(), &Persisted::default());
-            let lost = self.losses.lock().records(true);
-            let lost = lost.iter().map(|(kind, record)| (*kind, record));
-            let all = all.iter().map(|record| (STATE_DEFINITIONS, record));
-            self.blocks.rewrite_state(all.chain(lost))?;
+        if rewrites {
+            self.blocks.rewrite_state(records)?;
         } else {
             self.blocks.append_state(records)?;
         }
@@ -411,8 +421,10 @@ impl Engine {
             loop {
                 let shard = shard.read();
                 let end = shard.len().min(slot + SLICE_SERIES);
-                while slot < end {
-                    let Some(series) = shard.get(slot) else { break };
+                let first = slot;
+                slot = end;
+                let slice = shard.iter_from(first).take_while(|(slot, _)| *slot < end);
+                for (slot, series) in slice {
                     let id = self.placement.id(index, slot);
                     for chunk in series.ring.iter() {
                         collected.compaction.look(id, chunk);
@@ -432,7 +444,6 @@ impl Engine {
                             collected.replay_from = collected.replay_from.min(first);
                         }
                     }
-                    slot += 1;
                 }
                 if slot >= shard.len() {
                     break;
@@ -553,8 +564,12 @@ impl Engine {
         for (index, shard) in self.shards.iter().enumerate() {
             let mut shard = shard.write();
             for slot in 0..shard.len() {
-                let series = shard.series_mut(slot);
-                if self.placement.id(index, slot).0 < series_end && !series.is_dropped() {
+                let Some((series, _)) = shard.existing(slot) else {
+                    continue;
+                };
+                // One that no segment defines may have been retired.
+                let is_there = series.defined > 0 && !series.is_dropped();
+                if is_there && self.placement.id(index, slot).0 < series_end {
                     series.defined = u64::MAX;
                 }
             }
@@ -678,6 +693,15 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
         add(&|out| encode_dropped(out, dropped.measurement, &dropped.series));
     }
     reached.dropped = catalog.dropped().len();
+    // Likewise series that have their keys.
+    for runs in catalog
+        .retired()
+        .runs_beyond(&since.retired)
+        .chunks(RECORD_RUNS)
+    {
+        add(&|out| encode_retired(out, runs));
+    }
+    reached.retired = catalog.retired().clone();
     for database in catalog
         .databases()
         .filter(|d| d.id.0 as usize >= since.databases)
@@ -727,6 +751,7 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
             let tags = series.tags.iter().map(|(name, value)| (&**name, &**value));
             encode_series(out, series.id, series.measurement, series.tags.len(), tags);
         });
+        reached.defined_series += 1;
     }
     reached.series = catalog.series_end();
     records.retain(|record| !record.is_empty());

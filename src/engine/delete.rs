@@ -125,8 +125,7 @@ impl Engine {
             for &id in slice {
                 let mut shard = self.shards[self.placement.shard(id)].write();
                 let slot = self.placement.slot(id);
-                if slot < shard.len() {
-                    let series = shard.series_mut(slot);
+                if let Some((series, _)) = shard.existing(slot) {
                     hit.before.push(series.snapshot(TimeRange::ALL));
                     let gone = series.drop_rows(owner.database);
                     settled.dropped(owner, &gone);
@@ -166,8 +165,8 @@ impl Engine {
         Ok((position, series))
     }
 
-    /// Measurements that were dropped and rules that were changed since the store was opened. When it rises, series
-    /// and layouts that were resolved before may be of a measurement that is gone, or not be taken any more.
+    /// Rises when measurements were dropped, series retired or rules changed: series and layouts that were resolved
+    /// before may be gone, or not be taken any more.
     #[inline]
     pub fn drops(&self) -> u64 {
         self.drops.load(Ordering::Acquire)

@@ -202,6 +202,23 @@ impl Settled {
         }
     }
 
+    /// A series that is retired though it has rows, because what took them out is missing: they have expired.
+    pub(super) fn retired(&mut self, owner: Owner, gone: &crate::series::DroppedRows<ChunkEntry>) {
+        let mut expired = gone.unsealed;
+        self.overwritten(owner, gone.overwritten);
+        for chunk in gone.ring.iter() {
+            let hidden = chunk.hidden_rows();
+            self.hidden(owner, hidden);
+            expired += u64::from(chunk.rows.saturating_sub(hidden.total()));
+            self.overwritten(owner, u64::from(chunk.overwritten));
+        }
+        let expired = Ledger {
+            expired,
+            ..Ledger::default()
+        };
+        self.settle(owner, expired);
+    }
+
     fn settle(&mut self, owner: Owner, rows: Ledger) {
         let settled = self.databases.entry(owner.database).or_default();
         settled.add(&as_owned(owner, rows));

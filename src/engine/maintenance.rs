@@ -21,6 +21,8 @@ pub struct TickReport {
     pub unlogged_rows: u64,
     /// Series whose open chunk was sealed because of its age.
     pub sealed_series: usize,
+    /// Series that gave their place back, because no row of them was left.
+    pub retired_series: u64,
     /// The checkpoint, if the log was full enough for one.
     pub checkpoint: Option<CheckpointReport>,
 }
@@ -44,6 +46,7 @@ impl Engine {
         if self.checkpoint_is_due() {
             report.checkpoint = Some(self.checkpoint_in_passing()?);
         }
+        self.vacate(&mut report);
         self.index_some();
         Ok(report)
     }
@@ -54,8 +57,9 @@ impl Engine {
         for shard in &self.shards {
             let mut shard = shard.write();
             for slot in 0..shard.len() {
-                let (series, scratch) = shard.series_and_scratch(slot);
-                sealed += usize::from(series.seal(scratch)?);
+                if let Some((series, scratch)) = shard.existing(slot) {
+                    sealed += usize::from(series.seal(scratch)?);
+                }
             }
         }
         Ok(sealed)
@@ -112,7 +116,9 @@ impl Engine {
         let slots = self.shards[index].read().len();
         for slot in 0..slots {
             let shard = self.shards[index].read();
-            let Some(series) = shard.get(slot) else { break };
+            let Some(series) = shard.get(slot) else {
+                continue;
+            };
             let (ring, rows_max) = (&series.ring, rows_max(slot));
             let many = rows_max > 0 && ring.rows() > rows_max;
             if many {

@@ -29,6 +29,7 @@ mod server_time;
 mod shard;
 mod space;
 mod status;
+mod vacancy;
 mod verify;
 mod wear;
 mod write;
@@ -80,6 +81,7 @@ use self::rejects::Rejects;
 use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
 use self::space::Space;
+use self::vacancy::Vacancies;
 use self::wear::Wear;
 use crate::blocks::{BlockStore, ChunkEntry, SideRecord};
 use crate::catalog::{Catalog, CatalogLimits};
@@ -110,6 +112,8 @@ pub struct EngineOptions {
     pub raw_age_max_ns: i64,
     /// Rows a series keeps in its ring at most; 0: no limit.
     pub rows_per_series_max: u64,
+    /// A series of which no row is left gives its place back, nanoseconds after that was seen; 0: never.
+    pub empty_series_ns: u64,
     /// Rows at which a chunk is sealed. [`CHUNK_ROWS`](crate::limits::CHUNK_ROWS) is the default and the most,
     /// 16 the least; fewer cost space, and serve tests.
     pub chunk_rows: usize,
@@ -160,6 +164,8 @@ pub struct Engine {
     losses: Mutex<Losses>,
     rejects: Rejects,
     newcomers: Newcomers,
+    /// Taken before the catalog.
+    vacancies: Mutex<Vacancies>,
     checkpoints: AtomicU64,
     wear: Wear,
     /// When the last checkpoint in passing began, monotonic nanoseconds.

@@ -34,6 +34,7 @@ use crate::log::rows::{RecordedLayout, RowsPayload};
 use crate::log::{self, FrameType, FrameView, Log, Recovery};
 use crate::meta::MetaStore;
 use crate::mutants::{self, Mutant};
+use crate::paged::Paged;
 use crate::series::{Cause, Location, RestoredImage, RowRef, Sealed, Tombstone};
 use crate::storage::Storage;
 use crate::types::{
@@ -65,6 +66,9 @@ pub struct OpenReport {
     pub problems: Vec<String>,
     pub(super) state_rewrite_needed: bool,
 }
+
+/// Where definitions come from.
+const STATE_FILE: &str = "state file";
 
 /// Most problems that are listed one by one.
 pub const PROBLEMS_MAX: usize = 100;
@@ -106,7 +110,9 @@ struct Restored {
     shards: Vec<Shard>,
     report: OpenReport,
     /// How far block files and images have each series.
-    reached: Vec<Position>,
+    reached: Paged<Position>,
+    /// Definitions of series that the state file has.
+    defined_series: u64,
     /// Chunks of block files whose series were dropped.
     orphans: Vec<ChunkEntry>,
     /// Deletions and expiries of the image file and the log, as far as chunks need them.
@@ -140,7 +146,8 @@ impl Engine {
                 .map(|_| Shard::sealing_at(options.chunk_rows))
                 .collect(),
             report: OpenReport::default(),
-            reached: Vec::new(),
+            reached: Paged::default(),
+            defined_series: 0,
             orphans: Vec::new(),
             deletions: BTreeMap::new(),
             settled: Settled::default(),
@@ -196,7 +203,9 @@ impl Engine {
         let persisted = if restored.report.state_rewrite_needed {
             Persisted::default()
         } else {
-            news(&restored.catalog, &Persisted::default()).1
+            let (_, mut persisted) = news(&restored.catalog, &Persisted::default());
+            persisted.defined_series = restored.defined_series;
+            persisted
         };
         if opened.created {
             // The identity has to last before anything carries it.
@@ -254,6 +263,7 @@ impl Engine {
             checkpoints: 0.into(),
             wear: crate::engine::wear::Wear::default(),
             checkpoint_began_ns: began_ns.into(),
+            vacancies: Mutex::default(),
         };
         engine.resume_rejects();
         engine.check_space();
@@ -265,7 +275,7 @@ impl Engine {
 impl Visitor for Restored {
     fn state(&mut self, kind: u8, payload: &[u8]) {
         if kind == STATE_DEFINITIONS {
-            self.define(payload, "state file");
+            self.define(payload, STATE_FILE);
         } else if !self.losses.restore(kind, payload) {
             self.report
                 .problem(format!("state record of unknown kind {kind}"));
@@ -274,7 +284,7 @@ impl Visitor for Restored {
 
     fn chunk(&mut self, entry: &ChunkEntry) {
         let meta = &entry.meta;
-        if self.catalog.is_dropped(meta.series) {
+        if self.is_gone(meta.series) {
             self.orphans.push(*entry);
             return;
         }
@@ -352,8 +362,7 @@ impl Visitor for Restored {
     }
 
     fn image(&mut self, image: ImageRecord<'_>) {
-        let is_dropped = self.catalog.is_dropped(image.series);
-        if is_dropped || self.reached(image.series) >= image.last_position {
+        if self.is_gone(image.series) || self.reached(image.series) >= image.last_position {
             return;
         }
         let mut cells = Cells::default();
@@ -516,8 +525,7 @@ impl Restored {
             };
             let slot = self.placement.slot(id);
             let shard = &mut self.shards[self.placement.shard(id)];
-            if slot < shard.len() {
-                let (series, scratch) = shard.series_and_scratch(slot);
+            if let Some((series, scratch)) = shard.existing(slot) {
                 is_needed |= series.hide(tombstone, scratch);
             }
         }
@@ -547,9 +555,12 @@ impl Restored {
     }
 
     fn define(&mut self, payload: &[u8], source: &str) {
+        let is_state = source == STATE_FILE;
         let mut failed: Vec<CatalogError> = Vec::new();
         let catalog = &mut self.catalog;
         let mut dropped = Vec::new();
+        let mut retired = Vec::new();
+        let mut defined_series = 0;
         let decoded = definitions::decode(payload, |definition| {
             let result = match definition {
                 Definition::Database { id, name } => catalog.define_database(id, name),
@@ -566,7 +577,10 @@ impl Restored {
                     id,
                     measurement,
                     tags,
-                } => catalog.define_series(id, measurement, &tags),
+                } => {
+                    defined_series += 1;
+                    catalog.define_series(id, measurement, &tags)
+                }
                 Definition::Dropped {
                     measurement,
                     series,
@@ -574,6 +588,17 @@ impl Restored {
                     let owner = owner_of(catalog.measurement_by_id(measurement));
                     let gone = catalog.drop_measurement(measurement, &series);
                     dropped.extend(gone.into_iter().map(|id| (id, owner)));
+                    Ok(())
+                }
+                Definition::Retired { runs } => {
+                    let mut gone = Vec::new();
+                    for run in runs {
+                        gone.extend(catalog.retire_series(run));
+                    }
+                    for entry in gone {
+                        let owner = owner_of(catalog.measurement_by_id(entry.measurement));
+                        retired.push((entry.id, owner));
+                    }
                     Ok(())
                 }
                 Definition::Mode {
@@ -600,6 +625,20 @@ impl Restored {
                 .drop_rows(owner.database);
             self.settled.dropped(owner, &gone);
             self.orphans.extend(stored_in(&gone.ring));
+        }
+        for (id, owner) in retired {
+            let slot = self.placement.slot(id);
+            let shard = &mut self.shards[self.placement.shard(id)];
+            if let Some((series, _)) = shard.existing(slot) {
+                // It is empty, unless a manifest or a part of the log is missing.
+                let gone = series.drop_rows(owner.database);
+                self.settled.retired(owner, &gone);
+                self.orphans.extend(stored_in(&gone.ring));
+                shard.vacate(slot);
+            }
+        }
+        if is_state {
+            self.defined_series += defined_series;
         }
         if let Err(error) = decoded {
             self.report.problem(format!("{source}: {error}"));
@@ -640,6 +679,11 @@ impl Restored {
             let layout = layouts[row.layout].as_ref().filter(|layout| Some(layout.measurement) == known);
             let Some(layout) = layout else {
                 let series = row.series;
+                if self.catalog.is_retired(series) {
+                    // A manifest counts it.
+                    self.report.skipped_rows += 1;
+                    return;
+                }
                 // Whose they were is lost: nobody else may have them.
                 let measurement = opened.layouts[row.layout].measurement;
                 self.catalog.reserve(0, measurement.0.saturating_add(1), series.0.saturating_add(1));
@@ -689,26 +733,29 @@ impl Restored {
         Some(self.catalog.layout(measurement, &columns))
     }
 
+    /// Whether a series was dropped or retired.
+    fn is_gone(&self, series: SeriesId) -> bool {
+        self.catalog.is_dropped(series) || self.catalog.is_retired(series)
+    }
+
     fn reached(&self, series: SeriesId) -> Position {
-        self.reached
-            .get(series.0 as usize)
-            .copied()
-            .unwrap_or_default()
+        let reached = self.reached.get(series.0 as usize);
+        reached.copied().unwrap_or_default()
     }
 
     fn reach(&mut self, series: SeriesId, position: Position) {
-        let index = series.0 as usize;
-        if self.reached.len() <= index {
-            self.reached.resize(index + 1, Position(0));
-        }
-        self.reached[index] = self.reached[index].max(position);
+        let reached = self
+            .reached
+            .get_or_make(series.0 as usize, Position::default);
+        *reached = (*reached).max(position);
     }
 
     fn mark_defined(&mut self, series_end: u32) {
         for (index, shard) in self.shards.iter_mut().enumerate() {
             for slot in 0..shard.len() {
-                let series = shard.series_mut(slot);
-                if self.placement.id(index, slot).0 < series_end && !series.is_dropped() {
+                let id = self.placement.id(index, slot);
+                let is_there = id.0 < series_end && self.catalog.series(id).is_some();
+                if let Some((series, _)) = shard.existing(slot).filter(|_| is_there) {
                     series.defined = u64::MAX;
                 }
             }

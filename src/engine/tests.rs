@@ -9,6 +9,7 @@ mod limits;
 mod losses;
 mod rejects;
 mod space;
+mod vacancy;
 mod wear;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,7 @@ pub(crate) fn options() -> EngineOptions {
         time_min_ns: 0,
         raw_age_max_ns: 0,
         rows_per_series_max: 0,
+        empty_series_ns: 0,
         chunk_rows: crate::limits::CHUNK_ROWS,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 1 << 20,
