@@ -17,6 +17,7 @@ use crate::codec::chunk::{self, Hints};
 use crate::codec::{CodecError, Effort};
 use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
 use crate::engine::ledger::{Owner, Settled, owner_of_series};
+use crate::engine::retention::STATE_POLICY;
 use crate::engine::rules::encode_change;
 use crate::engine::{Engine, EngineError};
 use crate::limits::{FRAME_BYTES, MEASUREMENTS_RESERVED};
@@ -50,6 +51,8 @@ pub(super) struct Persisted {
     /// By measurement, the revision of its rules.
     rules: Vec<u64>,
     series: u32,
+    /// The revision of the retention policy.
+    policy: u64,
 }
 
 /// The kind of a state record that holds definitions.
@@ -174,11 +177,23 @@ impl Engine {
         if mutants::is(Mutant::DroppedImage) {
             collected.images.pop();
         }
-        let (records, reached, layouts) = {
+        let (records, mut reached, layouts) = {
             let catalog = self.catalog.read();
             let (records, reached) = news(&catalog, persisted);
             (records, reached, catalog.layout_count())
         };
+        // Behind the position where a replay begins: a change that comes now has its frame there.
+        let policy = self.retention.settled();
+        let policy = policy.filter(|policy| policy.revision > persisted.policy);
+        if let Some(policy) = &policy {
+            reached.policy = policy.revision;
+        }
+        let policy = policy.filter(|_| !mutants::is(Mutant::ForgottenPolicy));
+        let mut records: Vec<(u8, Vec<u8>)> = records
+            .into_iter()
+            .map(|record| (STATE_DEFINITIONS, record))
+            .collect();
+        records.extend(policy.map(|policy| (STATE_POLICY, policy.record())));
         // Nothing that is not durable in the log may be durable in a block file.
         self.log.sync()?;
         for entry in self.orphans.lock().drain(..orphans) {
@@ -276,20 +291,18 @@ impl Engine {
     /// The catalog's news, what is newly known to be lost, and all images.
     fn write_records(
         &self,
-        records: &[Vec<u8>],
+        records: &[(u8, Vec<u8>)],
         lost: &[(u8, Vec<u8>)],
         sides: &[SideRecord],
         images: &[Image],
     ) -> Result<(), EngineError> {
-        let lost = lost.iter().map(|(kind, record)| (*kind, record));
-        let records = records.iter().map(|record| (STATE_DEFINITIONS, record));
-        let records = records.chain(lost);
+        let records = records.iter().chain(lost);
+        let records = records.map(|(kind, record)| (*kind, record));
         if self.opened.state_rewrite_needed && self.checkpoints.load(Ordering::Relaxed) == 0 {
-            let (all, _) = news(&self.catalog.read(), &Persisted::default());
-            let lost = self.losses.lock().records(true);
-            let lost = lost.iter().map(|(kind, record)| (*kind, record));
-            let all = all.iter().map(|record| (STATE_DEFINITIONS, record));
-            self.blocks.rewrite_state(all.chain(lost))?;
+            let mut all = self.whole_state();
+            all.extend(self.losses.lock().records(true));
+            let all = all.iter().map(|(kind, record)| (*kind, record));
+            self.blocks.rewrite_state(all)?;
         } else {
             self.blocks.append_state(records)?;
         }
@@ -300,6 +313,15 @@ impl Engine {
             bytes: &image.bytes,
         });
         Ok(self.blocks.write_images(sides, images)?)
+    }
+
+    /// All that a new state file has, but for losses.
+    pub(super) fn whole_state(&self) -> Vec<(u8, Vec<u8>)> {
+        let (all, _) = news(&self.catalog.read(), &Persisted::default());
+        let all = all.into_iter().map(|record| (STATE_DEFINITIONS, record));
+        let policy = self.retention.settled();
+        all.chain(policy.map(|policy| (STATE_POLICY, policy.record())))
+            .collect()
     }
 
     /// What this checkpoint may compact. Where there is no room, nothing is moved.
@@ -757,5 +779,13 @@ impl Persisted {
     /// Series numbers below this are had.
     pub(super) fn series_end(&self) -> u32 {
         self.series
+    }
+
+    /// The same, with the policy that the store was opened with, or without one.
+    pub(super) fn with_policy(self, has_policy: bool) -> Self {
+        Self {
+            policy: u64::from(has_policy),
+            ..self
+        }
     }
 }
