@@ -14,7 +14,6 @@ use crate::blocks::{
 use crate::catalog::{Catalog, CatalogError, HashSeed, RuleChange};
 use crate::clock::Clock;
 use crate::codec::{Cells, chunk::Chunk};
-use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
 use crate::engine::delete::stored_in;
 use crate::engine::history::History;
 use crate::engine::ledger::{
@@ -22,6 +21,7 @@ use crate::engine::ledger::{
 };
 use crate::engine::losses::{self, Edge, Losses};
 use crate::engine::newcomers::Newcomers;
+use crate::engine::persisted::{Persisted, STATE_DEFINITIONS, news};
 use crate::engine::retention::{self, PolicyError, Retention, RetentionPolicy, STATE_POLICY};
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};

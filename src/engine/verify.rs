@@ -2,7 +2,7 @@
 
 use crate::blocks::{ChunkEntry, ImageRecord, Visitor, walk};
 use crate::codec::{Cells, CodecError, chunk::Chunk};
-use crate::engine::checkpoint::STATE_DEFINITIONS;
+use crate::engine::persisted::STATE_DEFINITIONS;
 use crate::engine::retention::{self, STATE_POLICY};
 use crate::engine::{Engine, EngineError, Loss, RetentionPolicy};
 use crate::log::definitions;
