@@ -3,6 +3,8 @@
 
 mod support;
 
+use edgetime_protocol::client::{BatchOptions, BatchWriter, FieldValue};
+use edgetime_protocol::error::Code;
 use support::Server;
 
 const ARGUMENTS: [&str; 3] = ["--no-self-monitor", "--clock", "follow-data"];
@@ -43,8 +45,25 @@ fn classes_are_changed_while_the_server_runs_and_outlast_it() {
     assert!(refused.starts_with("-3 expired"), "{refused}");
     session.send(format!("m,site=roof v=3 {old}\n"));
     assert!(session.answer().ends_with(" 1"));
+    // So does a batch of the binary protocol.
+    let options = BatchOptions::default();
+    let mut writer = BatchWriter::connect(server.data, options).expect("connects");
+    let fields = [("v", FieldValue::Float(3.0))];
+    for (site, number) in [("yard", 1), ("roof", 2)] {
+        let time = Some(old as i64 + number);
+        let pushed = writer.push("m", &[("site", site)], &fields, time, number as u64);
+        pushed.expect("sent");
+    }
+    let report = writer.finish().expect("answered");
+    let refused: Vec<_> = report
+        .refused
+        .iter()
+        .map(|row| (row.tag, row.code))
+        .collect();
+    assert_eq!(refused, [(1, Some(Code::Expired))]);
+    assert_eq!(report.rows, 1);
     let count = "SELECT site, count(v) FROM m GROUP BY site";
-    assert_eq!(server.query(count), [["roof", "2"], ["yard", "1"]]);
+    assert_eq!(server.query(count), [["roof", "3"], ["yard", "1"]]);
     let before = run(&server, "retention");
     assert_eq!(before["classes"][2]["name"], "bulk");
     assert_eq!(before["classes"][2]["raw_age_s"], 3_600);
@@ -95,6 +114,6 @@ fn classes_are_changed_while_the_server_runs_and_outlast_it() {
             .admin("retention unset measurement=m tag.site=yard")
             .ends_with("OK\n")
     );
-    assert_eq!(server.query(count), [["roof", "2"], ["yard", "2"]]);
+    assert_eq!(server.query(count), [["roof", "3"], ["yard", "2"]]);
     assert!(server.terminate());
 }
