@@ -12,15 +12,13 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use crate::blocks::{Account, ChunkEntry, ChunkMeta, CommitInfo, ImageRecord, SideRecord};
-use crate::catalog::{Catalog, SeriesSet};
 use crate::codec::chunk::{self, Hints};
 use crate::codec::{CodecError, Effort};
 use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
 use crate::engine::ledger::{Owner, Settled, owner_of_series};
-use crate::engine::rules::encode_change;
+use crate::engine::persisted::{Persisted, StateNews};
 use crate::engine::{Engine, EngineError};
-use crate::limits::{FRAME_BYTES, MEASUREMENTS_RESERVED};
-use crate::log::definitions::{Definition, encode_dropped, encode_retired, encode_series};
+use crate::limits::FRAME_BYTES;
 use crate::mutants::{self, Mutant};
 use crate::series::{Cause, HiddenRows, Location, Sealed, Series, UnsealedCells};
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId};
@@ -40,23 +38,6 @@ pub struct CheckpointReport {
     pub segments_freed: u32,
 }
 
-/// How much of the catalog somebody has.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Persisted {
-    dropped: usize,
-    databases: usize,
-    measurements: usize,
-    columns: Vec<usize>,
-    /// By measurement, the revision of its rules.
-    rules: Vec<u64>,
-    series: u32,
-    retired: SeriesSet,
-    /// Series that the state file defines, those among them that are gone.
-    pub(super) defined_series: u64,
-}
-
-/// The kind of a state record that holds definitions.
-pub(super) const STATE_DEFINITIONS: u8 = 1;
 /// Series visited under one hold of a shard's lock.
 const SLICE_SERIES: usize = 64;
 /// The part of the time that checkpoints in passing may spend on recompression: one in this many.
@@ -64,14 +45,6 @@ const RECOMPRESS_SHARE: u64 = 10;
 /// Bytes of stored chunks that a checkpoint in passing reads to write them anew, and that any other does.
 const PASSING_BYTES: u64 = 4 << 20;
 const COMPACTED_BYTES: u64 = 64 << 20;
-/// The highest byte of the keys of a manifest's counters of columns.
-const COLUMN_KEYS: u64 = b'C' as u64;
-/// Bytes of definitions in one state record.
-const RECORD_BYTES: usize = 32 * 1024;
-/// Runs of series in one definition.
-const RECORD_RUNS: usize = 2048;
-/// Series that are gone, and that a state file may define beside as many as are there.
-const GONE_SERIES: u64 = 4096;
 
 struct Flush {
     series: SeriesId,
@@ -181,17 +154,12 @@ impl Engine {
         if mutants::is(Mutant::DroppedImage) {
             collected.images.pop();
         }
-        let (records, reached, layouts, rewrites) = {
-            let catalog = self.catalog.read();
-            let first = self.checkpoints.load(Ordering::Relaxed) == 0;
-            let there = catalog.series_count() as u64;
-            let rewrites = self.opened.state_rewrite_needed && first
-                || persisted.defined_series > 2 * there + GONE_SERIES;
-            let everything = Persisted::default();
-            let since = if rewrites { &everything } else { &*persisted };
-            let (records, reached) = news(&catalog, since);
-            (records, reached, catalog.layout_count(), rewrites)
-        };
+        let StateNews {
+            records,
+            reached,
+            layouts,
+            is_whole,
+        } = self.state_news(persisted);
         // Nothing that is not durable in the log may be durable in a block file.
         self.log.sync()?;
         for entry in self.orphans.lock().drain(..orphans) {
@@ -219,12 +187,12 @@ impl Engine {
         let entries = self.blocks.write_chunks(metas.zip(chunks))?;
         let (lost, lost_reached) = {
             let losses = self.losses.lock();
-            (losses.records(rewrites), losses.reached())
+            (losses.records(is_whole), losses.reached())
         };
         if mutants::is(Mutant::RecycledBeforeManifest) {
             self.log.recycle(collected.replay_from)?;
         }
-        let written = self.write_records(rewrites, &records, &lost, &sides, &collected.images);
+        let written = self.write_records(is_whole, &records, &lost, &sides, &collected.images);
         if let Err(error) = written {
             // They are written anew by the next checkpoint: these only take room.
             self.blocks.discard_chunks(&entries);
@@ -289,16 +257,15 @@ impl Engine {
     /// The catalog's news and what is newly known to be lost, or all of both in a file of their own; and all images.
     fn write_records(
         &self,
-        rewrites: bool,
-        records: &[Vec<u8>],
+        is_whole: bool,
+        records: &[(u8, Vec<u8>)],
         lost: &[(u8, Vec<u8>)],
         sides: &[SideRecord],
         images: &[Image],
     ) -> Result<(), EngineError> {
-        let lost = lost.iter().map(|(kind, record)| (*kind, record));
-        let records = records.iter().map(|record| (STATE_DEFINITIONS, record));
-        let records = records.chain(lost);
-        if rewrites {
+        let records = records.iter().chain(lost);
+        let records = records.map(|(kind, record)| (*kind, record));
+        if is_whole {
             self.blocks.rewrite_state(records)?;
         } else {
             self.blocks.append_state(records)?;
@@ -670,117 +637,5 @@ fn image_of(series: SeriesId, rows: &UnsealedCells) -> Image {
         first_position: rows.first_position,
         last_position: rows.last_position,
         bytes: chunk::encode(&rows.cells, positions, &mut Hints::default(), Effort::Cheap),
-    }
-}
-
-/// What the catalog has beyond `since`, as records of definitions, and how much it has now.
-pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persisted) {
-    let mut reached = since.clone();
-    let mut records = vec![Vec::new()];
-    let mut add = |encode: &dyn Fn(&mut Vec<u8>)| {
-        if records
-            .last()
-            .is_some_and(|last| last.len() >= RECORD_BYTES)
-        {
-            records.push(Vec::new());
-        }
-        if let Some(last) = records.last_mut() {
-            encode(last);
-        }
-    };
-    // They come before measurements that have their names now.
-    for dropped in &catalog.dropped()[since.dropped..] {
-        add(&|out| encode_dropped(out, dropped.measurement, &dropped.series));
-    }
-    reached.dropped = catalog.dropped().len();
-    // Likewise series that have their keys.
-    for runs in catalog
-        .retired()
-        .runs_beyond(&since.retired)
-        .chunks(RECORD_RUNS)
-    {
-        add(&|out| encode_retired(out, runs));
-    }
-    reached.retired = catalog.retired().clone();
-    for database in catalog
-        .databases()
-        .filter(|d| d.id.0 as usize >= since.databases)
-    {
-        add(&|out| {
-            Definition::Database {
-                id: database.id,
-                name: &database.name,
-            }
-            .encode(out);
-        });
-        reached.databases = database.id.0 as usize + 1;
-    }
-    for measurement in catalog.measurements() {
-        let index = measurement.id.0 as usize;
-        if index >= since.measurements {
-            let (id, database, name) = (measurement.id, measurement.database, &*measurement.name);
-            add(&|out| Definition::Measurement { id, database, name }.encode(out));
-            reached.measurements = index + 1;
-        }
-        if reached.columns.len() <= index {
-            reached.columns.resize(index + 1, 0);
-        }
-        let columns = measurement.columns()[reached.columns[index]..].iter();
-        for column in columns.filter(|column| column.is_known()) {
-            add(&|out| {
-                Definition::Column {
-                    measurement: measurement.id,
-                    id: column.id,
-                    field_type: column.field_type,
-                    name: &column.name,
-                }
-                .encode(out);
-            });
-        }
-        reached.columns[index] = measurement.columns().len();
-        if reached.rules.len() <= index {
-            reached.rules.resize(index + 1, 0);
-        }
-        for (revision, change) in measurement.rules().since(reached.rules[index]) {
-            add(&|out| encode_change(out, measurement.id, revision, &change));
-        }
-        reached.rules[index] = measurement.rules().revision();
-    }
-    for series in catalog.series_from(since.series) {
-        add(&|out| {
-            let tags = series.tags.iter().map(|(name, value)| (&**name, &**value));
-            encode_series(out, series.id, series.measurement, series.tags.len(), tags);
-        });
-        reached.defined_series += 1;
-    }
-    reached.series = catalog.series_end();
-    records.retain(|record| !record.is_empty());
-    (records, reached)
-}
-
-impl Persisted {
-    /// How many column numbers each measurement has given out, as counters of a manifest: where a definition is
-    /// lost, its number must not become another column's.
-    fn column_counters(&self) -> impl Iterator<Item = (u64, u64)> {
-        let counted = self.columns.iter().take(MEASUREMENTS_RESERVED).enumerate();
-        let counted = counted.filter(|(_, columns)| **columns > 0);
-        counted.map(|(measurement, columns)| {
-            (
-                COLUMN_KEYS << 56 | (measurement as u64) << 24,
-                *columns as u64,
-            )
-        })
-    }
-
-    /// What such a counter says, if it is one.
-    pub(super) fn columns_of_counter(&(key, value): &(u64, u64)) -> Option<(MeasurementId, u16)> {
-        let is_one = key >> 56 == COLUMN_KEYS && key.trailing_zeros() >= 24;
-        let measurement = MeasurementId((key >> 24) as u32);
-        is_one.then_some((measurement, u16::try_from(value).unwrap_or(u16::MAX)))
-    }
-
-    /// Series numbers below this are had.
-    pub(super) fn series_end(&self) -> u32 {
-        self.series
     }
 }

@@ -165,8 +165,8 @@ impl Engine {
         Ok((position, series))
     }
 
-    /// Rises when measurements were dropped, series retired or rules changed: series and layouts that were resolved
-    /// before may be gone, or not be taken any more.
+    /// Rises when measurements were dropped, series retired, rules or retention policies changed: series and layouts
+    /// that were resolved before may be gone, of another class, or not be taken any more.
     #[inline]
     pub fn drops(&self) -> u64 {
         self.drops.load(Ordering::Acquire)

@@ -143,12 +143,12 @@ impl Engine {
                 successors.insert(row.series, catalog.successor(row.series)?);
             }
         }
-        drop(catalog);
         batch.redirect(|series, measurement| {
             let id = *successors.get(&series)?;
             Some(SeriesRef {
                 id,
                 measurement,
+                class: self.class_in(&catalog, id) as u8,
                 shard: self.placement.shard(id) as u16,
             })
         });
