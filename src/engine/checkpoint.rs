@@ -581,10 +581,9 @@ impl Collected {
             self.accounts.entry(id).or_default().through = through;
         }
         if let Some((database, rows)) = series.discarded().filter(|(_, rows)| *rows > 0) {
-            let is_reject = false;
             let owner = Owner {
                 database,
-                is_reject,
+                reject: None,
             };
             self.settles.deleted(owner, rows.into());
             self.discarded.push((id, rows));

@@ -38,7 +38,7 @@ const RECORD_BYTES: usize = 32 * 1024;
 /// Runs of series in one definition.
 const RECORD_RUNS: usize = 2048;
 /// Series that are gone, and that a state file may define beside as many as are there.
-const GONE_SERIES: u64 = 4096;
+const GONE_SERIES: u64 = 1024;
 
 /// What the next checkpoint writes to the state file.
 pub(super) struct StateNews {

@@ -53,7 +53,7 @@ const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
 }
 
 /// All of them.
-pub const PLANTED: [Planted; 23] = [
+pub const PLANTED: [Planted; 24] = [
     planted(Mutant::SkippedSync, 88),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 13),
@@ -76,6 +76,7 @@ pub const PLANTED: [Planted; 23] = [
     counted(Mutant::CountedTwice, 0),
     counted(Mutant::CountedNever, 0),
     counted(Mutant::CountedMoved, 1),
+    counted(Mutant::RetiredUnsettled, 0),
     of_policies(Mutant::ForgottenPolicy, 0),
 ];
 

@@ -390,11 +390,16 @@ impl Run {
             Ok(deleted) => Some(deleted.position.0),
             Err(_) => Some(engine.end().0),
         };
-        let shown = match &deleted {
-            Err(_) if !is_off => world::read(engine)?,
-            _ => BTreeMap::new(),
+        // What is too old is not shown, whether or not it was deleted: it may be gone or there, if the clock goes back.
+        let (shown, horizon) = match &deleted {
+            Err(_) if !is_off => {
+                self.note_horizon(engine);
+                (world::read(engine)?, engine.time_bounds().horizon)
+            }
+            _ => (BTreeMap::new(), i64::MIN),
         };
-        for keys in hit {
+        for mut keys in hit {
+            keys.retain(|(_, time)| *time >= horizon);
             // Of what failed some parts may have been done: then nothing of them is shown.
             if !keys.is_empty() && !keys.iter().any(|key| shown.contains_key(key)) {
                 self.done.deletions += 1;

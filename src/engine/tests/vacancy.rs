@@ -314,10 +314,10 @@ fn where_there_is_no_room_for_its_successor_the_rest_is_written() {
 
 #[test]
 fn the_index_of_the_metadata_and_the_state_file_forget_them() {
-    const SERIES: i64 = 6_000;
+    const SERIES: i64 = 1_500;
     let folder = tempfile::tempdir().expect("a folder");
     let mut options = roomy();
-    options.catalog.series_max = 10_000;
+    options.catalog.series_max = 4_000;
     options.raw_age_max_ns = 1_000 * SECOND;
     options.chunk_age_max_ns = 100 * SECOND;
     let state_bytes = || -> u64 {
