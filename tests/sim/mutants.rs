@@ -72,11 +72,11 @@ pub const PLANTED: [Planted; 24] = [
     planted(Mutant::UnsyncedRestart, 4),
     faulty(Mutant::UnreadIgnored, 38, Wrong::Reads),
     planted(Mutant::ForgottenDeletion, 688),
-    planted(Mutant::ForgottenExpiry, 146),
+    planted(Mutant::ForgottenExpiry, 5),
     counted(Mutant::CountedTwice, 0),
     counted(Mutant::CountedNever, 0),
     counted(Mutant::CountedMoved, 1),
-    counted(Mutant::RetiredUnsettled, 0),
+    counted(Mutant::RetiredUnsettled, 81),
     of_policies(Mutant::ForgottenPolicy, 0),
 ];
 
