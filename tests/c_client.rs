@@ -49,7 +49,10 @@ fn send(
 /// Every numbered row is there, with its values.
 fn assert_all_there(server: &Server, database: &str, rows: u64) {
     let found = server
-        .try_query(database, "SELECT time, s, v, n FROM m WHERE v >= 0 ORDER BY time")
+        .try_query(
+            database,
+            "SELECT time, s, v, n FROM m WHERE v >= 0 ORDER BY time",
+        )
         .expect("answers");
     assert_eq!(found.len() as u64, rows);
     for (at, row) in found.iter().enumerate() {
@@ -113,7 +116,10 @@ fn the_documentation_runs() {
     }
     assert_eq!(programs, 2);
     let rows = server
-        .try_query("plant", "SELECT room, celsius, rpm, heating FROM boiler ORDER BY time, room")
+        .try_query(
+            "plant",
+            "SELECT room, celsius, rpm, heating FROM boiler ORDER BY time, room",
+        )
         .expect("answers");
     assert_eq!(rows[0], ["b1", "81.5", "1450", "true"]);
     assert_eq!(rows.len(), 4);

@@ -40,11 +40,7 @@ static DRIVERS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| {
 
 impl Driver {
     fn all() -> Vec<Self> {
-        DRIVERS
-            .1
-            .iter()
-            .map(|program| Self::start(program))
-            .collect()
+        DRIVERS.iter().map(|program| Self::start(program)).collect()
     }
 
     fn start(program: &Path) -> Self {

@@ -78,7 +78,9 @@ impl FaultProxy {
                     faults: Arc::clone(&counted),
                     running: Arc::clone(&running),
                 });
-                counted.drips.fetch_add(u64::from(plan.drips), Ordering::Relaxed);
+                counted
+                    .drips
+                    .fetch_add(u64::from(plan.drips), Ordering::Relaxed);
                 carry(&plan, &client, &upstream);
                 carry(&plan, &upstream, &client);
             }

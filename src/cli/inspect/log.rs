@@ -9,6 +9,7 @@ use super::names::Names;
 use super::read_only::ReadOnly;
 use crate::log::deletion::Deletion;
 use crate::log::expiry::Expiry;
+use crate::log::producer::ProducerMark;
 use crate::log::rows::RowsPayload;
 use crate::log::{FrameType, LogError, scan};
 use crate::types::{Position, StoreId};
@@ -80,6 +81,7 @@ impl LogReport {
                 Some(FrameType::Definitions) => names.learn(frame.payload),
                 Some(FrameType::Delete) => Deletion::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Expire) => Expiry::decode(frame.payload).map(|_| ()),
+                Some(FrameType::Producer) => ProducerMark::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Rows) => RowsPayload::open(frame.payload).map(|rows| {
                     report.rows += rows.rows as u64;
                 }),
