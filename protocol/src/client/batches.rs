@@ -41,7 +41,7 @@ pub struct BatchOptions {
     pub bytes_max: usize,
     /// How long a row waits for others, at most; looked at when a row is added.
     pub age_max: Duration,
-    /// Batches without an answer at most.
+    /// Batches without an answer at most; never more than 64, so that the server tells all of them apart.
     pub in_flight_max: usize,
     /// For connecting, for a write that does not move, and for an answer.
     pub timeout: Duration,
@@ -160,6 +160,8 @@ struct Names {
     key: Vec<u8>,
 }
 
+/// Batches of a producer that a server tells apart: SPEC.md, section 2.7.
+const IN_FLIGHT_MAX: usize = 64;
 /// The longest pause before a connection is made anew.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 
@@ -280,7 +282,8 @@ impl BatchWriter {
             payload,
             tags,
         });
-        let most = self.options.in_flight_max.saturating_sub(1);
+        let most = self.options.in_flight_max.min(IN_FLIGHT_MAX);
+        let most = most.saturating_sub(1);
         self.drive(|writer| {
             writer.in_flight.len() <= most
                 && writer.in_flight.iter().all(|batch| batch.request != 0)
