@@ -46,14 +46,16 @@ fn send(
     numbers.try_into().expect("three numbers")
 }
 
-/// Every numbered row is there, with its values.
-fn assert_all_there(server: &Server, database: &str, rows: u64) {
-    let found = server
-        .try_query(
-            database,
-            "SELECT time, s, v, n FROM m WHERE v >= 0 ORDER BY time",
-        )
-        .expect("answers");
+/// Every numbered row is there, with its values, and none besides. Of text that is cut in the middle of a line the
+/// part before the cut is a line, too: without its time it has the server's, and is left out here.
+fn assert_all_there(server: &Server, database: &str, rows: u64, is_text: bool) {
+    let until = if is_text {
+        START + rows
+    } else {
+        i64::MAX as u64
+    };
+    let sql = format!("SELECT time, s, v, n FROM m WHERE v >= 0 AND time < {until} ORDER BY time");
+    let found = server.try_query(database, &sql).expect("answers");
     assert_eq!(found.len() as u64, rows);
     for (at, row) in found.iter().enumerate() {
         let value = at as f64 / 4.0;
@@ -78,7 +80,7 @@ fn faulted_batches_lose_nothing() {
         let direct = format!("direct_{at}");
         let [connections, ..] = send(&program, server.data, "binary", &direct, 50, 0);
         assert_eq!(connections, 1);
-        assert_all_there(&server, &direct, 50 * ROWS);
+        assert_all_there(&server, &direct, 50 * ROWS, false);
 
         for mode in ["binary", "text"] {
             let database = format!("{mode}_{at}");
@@ -89,7 +91,7 @@ fn faulted_batches_lose_nothing() {
             assert!(connections > 20, "{connections}");
             assert_eq!(refused, 0);
             assert!(proxy.faults.cuts.load(Ordering::Relaxed) > 15);
-            assert_all_there(&server, &database, BATCHES * ROWS);
+            assert_all_there(&server, &database, BATCHES * ROWS, mode == "text");
             assert!(mode == "text" || duplicates > 0);
             println!("{compiler} {mode}: {sent:?}, {:?}", proxy.faults);
         }

@@ -313,7 +313,7 @@ const TURNS: u64 = 300;
 /// Small stores that are damaged byte by byte.
 const SMALL_STORES: u64 = 1;
 /// Runs of producers whose batches are sent again.
-const PRODUCER_RUNS: u64 = 300;
+const PRODUCER_RUNS: u64 = 3_000;
 /// Seeds that are tried for a planted fault whose own one no longer shows it.
 const SEEDS_SEARCHED: u64 = 2_000;
 /// Flips in every run of the tests, and how many each store takes.

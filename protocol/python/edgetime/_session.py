@@ -315,6 +315,9 @@ class Session:
         self.duplicates += flags >> 2 & 1
         self.position = max(self.position, reader.varint())
         self.rows_written += reader.varint()
+        if flags & 4 and batch is not None:
+            # They were stored before; the answer that said so was lost.
+            self.rows_written += len(batch.rows)
         for _ in range(reader.count()):
             code = reader.u16()
             message = reader.text()
