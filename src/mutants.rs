@@ -53,6 +53,8 @@ pub enum Mutant {
     ForgottenProducers,
     /// A checkpoint looks at the batches of producers behind its sync of the log.
     UnsyncedProducers,
+    /// A checkpoint does not write a retention policy that was changed.
+    ForgottenPolicy,
     /// Pages of log and manifest that a killed process left are not synced before they count.
     UnsyncedRestart,
     /// What the device does not give counts as never written.

@@ -208,7 +208,7 @@ impl Engine {
         columns: &[ColumnId],
     ) -> SeriesReader {
         let (columns, lanes) = self.lanes_of(series, columns);
-        let horizon = self.time_bounds().horizon;
+        let horizon = self.horizon_of(series);
         let range = range.intersect(TimeRange {
             start: horizon,
             end: Timestamp::MAX,

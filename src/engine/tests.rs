@@ -9,6 +9,7 @@ mod limits;
 mod losses;
 mod producers;
 mod rejects;
+mod retention;
 mod space;
 mod wear;
 
