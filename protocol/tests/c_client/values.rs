@@ -151,9 +151,13 @@ fn columns_of_every_kind_of_memory_come_back() {
                 };
                 let mut command = format!("write 9 2 0 0 1 5 {rows} 1");
                 let mut put = |word: String| write!(command, " {word}").expect("memory");
-                series.iter().for_each(|one| put(one.to_string()));
+                for one in &series {
+                    put(one.to_string());
+                }
                 put("t".to_owned());
-                times.iter().for_each(|one| put(one.to_string()));
+                for one in &times {
+                    put(one.to_string());
+                }
                 put(format!("{} n {kind}", field_type.number()));
                 (0..rows).for_each(|row| put(value(row).to_string()));
                 let (batch, _) = batch_of(&mut driver, &command);
@@ -182,10 +186,7 @@ fn decimals_take_their_digits_and_no_more() {
         let values: Vec<f64> = (0..rows)
             .map(|row| 20.0 + f64::from(row % 64) / 100.0)
             .collect();
-        let words: String = values
-            .iter()
-            .map(|v| format!(" {:016x}", v.to_bits()))
-            .collect();
+        let words = bits_of(values.iter().copied());
         let (batch, doubles) =
             batch_of(&mut driver, &format!("{} 1 n 9{words}", head(values.len())));
         let expected: Vec<Value> = values
@@ -198,9 +199,10 @@ fn decimals_take_their_digits_and_no_more() {
         );
         assert!(doubles < 256 * 6 / 8 + 64, "{doubles} bytes");
         // The same as mantissas, without a double in sight.
-        let mantissas: String = (0..rows)
-            .map(|row| format!(" {}", 2000 + row % 64))
-            .collect();
+        let mut mantissas = String::new();
+        for row in 0..rows {
+            write!(mantissas, " {}", 2000 + row % 64).expect("memory");
+        }
         let (batch, _) = batch_of(
             &mut driver,
             &format!("{} 1 n x 2 1{mantissas}", head(values.len())),
@@ -210,10 +212,7 @@ fn decimals_take_their_digits_and_no_more() {
             Value::from(expected)
         );
         // Floats of 32 bits, as the decimals that they are meant to be.
-        let words: String = values
-            .iter()
-            .map(|v| format!(" {:016x}", f64::from(*v as f32).to_bits()))
-            .collect();
+        let words = bits_of(values.iter().map(|v| f64::from(*v as f32)));
         let (batch, floats) =
             batch_of(&mut driver, &format!("{} 1 n 8{words}", head(values.len())));
         for (read, value) in list(&batch["sections"][0]["columns"][0]["values"])
@@ -226,10 +225,7 @@ fn decimals_take_their_digits_and_no_more() {
         assert!(floats < 256 * 6 / 8 + 64, "{floats} bytes");
         // What is no decimal is as it is.
         let odd = [f64::NAN, f64::INFINITY, -0.0, 1e300, 0.1 + 0.2, 5e-324];
-        let words: String = odd
-            .iter()
-            .map(|v| format!(" {:016x}", v.to_bits()))
-            .collect();
+        let words = bits_of(odd.into_iter());
         let (batch, _) = batch_of(&mut driver, &format!("{} 1 n 9{words}", head(odd.len())));
         let expected: Vec<Value> = odd
             .iter()
@@ -247,4 +243,13 @@ fn decimals_take_their_digits_and_no_more() {
         assert_eq!(driver.ask(&format!("{} 1 n x 23 3 9", head(1))), "error -7");
         driver.end();
     }
+}
+
+/// Doubles as words for the driver: their bits.
+fn bits_of(doubles: impl Iterator<Item = f64>) -> String {
+    let mut words = String::new();
+    for double in doubles {
+        write!(words, " {:016x}", double.to_bits()).expect("memory");
+    }
+    words
 }
