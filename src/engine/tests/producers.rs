@@ -174,7 +174,7 @@ fn a_batch_that_no_segment_takes_is_refused_as_a_whole() {
             let error = written.error.expect("too large");
             assert!(matches!(error, EngineError::TooLarge { .. }), "{error}");
         }
-        other => panic!("{other:?}"),
+        other @ Once::Duplicate(_) => panic!("{other:?}"),
     }
     assert_eq!(engine.known_batch(producer), None);
     // The same rows by somebody else: in parts.
