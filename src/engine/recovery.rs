@@ -21,7 +21,9 @@ use crate::engine::ledger::{
 };
 use crate::engine::losses::{self, Edge, Losses};
 use crate::engine::newcomers::Newcomers;
+use crate::engine::open_report::OpenReport;
 use crate::engine::persisted::{Persisted, STATE_DEFINITIONS, news};
+use crate::engine::producers::{ProducerTable, Producers, counted_through};
 use crate::engine::retention::{self, PolicyError, Retention, RetentionPolicy, STATE_POLICY};
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
@@ -31,8 +33,9 @@ use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::log::definitions::{self, Definition};
 use crate::log::deletion::Deletion;
 use crate::log::expiry::{Expiry, up_to};
+use crate::log::producer::ProducerMark;
 use crate::log::rows::{RecordedLayout, RowsPayload};
-use crate::log::{self, FrameType, FrameView, Log, Recovery};
+use crate::log::{self, FrameType, FrameView, Log};
 use crate::meta::MetaStore;
 use crate::mutants::{self, Mutant};
 use crate::paged::Paged;
@@ -42,67 +45,8 @@ use crate::types::{
     DatabaseId, Layout, LayoutColumn, Position, SeriesId, StoreId, TimeRange, Timestamp,
 };
 
-/// What was found when a store was opened.
-#[derive(Debug, Default)]
-pub struct OpenReport {
-    /// Whether the store was made.
-    pub created: bool,
-    /// Chunks in block files.
-    pub chunks: u64,
-    /// Rows in them.
-    pub chunk_rows: u64,
-    /// Series whose open rows came from an image.
-    pub images: u64,
-    /// Rows applied from the log.
-    pub replayed_rows: u64,
-    /// Rows of the log that block files already had.
-    pub skipped_rows: u64,
-    /// What the log said.
-    pub log: Recovery,
-    /// What is lost or doubtful in block files.
-    pub damage: Vec<Damage>,
-    /// Whether the power went while a manifest was written: the other one counts, and nothing is lost.
-    pub torn_manifest: bool,
-    /// What could not be understood, in words, at most 100.
-    pub problems: Vec<String>,
-    pub(super) state_rewrite_needed: bool,
-}
-
 /// Where definitions come from.
 const STATE_FILE: &str = "state file";
-
-/// Most problems that are listed one by one.
-pub const PROBLEMS_MAX: usize = 100;
-
-impl OpenReport {
-    /// Whether anything was lost or is doubtful.
-    pub fn is_damaged(&self) -> bool {
-        !self.damage.is_empty() || !self.problems.is_empty() || !self.log.corruption.is_empty()
-    }
-
-    /// A manifest that does not validate is one that a power cut tore, if the log still holds all that the
-    /// other one needs: segments are recycled only behind a manifest that is whole.
-    fn judge_manifests(&mut self) {
-        let whole = self.log.corruption.is_empty() && self.problems.is_empty();
-        if whole && self.misses_only_a_manifest() {
-            self.torn_manifest = !self.damage.is_empty();
-            self.damage.clear();
-        }
-    }
-
-    /// A commit removes what the one before listed: where all of that is there, the manifest that is not
-    /// whole was never in force.
-    fn misses_only_a_manifest(&self) -> bool {
-        let manifest = |damage: &Damage| matches!(damage, Damage::Manifest { .. });
-        self.damage.iter().all(manifest)
-    }
-
-    fn problem(&mut self, problem: String) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(problem);
-        }
-    }
-}
 
 /// What is being put together.
 struct Restored {
@@ -129,6 +73,10 @@ struct Restored {
     /// Where something of the log is missing.
     edges: Vec<Edge>,
     gaps_before: usize,
+    /// Batches of producers that are known.
+    producers: ProducerTable,
+    /// The manifest's counters have what was sent again before this position.
+    repeated_through: Position,
     /// Times of the rows that were read last.
     times: Option<(Timestamp, Timestamp)>,
 }
@@ -159,6 +107,8 @@ impl Engine {
             policy: None,
             edges: Vec::new(),
             gaps_before: 0,
+            producers: ProducerTable::default(),
+            repeated_through: Position(0),
             times: None,
         };
         let of_log = log::find_store(&*storage)?;
@@ -186,6 +136,9 @@ impl Engine {
         let counters = known.as_ref().map_or(&[][..], |info| &info.counters);
         let history = History::of_counters(counters);
         restored.settled.add(&Settled::from_counters(counters));
+        let repeated = restored.settled.take_repeated();
+        restored.producers.restore_repeated(repeated);
+        restored.repeated_through = counted_through(counters);
         for (measurement, columns) in counters.iter().filter_map(Persisted::columns_of_counter) {
             restored.catalog.reserve_columns(measurement, columns);
         }
@@ -248,6 +201,7 @@ impl Engine {
             losses: Mutex::new(restored.losses),
             space: Space::new(options.space),
             newcomers: Newcomers::new(options.new_series),
+            producers: Producers::new(restored.producers),
             retention: Retention::restored(restored.policy),
             storage,
             options,
@@ -352,6 +306,10 @@ impl Visitor for Restored {
         self.keep_side(payload, &of)
     }
 
+    fn producers(&mut self, record: &[u8]) -> bool {
+        self.producers.restore(record)
+    }
+
     fn account(&mut self, account: Account) {
         let Account {
             series,
@@ -423,6 +381,9 @@ impl Restored {
     /// Rows of every database that are accounted for.
     fn received(&self, blocks: &BlockStore) -> BTreeMap<DatabaseId, u64> {
         let mut received = self.settled.sums();
+        for (&database, &rows) in self.producers.repeated() {
+            *received.entry(database).or_default() += rows;
+        }
         for (index, shard) in self.shards.iter().enumerate() {
             for (slot, series) in shard.iter() {
                 for chunk in series
@@ -457,6 +418,7 @@ impl Restored {
             FrameType::Expire if !mutants::is(Mutant::ForgottenExpiry) => {
                 self.expire(frame.position, frame.payload);
             }
+            FrameType::Producer => self.producer(frame),
             FrameType::Policy => {
                 let policy = RetentionPolicy::decode(frame.payload);
                 self.policy("log", policy.map(|policy| (frame.position, policy)));
@@ -468,6 +430,22 @@ impl Restored {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn producer(&mut self, frame: &FrameView<'_>) {
+        let (position, end) = (frame.position, frame.end);
+        match (frame.producer, ProducerMark::decode(frame.payload)) {
+            (Some(part), Ok(mark)) => {
+                let through = self.repeated_through;
+                self.producers.replay((position, end), part, &mark, through);
+            }
+            (None, _) => self.report.problem(format!(
+                "a producer's frame at position {position} names none"
+            )),
+            (_, Err(error)) => self
+                .report
+                .problem(format!("producer at position {position}: {error}")),
         }
     }
 
@@ -493,7 +471,7 @@ impl Restored {
                 match side {
                     SideRecord::Deletion(payload) => self.delete(at, &payload),
                     SideRecord::Expiry(payload) => self.expire(at, &payload),
-                    SideRecord::Account(_) => {}
+                    SideRecord::Account(_) | SideRecord::Producers(_) => {}
                 }
             }
         }
