@@ -9,6 +9,7 @@
 #![doc = include_str!("SEMANTICS.md")]
 
 mod buckets;
+pub mod cache;
 mod condition;
 mod context;
 pub mod encode;

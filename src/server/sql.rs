@@ -115,7 +115,7 @@ pub fn run(
         },
         cancel: &cancel,
     };
-    let store = Store::new(Arc::clone(&shared.engine), access.clone());
+    let store = Store::new(Arc::clone(&shared.engine), access.clone()).with_cache(&shared.results);
     // The sink's own failures travel beside the query's errors.
     let failure = Cell::new(None);
     let sink = std::cell::RefCell::new(sink);

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, ConfigError, SyncPolicy as ConfiguredPolicy};
 use crate::engine::{Engine, EngineError};
+use crate::query::cache::{CacheOptions, ResultCache};
 
 use super::buffers::Buffers;
 use super::clients::Clients;
@@ -128,7 +129,6 @@ impl Server {
         let committer = Committer::start(Arc::clone(&engine), policy, maintenance.requester())
             .map_err(ServerError::Threads)?;
         let shared = Arc::new(Shared {
-            engine,
             committer,
             maintenance,
             buffers: Buffers::default(),
@@ -138,6 +138,8 @@ impl Server {
                 Duration::from_millis(config.query.slow_ms),
                 config.query.slowlog_entries_max as usize,
             ),
+            results: Arc::new(results(&config, engine.hash_seed())),
+            engine,
             log_level,
             started: Instant::now(),
             stop,
@@ -242,6 +244,18 @@ fn runtime(config: &Config) -> std::io::Result<Runtime> {
         builder.worker_threads(config.server.worker_threads as usize);
     }
     builder.build()
+}
+
+/// The cache of finished buckets.
+fn results(config: &Config, hash_seed: u64) -> ResultCache {
+    let query = &config.query;
+    let bytes = query.cache_mb.saturating_mul(1024 * 1024);
+    let ttl = Duration::from_secs(query.cache_ttl_s);
+    ResultCache::new(CacheOptions {
+        capacity_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+        ttl_ns: i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX),
+        hash_seed,
+    })
 }
 
 fn bind(
