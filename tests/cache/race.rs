@@ -248,7 +248,10 @@ impl History {
             let wrong = wrong.map(|line| format!("+ {line}"));
             let all: Vec<String> = missing.into_iter().chain(wrong).collect();
             let next = self.operations.lock().get(count).cloned();
-            (all.len(), format!("after {count}, before {next:?}:\n{}", all.join("\n")))
+            (
+                all.len(),
+                format!("after {count}, before {next:?}:\n{}", all.join("\n")),
+            )
         });
         let least = differences.min_by_key(|(count, _)| *count);
         least.map_or(String::new(), |(_, text)| text)
