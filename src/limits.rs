@@ -74,6 +74,16 @@ pub const QUERY_GROUPS: usize = 1_000_000;
 pub const QUERY_MEMORY_BYTES: usize = 256 * 1024 * 1024;
 /// Largest compiled regular expression of a query, bytes.
 pub const QUERY_REGEX_BYTES: usize = 1024 * 1024;
+/// Most retention classes.
+pub const RETENTION_CLASSES: usize = 16;
+/// Longest name of a retention class, bytes.
+pub const RETENTION_CLASS_NAME_BYTES: usize = 32;
+/// Most rules that say which series are of which retention class.
+pub const RETENTION_RULES: usize = 256;
+/// Most tags that one of these rules names.
+pub const RETENTION_RULE_TAGS: usize = 16;
+/// Largest retention policy as it is logged, bytes: a unit of it fits the smallest segment.
+pub const RETENTION_POLICY_BYTES: usize = 48 * 1024;
 
 const _: () = assert!(STAGING_ROWS > BLOCK_ROWS);
 const _: () = assert!(CHUNK_ROWS.is_multiple_of(BLOCK_ROWS));
@@ -89,3 +99,6 @@ const _: () = assert!(LOG_SEGMENT_BYTES_MIN.is_multiple_of(PAGE_BYTES as u64));
 const _: () = assert!(LOG_SEGMENT_BYTES_MIN < LOG_SEGMENT_BYTES_MAX);
 const _: () = assert!(MAPS >= 2 * LOG_SEGMENTS as usize);
 const _: () = assert!(COLUMNS <= u16::MAX as usize);
+const _: () = assert!(RETENTION_CLASSES <= u8::MAX as usize);
+const _: () =
+    assert!((RETENTION_POLICY_BYTES as u64) < LOG_SEGMENT_BYTES_MIN - 2 * PAGE_BYTES as u64);

@@ -47,6 +47,8 @@ pub enum Mutant {
     CountedNever,
     /// A rejected line that has become a row still counts as one.
     CountedMoved,
+    /// A checkpoint does not write a retention policy that was changed.
+    ForgottenPolicy,
     /// Pages of log and manifest that a killed process left are not synced before they count.
     UnsyncedRestart,
     /// What the device does not give counts as never written.

@@ -27,6 +27,21 @@ pub struct FileInfo {
     pub damaged: bool,
 }
 
+impl FileInfo {
+    /// Bytes of the records of dead chunks.
+    fn dead_bytes(&self) -> u64 {
+        let index_bytes = u64::from(self.chunks) * INDEX_ENTRY_BYTES as u64;
+        let records_bytes = self.size_bytes.saturating_sub(index_bytes);
+        records_bytes.saturating_sub(self.live_bytes)
+    }
+
+    /// Whether records take less than half of what they took.
+    fn is_sparse(&self) -> bool {
+        let is_partly_dead = 0 < self.live_chunks && self.live_chunks < self.chunks;
+        is_partly_dead && !self.damaged && self.live_bytes < self.dead_bytes()
+    }
+}
+
 /// What all block files hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockUsage {
@@ -40,6 +55,10 @@ pub struct BlockUsage {
     pub live_chunks: u64,
     /// Bytes of the records of these.
     pub live_bytes: u64,
+    /// Bytes of the records of dead chunks, in files that have others.
+    pub dead_bytes: u64,
+    /// Of these, the bytes in files that checkpoints write anew because less than half of them is alive.
+    pub sparse_bytes: u64,
     /// Bytes of the state file.
     pub state_bytes: u64,
     /// Bytes of the image file.
@@ -164,13 +183,7 @@ impl Table {
     /// Files in which records take less than half of what they took.
     pub(super) fn sparse(&self) -> impl Iterator<Item = FileId> {
         let infos = self.files.values().map(|file| &file.info);
-        let sparse = infos.filter(|info| {
-            let index_bytes = u64::from(info.chunks) * INDEX_ENTRY_BYTES as u64;
-            let records_bytes = info.size_bytes.saturating_sub(index_bytes);
-            let is_partly_dead = 0 < info.live_chunks && info.live_chunks < info.chunks;
-            is_partly_dead && !info.damaged && info.live_bytes * 2 < records_bytes
-        });
-        sparse.map(|info| info.id)
+        infos.filter(|info| info.is_sparse()).map(|info| info.id)
     }
 
     pub(super) fn infos(&self) -> Vec<FileInfo> {
@@ -185,6 +198,12 @@ impl Table {
             usage.chunks += u64::from(file.info.chunks);
             usage.live_chunks += u64::from(file.info.live_chunks);
             usage.live_bytes += file.info.live_bytes;
+            if file.info.live_chunks > 0 {
+                usage.dead_bytes += file.info.dead_bytes();
+            }
+            if file.info.is_sparse() {
+                usage.sparse_bytes += file.info.dead_bytes();
+            }
         }
         usage
     }

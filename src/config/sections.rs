@@ -118,9 +118,10 @@ section! {
 section! {
     /// How long rows are kept.
     RetentionConfig = "retention" {
-        /// Seconds a raw row is kept; 0 for no limit.
+        /// Seconds a raw row is kept, where its retention class says nothing else; 0 for no limit.
         raw_age_max_s: u64 = 0;
-        /// Rows a series keeps: beyond, the oldest go, a chunk at a time. 0 for no limit.
+        /// Rows a series keeps, where its retention class says nothing else: beyond, the oldest go, a chunk at a
+        /// time. 0 for no limit.
         rows_per_series_max: u64 = 0;
     }
 }

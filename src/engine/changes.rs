@@ -165,9 +165,15 @@ impl Engine {
         extent
     }
 
-    /// No row before this time is shown of any of these series; rows behind it may be.
+    /// Rows of some series from this time on are shown, of all of them; earlier ones have expired of one at least.
     pub fn shown_from(&self, series: &[SeriesId]) -> Timestamp {
-        let horizons = series.iter().map(|&id| self.horizon_of_series(id));
+        let (horizons, classes) = self.horizons();
+        let horizons = horizons.iter().take(classes).copied();
+        let (least, most) = (horizons.clone().min(), horizons.max());
+        if least == most {
+            return most.unwrap_or(Timestamp::MIN);
+        }
+        let horizons = series.iter().map(|&id| self.horizon_of(id));
         horizons.max().unwrap_or(Timestamp::MIN)
     }
 }

@@ -12,15 +12,13 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use crate::blocks::{Account, ChunkEntry, ChunkMeta, CommitInfo, ImageRecord, SideRecord};
-use crate::catalog::Catalog;
 use crate::codec::chunk::{self, Hints};
 use crate::codec::{CodecError, Effort};
 use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
 use crate::engine::ledger::{Owner, Settled, owner_of_series};
-use crate::engine::rules::encode_change;
+use crate::engine::persisted::Persisted;
 use crate::engine::{Engine, EngineError};
-use crate::limits::{FRAME_BYTES, MEASUREMENTS_RESERVED};
-use crate::log::definitions::{Definition, encode_dropped, encode_series};
+use crate::limits::FRAME_BYTES;
 use crate::mutants::{self, Mutant};
 use crate::series::{Cause, HiddenRows, Location, Sealed, Series, UnsealedCells};
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId};
@@ -40,20 +38,6 @@ pub struct CheckpointReport {
     pub segments_freed: u32,
 }
 
-/// How much of the catalog somebody has.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Persisted {
-    dropped: usize,
-    databases: usize,
-    measurements: usize,
-    columns: Vec<usize>,
-    /// By measurement, the revision of its rules.
-    rules: Vec<u64>,
-    series: u32,
-}
-
-/// The kind of a state record that holds definitions.
-pub(super) const STATE_DEFINITIONS: u8 = 1;
 /// Series visited under one hold of a shard's lock.
 const SLICE_SERIES: usize = 64;
 /// The part of the time that checkpoints in passing may spend on recompression: one in this many.
@@ -61,10 +45,6 @@ const RECOMPRESS_SHARE: u64 = 10;
 /// Bytes of stored chunks that a checkpoint in passing reads to write them anew, and that any other does.
 const PASSING_BYTES: u64 = 4 << 20;
 const COMPACTED_BYTES: u64 = 64 << 20;
-/// The highest byte of the keys of a manifest's counters of columns.
-const COLUMN_KEYS: u64 = b'C' as u64;
-/// Bytes of definitions in one state record.
-const RECORD_BYTES: usize = 32 * 1024;
 
 struct Flush {
     series: SeriesId,
@@ -174,11 +154,7 @@ impl Engine {
         if mutants::is(Mutant::DroppedImage) {
             collected.images.pop();
         }
-        let (records, reached, layouts) = {
-            let catalog = self.catalog.read();
-            let (records, reached) = news(&catalog, persisted);
-            (records, reached, catalog.layout_count())
-        };
+        let (records, reached, layouts) = self.state_news(persisted);
         // Nothing that is not durable in the log may be durable in a block file.
         self.log.sync()?;
         for entry in self.orphans.lock().drain(..orphans) {
@@ -280,20 +256,18 @@ impl Engine {
     /// The catalog's news, what is newly known to be lost, and all images.
     fn write_records(
         &self,
-        records: &[Vec<u8>],
+        records: &[(u8, Vec<u8>)],
         lost: &[(u8, Vec<u8>)],
         sides: &[SideRecord],
         images: &[Image],
     ) -> Result<(), EngineError> {
-        let lost = lost.iter().map(|(kind, record)| (*kind, record));
-        let records = records.iter().map(|record| (STATE_DEFINITIONS, record));
-        let records = records.chain(lost);
+        let records = records.iter().chain(lost);
+        let records = records.map(|(kind, record)| (*kind, record));
         if self.opened.state_rewrite_needed && self.checkpoints.load(Ordering::Relaxed) == 0 {
-            let (all, _) = news(&self.catalog.read(), &Persisted::default());
-            let lost = self.losses.lock().records(true);
-            let lost = lost.iter().map(|(kind, record)| (*kind, record));
-            let all = all.iter().map(|record| (STATE_DEFINITIONS, record));
-            self.blocks.rewrite_state(all.chain(lost))?;
+            let mut all = self.whole_state();
+            all.extend(self.losses.lock().records(true));
+            let all = all.iter().map(|(kind, record)| (*kind, record));
+            self.blocks.rewrite_state(all)?;
         } else {
             self.blocks.append_state(records)?;
         }
@@ -659,107 +633,5 @@ fn image_of(series: SeriesId, rows: &UnsealedCells) -> Image {
         first_position: rows.first_position,
         last_position: rows.last_position,
         bytes: chunk::encode(&rows.cells, positions, &mut Hints::default(), Effort::Cheap),
-    }
-}
-
-/// What the catalog has beyond `since`, as records of definitions, and how much it has now.
-pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persisted) {
-    let mut reached = since.clone();
-    let mut records = vec![Vec::new()];
-    let mut add = |encode: &dyn Fn(&mut Vec<u8>)| {
-        if records
-            .last()
-            .is_some_and(|last| last.len() >= RECORD_BYTES)
-        {
-            records.push(Vec::new());
-        }
-        if let Some(last) = records.last_mut() {
-            encode(last);
-        }
-    };
-    // They come before measurements that have their names now.
-    for dropped in &catalog.dropped()[since.dropped..] {
-        add(&|out| encode_dropped(out, dropped.measurement, &dropped.series));
-    }
-    reached.dropped = catalog.dropped().len();
-    for database in catalog
-        .databases()
-        .filter(|d| d.id.0 as usize >= since.databases)
-    {
-        add(&|out| {
-            Definition::Database {
-                id: database.id,
-                name: &database.name,
-            }
-            .encode(out);
-        });
-        reached.databases = database.id.0 as usize + 1;
-    }
-    for measurement in catalog.measurements() {
-        let index = measurement.id.0 as usize;
-        if index >= since.measurements {
-            let (id, database, name) = (measurement.id, measurement.database, &*measurement.name);
-            add(&|out| Definition::Measurement { id, database, name }.encode(out));
-            reached.measurements = index + 1;
-        }
-        if reached.columns.len() <= index {
-            reached.columns.resize(index + 1, 0);
-        }
-        let columns = measurement.columns()[reached.columns[index]..].iter();
-        for column in columns.filter(|column| column.is_known()) {
-            add(&|out| {
-                Definition::Column {
-                    measurement: measurement.id,
-                    id: column.id,
-                    field_type: column.field_type,
-                    name: &column.name,
-                }
-                .encode(out);
-            });
-        }
-        reached.columns[index] = measurement.columns().len();
-        if reached.rules.len() <= index {
-            reached.rules.resize(index + 1, 0);
-        }
-        for (revision, change) in measurement.rules().since(reached.rules[index]) {
-            add(&|out| encode_change(out, measurement.id, revision, &change));
-        }
-        reached.rules[index] = measurement.rules().revision();
-    }
-    for series in catalog.series_from(since.series) {
-        add(&|out| {
-            let tags = series.tags.iter().map(|(name, value)| (&**name, &**value));
-            encode_series(out, series.id, series.measurement, series.tags.len(), tags);
-        });
-    }
-    reached.series = catalog.series_end();
-    records.retain(|record| !record.is_empty());
-    (records, reached)
-}
-
-impl Persisted {
-    /// How many column numbers each measurement has given out, as counters of a manifest: where a definition is
-    /// lost, its number must not become another column's.
-    fn column_counters(&self) -> impl Iterator<Item = (u64, u64)> {
-        let counted = self.columns.iter().take(MEASUREMENTS_RESERVED).enumerate();
-        let counted = counted.filter(|(_, columns)| **columns > 0);
-        counted.map(|(measurement, columns)| {
-            (
-                COLUMN_KEYS << 56 | (measurement as u64) << 24,
-                *columns as u64,
-            )
-        })
-    }
-
-    /// What such a counter says, if it is one.
-    pub(super) fn columns_of_counter(&(key, value): &(u64, u64)) -> Option<(MeasurementId, u16)> {
-        let is_one = key >> 56 == COLUMN_KEYS && key.trailing_zeros() >= 24;
-        let measurement = MeasurementId((key >> 24) as u32);
-        is_one.then_some((measurement, u16::try_from(value).unwrap_or(u16::MAX)))
-    }
-
-    /// Series numbers below this are had.
-    pub(super) fn series_end(&self) -> u32 {
-        self.series
     }
 }

@@ -166,8 +166,9 @@ impl Engine {
         Ok((position, series))
     }
 
-    /// Measurements that were dropped and rules that were changed since the store was opened. When it rises, series
-    /// and layouts that were resolved before may be of a measurement that is gone, or not be taken any more.
+    /// Measurements that were dropped, rules and retention policies that were changed since the store was opened. When
+    /// it rises, series and layouts that were resolved before may be of a measurement that is gone, of another class,
+    /// or not be taken any more.
     #[inline]
     pub fn drops(&self) -> u64 {
         self.drops.load(Ordering::Acquire)

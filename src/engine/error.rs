@@ -3,7 +3,7 @@
 use crate::blocks::BlockError;
 use crate::catalog::CatalogError;
 use crate::codec::CodecError;
-use crate::engine::Verb;
+use crate::engine::{PolicyError, Verb};
 use crate::log::LogError;
 use crate::storage::StorageError;
 use crate::types::Timestamp;
@@ -97,6 +97,9 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// A retention policy that cannot be.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The log failed.
     #[error("log: {0}")]
     Log(#[from] LogError),

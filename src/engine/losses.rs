@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::Damage;
 use crate::catalog::Catalog;
-use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
 use crate::engine::{Engine, EngineError};
 use crate::log::rows::RowsPayload;
 use crate::log::{FrameType, Gap, suspects};
@@ -190,8 +189,8 @@ impl Engine {
         };
         let lost = lost.iter().map(|(kind, record)| (*kind, record));
         let kept = if anew {
-            let (all, _) = news(&self.catalog.read(), &Persisted::default());
-            let all = all.iter().map(|record| (STATE_DEFINITIONS, record));
+            let all = self.whole_state();
+            let all = all.iter().map(|(kind, record)| (*kind, record));
             self.blocks.rewrite_state(all.chain(lost))
         } else {
             self.blocks.append_state(lost)

@@ -1,9 +1,11 @@
 //! Work that no writer waits for: expiry, sealing by age, checkpoints, the metadata index.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 
 use crate::blocks::{ChunkEntry, SideRecord};
 use crate::engine::ledger::is_uncounted;
+use crate::engine::retention::Keep;
 use crate::engine::{CheckpointReport, Engine, EngineError};
 use crate::log::expiry::{Expiry, up_to};
 use crate::log::{FrameParts, FrameType};
@@ -15,13 +17,15 @@ use crate::types::{SeriesId, Timestamp};
 pub struct TickReport {
     /// Rows that expired.
     pub expired_rows: u64,
-    /// Rows that were evicted.
+    /// Rows that were evicted, by their number or for their bytes.
     pub evicted_rows: u64,
     /// Of these, rows for which the log had no room: the next checkpoint makes it last.
     pub unlogged_rows: u64,
+    /// Whether files take more bytes than they should: a checkpoint gives some back to the device.
+    pub over_budget: bool,
     /// Series whose open chunk was sealed because of its age.
     pub sealed_series: usize,
-    /// The checkpoint, if the log was full enough for one.
+    /// The checkpoint, if the log was full enough for one, or bytes were over their budget.
     pub checkpoint: Option<CheckpointReport>,
 }
 
@@ -41,11 +45,17 @@ impl Engine {
         if report.expired_rows > 0 {
             self.space.note_expired();
         }
-        if self.checkpoint_is_due() {
+        if self.checkpoint_is_due() || (report.over_budget && self.may_compact()) {
             report.checkpoint = Some(self.checkpoint_in_passing()?);
         }
         self.index_some();
         Ok(report)
+    }
+
+    /// Whether the last checkpoint is long enough ago for one that only gives bytes back.
+    fn may_compact(&self) -> bool {
+        let began_ns = self.checkpoint_began_ns.load(Ordering::Relaxed);
+        self.clock.monotonic_ns().saturating_sub(began_ns) >= COMPACTION_INTERVAL_NS
     }
 
     /// Seals every series, so that all rows are in sealed chunks.
@@ -61,32 +71,38 @@ impl Engine {
         Ok(sealed)
     }
 
-    /// Expires by age, evicts by rows, seals what has been open for too long.
+    /// Expires by age, evicts by rows and by bytes, seals what has been open for too long.
     pub(super) fn retire(&self, report: &mut TickReport) -> Result<(), EngineError> {
-        let horizon = self.time_bounds().horizon;
+        let revised = self.retention.current();
+        let keeps = self.keeps(&revised);
         let seal_before = self
             .server_time()
             .now
             .saturating_sub(self.options.chunk_age_max_ns);
         let rejected: HashSet<SeriesId> = self.series_of_rejects().into_iter().flatten().collect();
         for index in 0..self.shards.len() {
-            let rows_max = |slot| {
+            self.classify(index);
+            let classes = self.shards[index].read().classes.clone();
+            let keep = |slot| {
+                let class = classes.get(slot, revised.revision);
+                let keep = class.and_then(|class| keeps.get(class)).copied();
+                let keep = keep.unwrap_or(Keep::EVERYTHING);
                 if rejected.contains(&self.placement.id(index, slot)) {
-                    self.options.rejected_rows_max
-                } else {
-                    self.options.rows_per_series_max
+                    let rows_max = self.options.rejected_rows_max;
+                    return Keep { rows_max, ..keep };
                 }
+                keep
             };
-            let due = self.due(index, horizon, seal_before, &rows_max);
+            let due = self.due(index, seal_before, &keep);
             for slots in due.chunks(SLICE_SERIES) {
                 report.sealed_series += self.seal_stale(index, slots, seal_before)?;
-                let (expired, is_logged) = self.leave(index, slots, false, &|_, series| {
-                    series.ring.expired_through(horizon)
+                let (expired, is_logged) = self.leave(index, slots, false, &|slot, series| {
+                    series.ring.expired_through(keep(slot).horizon)
                 });
                 report.expired_rows += expired;
                 report.unlogged_rows += if is_logged { 0 } else { expired };
                 let (evicted, is_logged) = self.leave(index, slots, true, &|slot, series| {
-                    let rows_max = rows_max(slot);
+                    let rows_max = keep(slot).rows_max;
                     let through = || series.ring.evicted_through(rows_max);
                     (rows_max > 0).then(through).flatten()
                 });
@@ -94,6 +110,7 @@ impl Engine {
                 report.unlogged_rows += if is_logged { 0 } else { evicted };
             }
         }
+        self.keep_budgets(&revised, report);
         Ok(())
     }
 
@@ -102,9 +119,8 @@ impl Engine {
     fn due(
         &self,
         index: usize,
-        horizon: Timestamp,
         seal_before: Timestamp,
-        rows_max: &dyn Fn(usize) -> u64,
+        keep: &dyn Fn(usize) -> Keep,
     ) -> Vec<usize> {
         let mut due = Vec::new();
         let mut uncounted = Vec::new();
@@ -113,7 +129,7 @@ impl Engine {
         for slot in 0..slots {
             let shard = self.shards[index].read();
             let Some(series) = shard.get(slot) else { break };
-            let (ring, rows_max) = (&series.ring, rows_max(slot));
+            let (ring, Keep { horizon, rows_max }) = (&series.ring, keep(slot));
             let many = rows_max > 0 && ring.rows() > rows_max;
             if many {
                 uncounted.extend(ring.iter().filter(|chunk| is_uncounted(chunk)).cloned());
@@ -224,5 +240,7 @@ fn counted(series: &Series<ChunkEntry>, tombstone: Tombstone) -> u32 {
     hidden.map(|mut rows| *rows.of(tombstone.cause)).sum()
 }
 
+/// Checkpoints that only give bytes back to the device are made this often, nanoseconds.
+const COMPACTION_INTERVAL_NS: u64 = 10_000_000_000;
 /// Series whose rows leave with one frame, under one hold of their shard's lock.
 const SLICE_SERIES: usize = 256;

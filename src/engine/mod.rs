@@ -21,10 +21,12 @@ mod losses;
 mod maintenance;
 mod newcomers;
 mod offsets;
+mod persisted;
 mod read;
 mod recovery;
 mod rejects;
 mod resolve;
+mod retention;
 mod rules;
 mod server_time;
 mod shard;
@@ -61,6 +63,11 @@ pub use self::read::{Lanes, MeasurementView, SeenState, SeriesReader, SeriesView
 pub use self::recovery::OpenReport;
 pub use self::rejects::{Reject, WrongClock};
 pub use self::resolve::{RowPlan, SeriesRef};
+pub use self::retention::{
+    ClassUse, DEFAULT_CLASS, PolicyError, RetentionBound, RetentionChange, RetentionClass,
+    RetentionPolicy, RetentionRule, RetentionSelector, RetentionView, STATE_POLICY,
+    decode_record as decode_policy_record,
+};
 pub use self::rules::RulesView;
 pub use self::server_time::{ServerTime, TimeDoubt};
 pub use self::shard::RowCounts;
@@ -73,12 +80,13 @@ pub use self::write::{TimeBounds, Written};
 pub use crate::catalog::CatalogError;
 pub use crate::series::LaneUse;
 
-use self::checkpoint::Persisted;
 use self::history::History;
 use self::index::Indexed;
 use self::ledger::Settled;
 use self::newcomers::Newcomers;
+use self::persisted::Persisted;
 use self::rejects::Rejects;
+use self::retention::Retention;
 use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
 use self::space::Space;
@@ -109,9 +117,9 @@ pub struct EngineOptions {
     pub time_future_max_ns: i64,
     /// Rows earlier than this are refused, nanoseconds.
     pub time_min_ns: Timestamp,
-    /// Rows older than this expire, nanoseconds; 0: never.
+    /// Rows older than this expire, nanoseconds, where their retention class says nothing else; 0: never.
     pub raw_age_max_ns: i64,
-    /// Rows a series keeps in its ring at most; 0: no limit.
+    /// Rows a series keeps in its ring at most, where its retention class says nothing else; 0: no limit.
     pub rows_per_series_max: u64,
     /// Rows at which a chunk is sealed. [`CHUNK_ROWS`](crate::limits::CHUNK_ROWS) is the default and the most,
     /// 16 the least; fewer cost space, and serve tests.
@@ -137,6 +145,7 @@ pub struct Engine {
     time: Timekeeper,
     storage: Arc<dyn Storage>,
     space: Space,
+    retention: Retention,
     catalog: RwLock<Catalog>,
     placement: Placement,
     shards: Box<[RwLock<Shard>]>,

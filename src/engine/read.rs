@@ -258,7 +258,7 @@ impl Engine {
         ranges: &[TimeRange],
         lanes: &Arc<Lanes>,
     ) -> SeriesReader {
-        let shown_from = self.horizon_of_series(series);
+        let shown_from = self.horizon_of(series);
         let shown = TimeRange {
             start: shown_from,
             end: Timestamp::MAX,
@@ -286,11 +286,6 @@ impl Engine {
             },
             _pin: pin,
         }
-    }
-
-    /// Rows of a series before this time are not shown.
-    pub(super) fn horizon_of_series(&self, _series: SeriesId) -> Timestamp {
-        self.time_bounds().horizon
     }
 
     /// The columns asked for, and the other lanes of their fields.

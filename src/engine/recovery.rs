@@ -14,7 +14,6 @@ use crate::blocks::{
 use crate::catalog::{Catalog, CatalogError, HashSeed, RuleChange};
 use crate::clock::Clock;
 use crate::codec::{Cells, chunk::Chunk};
-use crate::engine::checkpoint::{Persisted, STATE_DEFINITIONS, news};
 use crate::engine::delete::stored_in;
 use crate::engine::history::History;
 use crate::engine::ledger::{
@@ -22,6 +21,8 @@ use crate::engine::ledger::{
 };
 use crate::engine::losses::{self, Edge, Losses};
 use crate::engine::newcomers::Newcomers;
+use crate::engine::persisted::{Persisted, STATE_DEFINITIONS, news};
+use crate::engine::retention::{self, PolicyError, Retention, RetentionPolicy, STATE_POLICY};
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
 use crate::engine::space::Space;
@@ -117,6 +118,8 @@ struct Restored {
     overwritten: BTreeMap<SeriesId, u32>,
     /// What the state file knows to be lost.
     losses: Losses,
+    /// The retention policy, and behind which position it counts.
+    policy: Option<(Position, RetentionPolicy)>,
     /// Where something of the log is missing.
     edges: Vec<Edge>,
     gaps_before: usize,
@@ -146,6 +149,7 @@ impl Engine {
             settled: Settled::default(),
             overwritten: BTreeMap::new(),
             losses: Losses::default(),
+            policy: None,
             edges: Vec::new(),
             gaps_before: 0,
             times: None,
@@ -198,6 +202,7 @@ impl Engine {
         } else {
             news(&restored.catalog, &Persisted::default()).1
         };
+        let policy_before = restored.policy.clone();
         if opened.created {
             // The identity has to last before anything carries it.
             blocks.commit(crate::blocks::CommitInfo::default())?;
@@ -225,6 +230,8 @@ impl Engine {
         restored.mark_defined(persisted.series_end());
         let time = Timekeeper::new(&*clock, newest_wall, options.follow_data.is_some());
         restored.name_losses(&*storage, time.read(&*clock).now);
+        let persisted =
+            persisted.with_policy(restored.policy.is_some() && restored.policy == policy_before);
         let began_ns = clock.monotonic_ns();
         let changes = restored.shards.iter();
         let changes = changes.map(|shard| shard.scratch.changes.clone()).collect();
@@ -234,6 +241,7 @@ impl Engine {
             losses: Mutex::new(restored.losses),
             space: Space::new(options.space),
             newcomers: Newcomers::new(options.new_series),
+            retention: Retention::restored(restored.policy),
             storage,
             options,
             clock,
@@ -269,6 +277,8 @@ impl Visitor for Restored {
     fn state(&mut self, kind: u8, payload: &[u8]) {
         if kind == STATE_DEFINITIONS {
             self.define(payload, "state file");
+        } else if kind == STATE_POLICY {
+            self.policy("state file", retention::decode_record(payload));
         } else if !self.losses.restore(kind, payload) {
             self.report
                 .problem(format!("state record of unknown kind {kind}"));
@@ -441,6 +451,10 @@ impl Restored {
             FrameType::Expire if !mutants::is(Mutant::ForgottenExpiry) => {
                 self.expire(frame.position, frame.payload);
             }
+            FrameType::Policy => {
+                let policy = RetentionPolicy::decode(frame.payload);
+                self.policy("log", policy.map(|policy| (frame.position, policy)));
+            }
             FrameType::Rows => {
                 self.rows(frame.position, frame.payload);
                 if let Some(edge) = self.edges.last_mut() {
@@ -448,6 +462,21 @@ impl Restored {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Takes a policy, unless a newer one is known.
+    fn policy(&mut self, source: &str, policy: Result<(Position, RetentionPolicy), PolicyError>) {
+        match policy {
+            Ok((position, policy)) => {
+                let known = self.policy.as_ref().map(|(position, _)| *position);
+                if known.is_none_or(|known| known <= position) {
+                    self.policy = Some((position, policy));
+                }
+            }
+            Err(error) => self
+                .report
+                .problem(format!("{source}: a retention policy: {error}")),
         }
     }
 

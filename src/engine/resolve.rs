@@ -16,6 +16,8 @@ pub struct SeriesRef {
     /// Its measurement.
     pub measurement: MeasurementId,
     pub(super) shard: u16,
+    /// Its retention class when it was resolved.
+    pub(super) class: u8,
 }
 
 /// How the fields of a row become the cells of a layout.
@@ -128,6 +130,7 @@ impl Engine {
             id,
             measurement,
             shard: self.placement.shard(id) as u16,
+            class: self.class_in(&self.catalog.read(), id) as u8,
         })
     }
 

@@ -1,6 +1,7 @@
 //! A shard: the series whose number leaves the same remainder, under one lock.
 
 use crate::blocks::ChunkEntry;
+use crate::engine::retention::Classes;
 use crate::log::rows::RowsEncoder;
 use crate::paged::Paged;
 use crate::series::{Applied, Scratch, Series};
@@ -19,6 +20,8 @@ pub(super) struct Shard {
     pub counts: RowCounts,
     /// By measurement: rows that were received since the server started.
     pub received: Vec<u64>,
+    /// Retention classes of the series.
+    pub classes: Classes,
 }
 
 /// Rows by what became of them, since the server started.

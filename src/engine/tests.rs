@@ -8,6 +8,7 @@ mod index;
 mod limits;
 mod losses;
 mod rejects;
+mod retention;
 mod space;
 mod wear;
 

@@ -2,8 +2,9 @@
 
 use crate::blocks::{ChunkEntry, ImageRecord, Visitor, walk};
 use crate::codec::{Cells, CodecError, chunk::Chunk};
-use crate::engine::checkpoint::STATE_DEFINITIONS;
-use crate::engine::{Engine, EngineError, Loss};
+use crate::engine::persisted::STATE_DEFINITIONS;
+use crate::engine::retention::{self, STATE_POLICY};
+use crate::engine::{Engine, EngineError, Loss, RetentionPolicy};
 use crate::log::definitions;
 use crate::log::deletion::Deletion;
 use crate::log::expiry::Expiry;
@@ -46,6 +47,11 @@ impl Visitor for Seen {
     fn state(&mut self, kind: u8, payload: &[u8]) {
         if kind == STATE_DEFINITIONS
             && let Err(error) = definitions::decode(payload, |_| {})
+        {
+            self.report.damage.push(format!("state file: {error}"));
+        }
+        if kind == STATE_POLICY
+            && let Err(error) = retention::decode_record(payload)
         {
             self.report.damage.push(format!("state file: {error}"));
         }
@@ -138,6 +144,14 @@ impl Engine {
                 return Ok(());
             }
             report.frames += 1;
+            if frame.kind == Some(FrameType::Policy)
+                && let Err(error) = RetentionPolicy::decode(frame.payload)
+            {
+                let position = frame.position;
+                report
+                    .damage
+                    .push(format!("frame at position {position}: {error}"));
+            }
             let understood = match frame.kind {
                 Some(FrameType::Definitions) => definitions::decode(frame.payload, |_| {}),
                 Some(FrameType::Delete) => Deletion::decode(frame.payload).map(|_| ()),

@@ -9,7 +9,8 @@ use parking_lot::RwLockReadGuard;
 use crate::catalog::Catalog;
 use crate::engine::batch::{BatchRow, NO_TIME, ShardRows};
 use crate::engine::shard::Shard;
-use crate::engine::{Batch, Engine, EngineError, ServerTime};
+use crate::engine::{Batch, Engine, EngineError, SeriesRef};
+use crate::limits::RETENTION_CLASSES;
 use crate::log::definitions::{Definition, encode_series};
 use crate::log::{AppendError, Appended, FrameParts, FrameType};
 use crate::series::RowRef;
@@ -42,8 +43,10 @@ pub struct TimeBounds {
     pub min: Timestamp,
     /// Latest.
     pub max: Timestamp,
-    /// Rows before this have expired already.
+    /// Rows before this have expired already, whatever their retention class.
     pub horizon: Timestamp,
+    /// The same of each class, by its number.
+    class_horizons: [Timestamp; RETENTION_CLASSES],
 }
 
 impl TimeBounds {
@@ -56,9 +59,21 @@ impl TimeBounds {
         Err(self.refusal(time))
     }
 
+    /// Refuses a time that has expired for the class of a series.
+    #[inline]
+    pub fn check_class(&self, series: SeriesRef, time: Timestamp) -> Result<(), EngineError> {
+        let horizons = self.class_horizons.get(usize::from(series.class));
+        match horizons {
+            Some(&horizon) if time < horizon => Err(EngineError::Expired { time, horizon }),
+            _ => Ok(()),
+        }
+    }
+
     #[cold]
     fn refusal(&self, time: Timestamp) -> EngineError {
-        let Self { min, max, horizon } = *self;
+        let Self {
+            min, max, horizon, ..
+        } = *self;
         if time < min {
             EngineError::TooEarly { time, min }
         } else if time > max {
@@ -82,17 +97,14 @@ impl Engine {
 
     /// Which times were to be accepted at some time, as far as they have not expired since.
     pub fn time_bounds_at(&self, now: Timestamp) -> TimeBounds {
-        let ServerTime { retention, .. } = self.server_time();
         let ahead = self.options.time_future_max_ns;
-        let age = self.options.raw_age_max_ns;
+        let (class_horizons, classes) = self.horizons();
+        let horizons = class_horizons.iter().take(classes);
         TimeBounds {
             min: self.options.time_min_ns,
             max: now.saturating_add(ahead),
-            horizon: if age == 0 {
-                Timestamp::MIN
-            } else {
-                retention.saturating_sub(age)
-            },
+            horizon: horizons.copied().min().unwrap_or(Timestamp::MIN),
+            class_horizons,
         }
     }
 

@@ -4,6 +4,7 @@ mod backup;
 mod commands;
 mod rejected;
 mod report;
+mod retention;
 mod schema;
 
 use std::net::SocketAddr;

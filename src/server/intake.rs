@@ -174,7 +174,7 @@ impl Intake {
     /// What the parser asks while it reads a line.
     pub fn hints(&mut self) -> &mut impl Hints {
         if self.engine.drops() != self.drops {
-            // Among what is known may be a measurement that is gone.
+            // Among what is known may be a measurement that is gone, or a series of another class now.
             *self = Self::new(Arc::clone(&self.engine), self.database);
         }
         self.known.current = NONE;
@@ -200,12 +200,13 @@ impl Intake {
         }
         let current = self.known.current;
         let Some(series) = self.known.series.get(current as usize) else {
-            return self.push_slowly(row, (batch, batch_number), tag);
+            return self.push_slowly(row, bounds, (batch, batch_number), tag);
         };
         let layout = &mut self.known.layouts[series.layout as usize];
         if !row.layout_matched || *row.kinds() != *layout.kinds {
-            return self.push_slowly(row, (batch, batch_number), tag);
+            return self.push_slowly(row, bounds, (batch, batch_number), tag);
         }
+        check_class(bounds, series.series, row)?;
         if layout.batch != batch_number {
             layout.in_batch = batch.layout_index(&layout.plan.layout);
             layout.batch = batch_number;
@@ -227,6 +228,7 @@ impl Intake {
     fn push_slowly(
         &mut self,
         row: &Row<'_>,
+        bounds: &TimeBounds,
         (batch, batch_number): (&mut Batch, u64),
         tag: u32,
     ) -> Result<(), Refusal> {
@@ -235,6 +237,7 @@ impl Intake {
             Some(known) => known.series,
             None => self.resolve_series(row)?,
         };
+        check_class(bounds, target, row)?;
         let layout = self.resolve_layout(row, target)?;
         self.known.current = match self.known.series.get_mut(current as usize) {
             Some(known) => {
@@ -366,6 +369,17 @@ pub fn refusal(error: &EngineError) -> Refusal {
         },
         ..Refusal::new(code_of(error), error.to_string())
     }
+}
+
+/// Refuses a row that has expired for the class of its series.
+#[inline]
+fn check_class(bounds: &TimeBounds, series: SeriesRef, row: &Row<'_>) -> Result<(), Refusal> {
+    let Some(time) = row.time else {
+        return Ok(());
+    };
+    bounds
+        .check_class(series, time)
+        .map_err(|error| refusal(&error))
 }
 
 fn hash(key: &[u8]) -> u64 {

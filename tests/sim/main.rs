@@ -9,6 +9,7 @@ mod losses;
 mod model;
 mod mutants;
 mod plan;
+mod policies;
 mod run;
 mod schedules;
 mod threads;
@@ -64,6 +65,20 @@ fn syncs_that_lie_lose_nothing_in_silence_that_something_knew_to_be_durable() {
 fn old_sectors_never_bring_back_old_rows_in_silence() {
     let met = faulty(losses::Wrong::Stale);
     assert!(met.missing > 0, "{met:?}");
+}
+
+#[test]
+fn a_retention_policy_lasts_as_it_was_acknowledged() {
+    let mut met = policies::Met::default();
+    let first = number("EDGETIME_SIM_FIRST").unwrap_or(0);
+    for seed in first..first + number("EDGETIME_SIM_POLICIES").unwrap_or(POLICIES) {
+        match policies::run(seed) {
+            Ok(run) => met.add(run),
+            Err(failure) => panic!("seed {seed}: {:?}: {}", failure.kind, failure.text),
+        }
+    }
+    assert!(met.changes > 0 && met.unpromised > 0, "{met:?}");
+    println!("{met:?}");
 }
 
 #[test]
@@ -284,5 +299,7 @@ const FLIPS: u64 = 1_000;
 const FLIPS_OF_ONE: u64 = 20;
 /// Runs on a disk that fails reads, that lies, and that serves old sectors.
 const FAULTY: u64 = 50;
+/// Runs in which the retention policy changes.
+const POLICIES: u64 = 60;
 /// Power cuts in every run of the tests.
 const CUTS: u64 = 20_000;

@@ -6,6 +6,7 @@ use edgetimedb::storage::simulated::Random;
 use super::damage::Victim;
 use super::losses::{self, Wrong};
 use super::model::{Failure, Kind};
+use super::policies;
 use super::run;
 
 /// A planted fault, the seed that finds it, and what kind of run does.
@@ -22,6 +23,7 @@ enum RunKind {
     /// As cuts, and the ledger shows it.
     Counts,
     Flips,
+    Policies,
     Faulty(Wrong),
 }
 
@@ -40,13 +42,18 @@ const fn damaged(mutant: Mutant, seed: u64) -> Planted {
     Planted { mutant, seed, kind }
 }
 
+const fn of_policies(mutant: Mutant, seed: u64) -> Planted {
+    let kind = RunKind::Policies;
+    Planted { mutant, seed, kind }
+}
+
 const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
     let kind = RunKind::Faulty(wrong);
     Planted { mutant, seed, kind }
 }
 
 /// All of them.
-pub const PLANTED: [Planted; 22] = [
+pub const PLANTED: [Planted; 23] = [
     planted(Mutant::SkippedSync, 88),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 13),
@@ -69,6 +76,7 @@ pub const PLANTED: [Planted; 22] = [
     counted(Mutant::CountedTwice, 0),
     counted(Mutant::CountedNever, 0),
     counted(Mutant::CountedMoved, 1),
+    of_policies(Mutant::ForgottenPolicy, 0),
 ];
 
 impl Planted {
@@ -78,6 +86,7 @@ impl Planted {
         let result = match self.kind {
             RunKind::Cuts | RunKind::Counts => run::run(seed, false).map(|_| ()),
             RunKind::Flips => flips(seed),
+            RunKind::Policies => policies::run(seed).map(|_| ()),
             RunKind::Faulty(wrong) => losses::run(seed, wrong, false).map(|_| ()),
         };
         plant(None);

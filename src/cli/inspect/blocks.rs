@@ -10,7 +10,7 @@ use super::read_only::ReadOnly;
 use crate::blocks::{BlockError, ChunkEntry, ImageRecord, Visitor, walk};
 use crate::codec::chunk::Chunk;
 use crate::codec::{Cells, CodecError};
-use crate::engine::{Loss, Losses};
+use crate::engine::{Loss, Losses, STATE_POLICY, decode_policy_record};
 use crate::log::deletion::Deletion;
 use crate::log::expiry::Expiry;
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId, StoreId};
@@ -114,6 +114,10 @@ impl Visitor for Gatherer {
     fn state(&mut self, kind: u8, payload: &[u8]) {
         if kind == STATE_DEFINITIONS {
             if let Err(error) = self.names.learn(payload) {
+                self.found.problems.push(format!("state file: {error}"));
+            }
+        } else if kind == STATE_POLICY {
+            if let Err(error) = decode_policy_record(payload) {
                 self.found.problems.push(format!("state file: {error}"));
             }
         } else if Losses::have_kind(kind) && !self.found.losses.restore(kind, payload) {

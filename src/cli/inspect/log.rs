@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::names::Names;
 use super::read_only::ReadOnly;
+use crate::engine::RetentionPolicy;
 use crate::log::deletion::Deletion;
 use crate::log::expiry::Expiry;
 use crate::log::rows::RowsPayload;
@@ -84,6 +85,13 @@ impl LogReport {
                     report.rows += rows.rows as u64;
                 }),
                 _ => Ok(()),
+            };
+            let understood = understood.map_err(|error| error.to_string());
+            let understood = match frame.kind {
+                Some(FrameType::Policy) => RetentionPolicy::decode(frame.payload)
+                    .map(|_| ())
+                    .map_err(|error| error.to_string()),
+                _ => understood,
             };
             if let Err(error) = understood
                 && report.problems.len() < PROBLEMS_MAX

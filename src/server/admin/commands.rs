@@ -11,6 +11,7 @@ use crate::server::{DEFAULT_DATABASE, Shared};
 
 use super::backup::backup;
 use super::rejected::rejected;
+use super::retention::retention;
 use super::{report, schema};
 
 /// What happens to the connection after an answer.
@@ -109,6 +110,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "reads everything on the device and says what is damaged",
     ),
     (
+        "retention",
+        "[show | set .. | unset .. | drop ..]",
+        "what is kept for how long, by class; `retention set` lists all forms",
+    ),
+    (
         "pool",
         "",
         "the connections of the metadata index: size, waits, times, time-outs",
@@ -170,6 +176,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "checkpoint" => checkpoint(shared, json),
         "verify" => verify(shared, json),
         "backup" => backup(shared, json, rest),
+        "retention" => retention(shared, json, rest),
         "pool" => print(json, &report::pool(shared)),
         "slowlog" => slowlog(shared, json, &words),
         "gaps" => losses(shared, json, &words),

@@ -160,7 +160,9 @@ impl Rows {
                 })
                 .and_then(|target| {
                     if let Some(time) = section.time(row) {
-                        bounds.check(time).map_err(|error| refusal(&error))?;
+                        let checked = bounds.check(time);
+                        let checked = checked.and_then(|()| bounds.check_class(target, time));
+                        checked.map_err(|error| refusal(&error))?;
                     }
                     if has_nulls && self.marks.iter().all(|&mark| mark == MARK_NULL) {
                         return Err(refused(Code::BadSyntax, "a row without a value"));

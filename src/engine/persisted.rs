@@ -1,0 +1,176 @@
+//! What the state file has of the catalog and of the policy, and what it lacks: a checkpoint appends the news, a new
+//! file gets all of it.
+
+use crate::catalog::Catalog;
+use crate::engine::Engine;
+use crate::engine::retention::STATE_POLICY;
+use crate::engine::rules::encode_change;
+use crate::limits::MEASUREMENTS_RESERVED;
+use crate::log::definitions::{Definition, encode_dropped, encode_series};
+use crate::mutants::{self, Mutant};
+use crate::types::MeasurementId;
+
+/// How much of the catalog somebody has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Persisted {
+    dropped: usize,
+    pub(super) databases: usize,
+    pub(super) measurements: usize,
+    columns: Vec<usize>,
+    /// By measurement, the revision of its rules.
+    rules: Vec<u64>,
+    pub(super) series: u32,
+    /// The revision of the retention policy.
+    policy: u64,
+}
+
+/// The kind of a state record that holds definitions.
+pub(super) const STATE_DEFINITIONS: u8 = 1;
+/// The highest byte of the keys of a manifest's counters of columns.
+const COLUMN_KEYS: u64 = b'C' as u64;
+/// Bytes of definitions in one state record.
+const RECORD_BYTES: usize = 32 * 1024;
+
+impl Engine {
+    /// Records that the state file lacks, what it has with them, and how many layouts there are.
+    pub(super) fn state_news(
+        &self,
+        persisted: &Persisted,
+    ) -> (Vec<(u8, Vec<u8>)>, Persisted, usize) {
+        let (records, mut reached, layouts) = {
+            let catalog = self.catalog.read();
+            let (records, reached) = news(&catalog, persisted);
+            (records, reached, catalog.layout_count())
+        };
+        // Behind the position where a replay begins: a change that comes now has its frame there.
+        let policy = self.retention.settled();
+        let policy = policy.filter(|policy| policy.revision > persisted.policy);
+        if let Some(policy) = &policy {
+            reached.policy = policy.revision;
+        }
+        let policy = policy.filter(|_| !mutants::is(Mutant::ForgottenPolicy));
+        let records = records.into_iter();
+        let records = records.map(|record| (STATE_DEFINITIONS, record));
+        let policy = policy.map(|policy| (STATE_POLICY, policy.record()));
+        (records.chain(policy).collect(), reached, layouts)
+    }
+
+    /// All that a new state file has, but for losses.
+    pub(super) fn whole_state(&self) -> Vec<(u8, Vec<u8>)> {
+        let (all, _) = news(&self.catalog.read(), &Persisted::default());
+        let all = all.into_iter().map(|record| (STATE_DEFINITIONS, record));
+        let policy = self.retention.settled();
+        all.chain(policy.map(|policy| (STATE_POLICY, policy.record())))
+            .collect()
+    }
+}
+
+/// What the catalog has beyond `since`, as records of definitions, and how much it has now.
+pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persisted) {
+    let mut reached = since.clone();
+    let mut records = vec![Vec::new()];
+    let mut add = |encode: &dyn Fn(&mut Vec<u8>)| {
+        if records
+            .last()
+            .is_some_and(|last| last.len() >= RECORD_BYTES)
+        {
+            records.push(Vec::new());
+        }
+        if let Some(last) = records.last_mut() {
+            encode(last);
+        }
+    };
+    // They come before measurements that have their names now.
+    for dropped in &catalog.dropped()[since.dropped..] {
+        add(&|out| encode_dropped(out, dropped.measurement, &dropped.series));
+    }
+    reached.dropped = catalog.dropped().len();
+    for database in catalog
+        .databases()
+        .filter(|d| d.id.0 as usize >= since.databases)
+    {
+        add(&|out| {
+            Definition::Database {
+                id: database.id,
+                name: &database.name,
+            }
+            .encode(out);
+        });
+        reached.databases = database.id.0 as usize + 1;
+    }
+    for measurement in catalog.measurements() {
+        let index = measurement.id.0 as usize;
+        if index >= since.measurements {
+            let (id, database, name) = (measurement.id, measurement.database, &*measurement.name);
+            add(&|out| Definition::Measurement { id, database, name }.encode(out));
+            reached.measurements = index + 1;
+        }
+        if reached.columns.len() <= index {
+            reached.columns.resize(index + 1, 0);
+        }
+        let columns = measurement.columns()[reached.columns[index]..].iter();
+        for column in columns.filter(|column| column.is_known()) {
+            add(&|out| {
+                Definition::Column {
+                    measurement: measurement.id,
+                    id: column.id,
+                    field_type: column.field_type,
+                    name: &column.name,
+                }
+                .encode(out);
+            });
+        }
+        reached.columns[index] = measurement.columns().len();
+        if reached.rules.len() <= index {
+            reached.rules.resize(index + 1, 0);
+        }
+        for (revision, change) in measurement.rules().since(reached.rules[index]) {
+            add(&|out| encode_change(out, measurement.id, revision, &change));
+        }
+        reached.rules[index] = measurement.rules().revision();
+    }
+    for series in catalog.series_from(since.series) {
+        add(&|out| {
+            let tags = series.tags.iter().map(|(name, value)| (&**name, &**value));
+            encode_series(out, series.id, series.measurement, series.tags.len(), tags);
+        });
+    }
+    reached.series = catalog.series_end();
+    records.retain(|record| !record.is_empty());
+    (records, reached)
+}
+
+impl Persisted {
+    /// How many column numbers each measurement has given out, as counters of a manifest: where a definition is
+    /// lost, its number must not become another column's.
+    pub(super) fn column_counters(&self) -> impl Iterator<Item = (u64, u64)> {
+        let counted = self.columns.iter().take(MEASUREMENTS_RESERVED).enumerate();
+        let counted = counted.filter(|(_, columns)| **columns > 0);
+        counted.map(|(measurement, columns)| {
+            (
+                COLUMN_KEYS << 56 | (measurement as u64) << 24,
+                *columns as u64,
+            )
+        })
+    }
+
+    /// What such a counter says, if it is one.
+    pub(super) fn columns_of_counter(&(key, value): &(u64, u64)) -> Option<(MeasurementId, u16)> {
+        let is_one = key >> 56 == COLUMN_KEYS && key.trailing_zeros() >= 24;
+        let measurement = MeasurementId((key >> 24) as u32);
+        is_one.then_some((measurement, u16::try_from(value).unwrap_or(u16::MAX)))
+    }
+
+    /// Series numbers below this are had.
+    pub(super) fn series_end(&self) -> u32 {
+        self.series
+    }
+
+    /// The same, with the policy that the store was opened with, or without one.
+    pub(super) fn with_policy(self, has_policy: bool) -> Self {
+        Self {
+            policy: u64::from(has_policy),
+            ..self
+        }
+    }
+}
