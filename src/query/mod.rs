@@ -30,7 +30,7 @@ mod value;
 
 pub use context::{QueryContext, QueryLimits};
 pub use error::{NameKind, QueryError, SqlPosition};
-pub use exec::{ExecutionStats, Sink, execute};
+pub use exec::{CacheUse, ExecutionStats, Sink, execute};
 pub use plan::{Plan, plan};
 pub use sql::parse;
 pub use store::Store;

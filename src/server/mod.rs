@@ -21,6 +21,7 @@ mod sql;
 mod start;
 mod text;
 mod udp;
+mod warm;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -19,7 +19,7 @@ use super::clients::Clients;
 use super::committer::{Committer, SyncPolicy};
 use super::maintenance::{Maintenance, MaintenanceOptions};
 use super::slowlog::SlowLog;
-use super::{Shared, admin, connection, monitor, udp};
+use super::{Shared, admin, connection, monitor, udp, warm};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -200,6 +200,7 @@ impl Server {
         if ended.is_err() {
             tracing::warn!("some connections did not end in time and were cut");
         }
+        warm::note(&self.shared);
         self.shared.maintenance.stop();
         self.shared.committer.stop();
         self.runtime.shutdown_timeout(Duration::from_secs(1));
@@ -222,6 +223,7 @@ impl Server {
             self.tasks
                 .spawn(udp::serve(Arc::clone(shared), socket, shared.stop.clone()));
         }
+        self.tasks.spawn(warm::run(Arc::clone(shared)));
         let general = &shared.config.general;
         if general.self_monitor {
             let interval = Duration::from_secs(general.self_monitor_interval_s);

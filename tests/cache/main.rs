@@ -4,6 +4,7 @@
 //!
 //! `EDGETIME_CACHE_SEEDS` is how many stores are tried, `EDGETIME_CACHE_ROUNDS` how often threads race.
 
+mod parts;
 mod race;
 mod steps;
 mod store;

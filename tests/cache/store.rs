@@ -10,7 +10,7 @@ use edgetimedb::log::LogOptions;
 use edgetimedb::meta::MemoryMeta;
 use edgetimedb::query::cache::{CacheOptions, CacheStats, ResultCache};
 use edgetimedb::query::result::{ResultBatch, ResultCell};
-use edgetimedb::query::{QueryContext, QueryLimits, Store, query};
+use edgetimedb::query::{CacheUse, QueryContext, QueryLimits, Store, query};
 use edgetimedb::storage::FileStorage;
 use edgetimedb::types::{FieldType, StoreId};
 
@@ -125,8 +125,26 @@ impl Cached {
         }
     }
 
+    /// What of an answer came from the cache.
+    pub fn use_of(&self, text: &str) -> CacheUse {
+        self.run(text, true, &|| ()).1
+    }
+
+    /// From now on what is kept is read anew after a time.
+    pub fn live_for(&mut self, ttl_ns: i64) {
+        self.results = Arc::new(ResultCache::new(CacheOptions {
+            capacity_bytes: 4 << 20,
+            ttl_ns,
+            hash_seed: 1,
+        }));
+    }
+
     /// The answer with the cache or without it, a line a row; `meanwhile` is called every now and then.
     pub fn ask(&self, text: &str, with_cache: bool, meanwhile: &dyn Fn()) -> Vec<String> {
+        self.run(text, with_cache, meanwhile).0
+    }
+
+    fn run(&self, text: &str, with_cache: bool, meanwhile: &dyn Fn()) -> (Vec<String>, CacheUse) {
         let mut store = Store::new(Arc::clone(&self.engine), Access::full());
         if with_cache {
             store = store.with_cache(&self.results);
@@ -156,8 +174,8 @@ impl Cached {
             Ok(())
         };
         match query(&store, text, &context, &mut |_| Ok(()), &mut sink) {
-            Ok(_) => answer,
-            Err(error) => vec![format!("error: {error}")],
+            Ok(stats) => (answer, stats.cache),
+            Err(error) => (vec![format!("error: {error}")], CacheUse::None),
         }
     }
 

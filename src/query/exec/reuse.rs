@@ -162,7 +162,7 @@ impl<'a> Reading<'a> {
         let fresh = self.divided(fresh, groups.grouping.aggregates.len());
         self.keep(&missing, &fresh, &seen, context);
         drop(flight);
-        if !ranges.is_empty() && !self.still_holds(groups.plan.scan.range, &found) {
+        if !self.still_holds(groups.plan.scan.range, &found) {
             stats.cache = CacheUse::Again;
             return Ok(QueryOutcome::Again);
         }

@@ -42,6 +42,12 @@ impl Plan {
 }
 
 impl Plan {
+    /// Whether it is of a `SELECT`, and of nothing around one.
+    #[must_use]
+    pub const fn is_select(&self) -> bool {
+        matches!(self.kind, PlanKind::Select(_))
+    }
+
     /// The plan of a `SELECT` in words, step by step; nothing for other statements.
     #[must_use]
     pub fn steps(&self) -> Vec<(String, String)> {
