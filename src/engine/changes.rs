@@ -5,7 +5,7 @@
 //! a time, so that no writer waits for long.
 
 use crate::engine::Engine;
-use crate::series::Change;
+use crate::series::{Change, Series};
 use crate::types::{SeriesId, TimeRange, Timestamp};
 
 /// How many changes the shards of some series had seen.
@@ -134,7 +134,7 @@ impl Engine {
     pub fn growth(&self, series: SeriesId, behind: Timestamp, end: Timestamp) -> Growth {
         let shard = self.shards[self.placement.shard(series)].read();
         let found = shard.get(self.placement.slot(series));
-        let newest = found.and_then(|found| found.newest());
+        let newest = found.and_then(Series::newest);
         let (Some(start), Some(found)) = (behind.checked_add(1), found) else {
             return Growth::Nothing;
         };

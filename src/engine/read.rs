@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::blocks::{ChunkEntry, Pin};
 use crate::catalog::{Column, Measurement, SeriesEntry, Tag, TagFilter};
 use crate::engine::{Access, Engine, EngineError, Verb};
-use crate::series::{Decoded, Demand, Part, ReadCounts, Snapshot};
+use crate::series::{Decoded, Demand, Part, ReadCounts, Series, Snapshot};
 use crate::types::{
     ColumnId, DatabaseId, LayoutColumn, MeasurementId, SeriesId, TimeRange, Timestamp,
 };
@@ -272,7 +272,7 @@ impl Engine {
             ranges.map(|range| found.snapshot(range))
         });
         let mut snapshots: VecDeque<_> = snapshots.collect();
-        let newest = found.and_then(|found| found.newest());
+        let newest = found.and_then(Series::newest);
         drop(shard);
         SeriesReader {
             engine: Arc::clone(self),

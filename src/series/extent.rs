@@ -1,6 +1,6 @@
 //! Which times a series has rows of, as far as that can be told without decoding anything.
 
-use crate::series::Series;
+use crate::series::{Rows, Series};
 use crate::types::{TimeRange, Timestamp};
 
 impl<E: Clone> Series<E> {
@@ -11,7 +11,7 @@ impl<E: Clone> Series<E> {
         if let Some((_, open, rows, late)) = self.unsealed() {
             times.extend((open.rows() > 0).then(|| open.first_time()));
             times.extend(rows.times().first());
-            times.extend(late.into_iter().flat_map(|late| late.times()));
+            times.extend(late.into_iter().flat_map(Rows::times));
         }
         times.into_iter().min()
     }

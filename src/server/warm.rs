@@ -24,7 +24,7 @@ const QUERIES: usize = 32;
 /// A file that is longer is not ours.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Between two notes.
-const EVERY: Duration = Duration::from_secs(300);
+const EVERY: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 struct Noted {

@@ -43,17 +43,15 @@ impl Flights {
         let landing = {
             let mut running = self.running.lock();
             let same = running.iter().find(|(known, _)| *known == key);
-            match same {
-                Some((_, landing)) => Arc::clone(landing),
-                None => {
-                    let landing = Arc::new(Landing::default());
-                    running.push((key, Arc::clone(&landing)));
-                    return Some(Flight {
-                        flights: self,
-                        landing,
-                    });
-                }
-            }
+            let Some((_, landing)) = same else {
+                let landing = Arc::new(Landing::default());
+                running.push((key, Arc::clone(&landing)));
+                return Some(Flight {
+                    flights: self,
+                    landing,
+                });
+            };
+            Arc::clone(landing)
         };
         let mut is_over = landing.is_over.lock();
         while !*is_over && !given_up() {

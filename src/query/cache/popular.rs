@@ -18,8 +18,11 @@ pub struct PopularQuery {
 
 /// Counts by database and text; those that nobody has asked for long go first.
 pub(super) struct Popular {
-    known: Mutex<Weighed<(Box<str>, Box<str>), u64>>,
+    known: Mutex<Weighed<Asked, u64>>,
 }
+
+/// Database and text.
+type Asked = (Box<str>, Box<str>);
 
 /// Queries that are counted.
 const QUERIES_MAX: usize = 256;

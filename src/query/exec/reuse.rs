@@ -99,7 +99,7 @@ impl<'a> Reading<'a> {
         let plan = results.plan(text, &ids).ok_or("it has too many series")?;
         let (mut parts, mut rest) = (Vec::new(), Vec::new());
         let ends = [division.head, division.tail];
-        let [head, tail] = ends.map(|end| end.into_iter());
+        let [head, tail] = ends.map(Option::into_iter);
         for part in head.chain(division.spans.iter().copied()).chain(tail) {
             let is_end = ends.contains(&Some(part));
             let is_bounded = part.start > Timestamp::MIN && part.end < Timestamp::MAX;
@@ -166,7 +166,7 @@ impl<'a> Reading<'a> {
             stats.cache = CacheUse::Again;
             return Ok(QueryOutcome::Again);
         }
-        self.load(groups, &fresh, &found)?;
+        load(groups, &fresh, &found)?;
         let newest = seen.iter().map(|seen| seen.newest).max();
         let is_finished =
             |at: &usize| newest.is_some_and(|newest| newest >= self.parts[*at].end - 1);
@@ -363,30 +363,26 @@ impl<'a> Reading<'a> {
         let mut found = found.iter().flatten();
         found.all(|part| self.growth_into(part) != Growth::Some)
     }
+}
 
-    fn load(
-        &self,
-        groups: &mut Groups<'_>,
-        fresh: &[Taken],
-        found: &Found,
-    ) -> Result<(), QueryError> {
-        let aggregates = groups.grouping.aggregates.len();
-        let one = matches!(groups.buckets, Buckets::One).then_some(i64::MIN);
-        let place = |(partition, bucket): (u32, i64)| (partition, one.unwrap_or(bucket));
-        for taken in fresh {
-            let mut states = taken.states.iter();
-            for &group in &taken.groups {
-                let own = states.by_ref().take(aggregates).cloned();
-                groups.load(place(group), own)?;
-            }
+/// Adds what was read and what was found.
+fn load(groups: &mut Groups<'_>, fresh: &[Taken], found: &Found) -> Result<(), QueryError> {
+    let aggregates = groups.grouping.aggregates.len();
+    let one = matches!(groups.buckets, Buckets::One).then_some(i64::MIN);
+    let place = |(partition, bucket): (u32, i64)| (partition, one.unwrap_or(bucket));
+    for taken in fresh {
+        let mut states = taken.states.iter();
+        for &group in &taken.groups {
+            let own = states.by_ref().take(aggregates).cloned();
+            groups.load(place(group), own)?;
         }
-        for part in found.iter().flatten() {
-            for (group, states) in part.groups() {
-                groups.load(place(group), states.iter().cloned())?;
-            }
-        }
-        Ok(())
     }
+    for part in found.iter().flatten() {
+        for (group, states) in part.groups() {
+            groups.load(place(group), states.iter().cloned())?;
+        }
+    }
+    Ok(())
 }
 
 fn missing_of(found: &Found) -> Vec<usize> {

@@ -341,15 +341,15 @@ impl State {
                 widen(min, max, low);
                 widen(min, max, high);
             }
-            (Self::First(own), Self::First(Some(other))) => {
-                if own.as_ref().is_none_or(|(known, _)| other.0 < *known) {
-                    *own = Some(other);
-                }
+            (Self::First(own), Self::First(Some(other)))
+                if own.as_ref().is_none_or(|(known, _)| other.0 < *known) =>
+            {
+                *own = Some(other);
             }
-            (Self::Last(own), Self::Last(Some(other))) => {
-                if own.as_ref().is_none_or(|(known, _)| other.0 >= *known) {
-                    *own = Some(other);
-                }
+            (Self::Last(own), Self::Last(Some(other)))
+                if own.as_ref().is_none_or(|(known, _)| other.0 >= *known) =>
+            {
+                *own = Some(other);
             }
             (own @ Self::Moments { .. }, other @ Self::Moments { .. }) => {
                 *own = moments(own, &other);
