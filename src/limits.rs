@@ -56,6 +56,10 @@ pub const LOG_SEGMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub const LOG_SEGMENTS: u32 = 1024;
 /// Most segments that are mapped at a time: those of the log, more while a failed sync moves.
 pub const MAPS: usize = 4096;
+/// Producers whose batches are known: beyond, the one that was silent the longest is forgotten.
+pub const PRODUCERS: usize = 8192;
+/// Silence after which a producer is forgotten, nanoseconds: 30 days.
+pub const PRODUCER_SILENCE_NS: i64 = 30 * 24 * 3600 * 1_000_000_000;
 /// Largest binary frame on the wire, bytes.
 pub const WIRE_FRAME_BYTES: usize = 1024 * 1024;
 /// Largest SQL text, bytes.

@@ -47,6 +47,12 @@ pub enum Mutant {
     CountedNever,
     /// A rejected line that has become a row still counts as one.
     CountedMoved,
+    /// The mark that says whose a batch is is no part of the unit of its rows.
+    MarkedApart,
+    /// A checkpoint does not keep the batches of producers that are known.
+    ForgottenProducers,
+    /// A checkpoint looks at the batches of producers behind its sync of the log.
+    UnsyncedProducers,
     /// A checkpoint does not write a retention policy that was changed.
     ForgottenPolicy,
     /// Pages of log and manifest that a killed process left are not synced before they count.

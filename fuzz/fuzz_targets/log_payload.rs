@@ -5,6 +5,7 @@
 use edgetimedb::log::definitions;
 use edgetimedb::log::deletion::Deletion;
 use edgetimedb::log::expiry::Expiry;
+use edgetimedb::log::producer::ProducerMark;
 use edgetimedb::log::rows::RowsPayload;
 use libfuzzer_sys::fuzz_target;
 
@@ -12,7 +13,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((&kind, payload)) = input.split_first() else {
         return;
     };
-    match kind % 4 {
+    match kind % 5 {
         0 => {
             let mut known = 0;
             let decoded = definitions::decode(payload, |_| known += 1);
@@ -29,6 +30,12 @@ fuzz_target!(|input: &[u8]| {
             if let Ok(expiry) = Expiry::decode(payload) {
                 assert!(expiry.series.len() <= payload.len() / 2);
                 assert_eq!(Expiry::decode(&expiry.encode()), Ok(expiry));
+            }
+        }
+        3 => {
+            if let Ok(mark) = ProducerMark::decode(payload) {
+                assert!(mark.repeated.iter().flatten().count() <= payload.len() / 2);
+                assert_eq!(ProducerMark::decode(&mark.encode()), Ok(mark));
             }
         }
         _ => {

@@ -51,6 +51,8 @@ pub enum SideRecord {
     Expiry(Vec<u8>),
     /// What is accounted for of a series.
     Account(Account),
+    /// The batches of producers that are known, as the engine encoded them.
+    Producers(Vec<u8>),
 }
 
 /// What is accounted for of a series beside its chunks and its image.
@@ -91,6 +93,7 @@ impl SideRecord {
         match self {
             Self::Deletion(payload) => (KIND_DELETION, Cow::Borrowed(payload)),
             Self::Expiry(payload) => (KIND_EXPIRY, Cow::Borrowed(payload)),
+            Self::Producers(payload) => (KIND_PRODUCERS, Cow::Borrowed(payload)),
             Self::Account(account) => (KIND_ACCOUNT, Cow::Owned(account.encode().to_vec())),
         }
     }
@@ -104,6 +107,8 @@ pub(super) const KIND_DELETION: u8 = 1;
 pub(super) const KIND_EXPIRY: u8 = 2;
 /// The kind of a record that says what is accounted for.
 pub(super) const KIND_ACCOUNT: u8 = 3;
+/// The kind of a record that holds producers.
+pub(super) const KIND_PRODUCERS: u8 = 4;
 /// Series, position, rows.
 const ACCOUNT_BYTES: usize = 4 + 8 + 4;
 /// Series, first and last position.

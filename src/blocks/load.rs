@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::chunk::{ChunkEntry, FileId};
 use super::error::{BlockError, Damage, Result};
 use super::file::BlockFile;
-use super::image::{Account, ImageRecord, KIND_ACCOUNT, KIND_DELETION, KIND_EXPIRY};
+use super::image::{
+    Account, ImageRecord, KIND_ACCOUNT, KIND_DELETION, KIND_EXPIRY, KIND_PRODUCERS,
+};
 use super::inventory::Folder;
 use super::manifest::{Manifest, ManifestFile};
 use super::records::{self, RecordFile};
@@ -16,7 +18,7 @@ use crate::storage::{File, Storage};
 use crate::types::StoreId;
 
 /// Hears what a store holds, in this order: state records as they were written, chunks by file and
-/// number, deletions and expiries, accounts, images.
+/// number, deletions and expiries, accounts, producers, images.
 pub trait Visitor {
     /// A record of the state: databases, measurements, schemas, series, as the engine encoded them.
     fn state(&mut self, kind: u8, payload: &[u8]);
@@ -28,6 +30,10 @@ pub trait Visitor {
     fn deletion(&mut self, payload: &[u8]) -> bool;
     /// An expiry that chunks still need, likewise.
     fn expiry(&mut self, _payload: &[u8]) -> bool {
+        true
+    }
+    /// Producers whose batches are known, likewise.
+    fn producers(&mut self, _payload: &[u8]) -> bool {
         true
     }
     /// What is accounted for of a series.
@@ -71,6 +77,7 @@ impl Loader<'_> {
             match kind {
                 KIND_DELETION => return visitor.deletion(payload),
                 KIND_EXPIRY => return visitor.expiry(payload),
+                KIND_PRODUCERS => return visitor.producers(payload),
                 KIND_ACCOUNT => {
                     let account = Account::decode(payload);
                     return account.map(|account| visitor.account(account)).is_some();

@@ -17,6 +17,7 @@ use crate::codec::{CodecError, Effort};
 use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
 use crate::engine::ledger::{Owner, Settled, owner_of_series};
 use crate::engine::persisted::Persisted;
+use crate::engine::producers::through_counter;
 use crate::engine::{Engine, EngineError};
 use crate::limits::FRAME_BYTES;
 use crate::mutants::{self, Mutant};
@@ -155,8 +156,14 @@ impl Engine {
             collected.images.pop();
         }
         let (records, reached, layouts) = self.state_news(persisted);
+        // Behind the visit of all shards and before the sync: it knows every batch whose rows a visited shard has,
+        // and none that may be lost.
+        let (mut producers, repeated_through) = self.producers.copy(&self.log);
         // Nothing that is not durable in the log may be durable in a block file.
         self.log.sync()?;
+        if mutants::is(Mutant::UnsyncedProducers) {
+            producers = self.producers.copy(&self.log).0;
+        }
         for entry in self.orphans.lock().drain(..orphans) {
             self.blocks.release(&entry);
         }
@@ -167,6 +174,10 @@ impl Engine {
         self.settle(&mut collected, &ready, &gone);
         let mut sides = deletions;
         sides.extend(collected.account_records());
+        if !mutants::is(Mutant::ForgottenProducers) {
+            let record = producers.encode(self.server_time().retention);
+            sides.extend(record.map(SideRecord::Producers));
+        }
         let settled = {
             let mut settled = self.settled.read().clone();
             if !mutants::is(Mutant::CountedNever) {
@@ -175,7 +186,11 @@ impl Engine {
             settled
         };
         let mut counters = history.counters(&self.catalog.read());
-        counters.extend(settled.counters());
+        let counted = settled.clone().with_repeated(producers.repeated());
+        counters.extend(counted.counters());
+        if !producers.repeated().is_empty() {
+            counters.push(through_counter(repeated_through));
+        }
         counters.extend(reached.column_counters());
         let metas = ready.iter().map(|ready| self.meta_of(ready));
         let chunks = ready.iter().map(|ready| &ready.shown.bytes);
@@ -308,7 +323,7 @@ impl Engine {
         let record = all.map(|(at, side)| match side {
             SideRecord::Deletion(payload) => SideRecord::Deletion(at_position(at, payload)),
             SideRecord::Expiry(payload) => SideRecord::Expiry(at_position(at, payload)),
-            SideRecord::Account(account) => SideRecord::Account(*account),
+            SideRecord::Account(_) | SideRecord::Producers(_) => side.clone(),
         });
         record.collect()
     }

@@ -114,7 +114,8 @@ impl Engine {
                     let hidden = self.hide_letter(source, letter, tombstone, &payload);
                     let shard = held.get_mut(&to).expect("both are held");
                     let cells = (rows, &rows.rows[..]);
-                    self.apply_rows(shard, cells, layouts, times.as_deref(), appended);
+                    let frame = appended.last_frame;
+                    self.apply_rows(shard, cells, layouts, times.as_deref(), frame);
                     if hidden.is_some() {
                         // It was received as the line.
                         shard.take_back(layouts[usize::from(rows.rows[0].layout)].measurement);

@@ -153,6 +153,22 @@ impl Settled {
         counters
     }
 
+    /// Takes the rows out that were sent again: they are counted with their producers.
+    pub(super) fn take_repeated(&mut self) -> BTreeMap<DatabaseId, u64> {
+        let all = self.databases.iter_mut();
+        all.map(|(id, ledger)| (*id, std::mem::take(&mut ledger.duplicate)))
+            .filter(|(_, rows)| *rows > 0)
+            .collect()
+    }
+
+    /// With the rows that were sent again, as a manifest counts all.
+    pub(super) fn with_repeated(mut self, repeated: &BTreeMap<DatabaseId, u64>) -> Self {
+        for (&database, &rows) in repeated {
+            self.databases.entry(database).or_default().duplicate = rows;
+        }
+        self
+    }
+
     /// Rows of each database.
     pub(super) fn sums(&self) -> BTreeMap<DatabaseId, u64> {
         let all = self.databases.iter();
@@ -281,6 +297,7 @@ impl Engine {
         for (database, received) in &self.received_before {
             ledgers.entry(*database).or_default().received += received;
         }
+        self.producers.count(&mut ledgers);
         let owners = self.owners();
         let mut newer = Vec::new();
         let mut received = Vec::new();

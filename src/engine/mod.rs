@@ -1,6 +1,6 @@
 //! The engine: shards, the log under them, block files behind them, and every lock.
 //!
-//! Lock order: the checkpoint's, the ledger's, catalog, then a shard, then the log, then caches. Nothing here starts a thread, reads a
+//! Lock order: the checkpoint's, a producer's turn, the ledger's, catalog, then shards in their order, then the log, then caches. Nothing here starts a thread, reads a
 //! clock or opens a socket: clock, storage and metadata store come in as arguments, and the server calls
 //! [`Engine::tick`] and [`Engine::sync`] from threads of its own.
 
@@ -22,6 +22,7 @@ mod maintenance;
 mod newcomers;
 mod offsets;
 mod persisted;
+pub(crate) mod producers;
 mod read;
 mod recovery;
 mod rejects;
@@ -59,6 +60,7 @@ pub use self::losses::{Loss, Losses};
 pub use self::maintenance::TickReport;
 pub use self::newcomers::NewSeriesLimits;
 pub use self::offsets::{OffsetRules, OffsetRun, Offsets};
+pub use self::producers::Once;
 pub use self::read::{Lanes, MeasurementView, SeenState, SeriesReader, SeriesView};
 pub use self::recovery::OpenReport;
 pub use self::rejects::{Reject, WrongClock};
@@ -85,6 +87,7 @@ use self::index::Indexed;
 use self::ledger::Settled;
 use self::newcomers::Newcomers;
 use self::persisted::Persisted;
+use self::producers::Producers;
 use self::rejects::Rejects;
 use self::retention::Retention;
 use self::server_time::Timekeeper;
@@ -174,6 +177,7 @@ pub struct Engine {
     losses: Mutex<Losses>,
     rejects: Rejects,
     newcomers: Newcomers,
+    producers: Producers,
     checkpoints: AtomicU64,
     wear: Wear,
     /// When the last checkpoint in passing began, monotonic nanoseconds.

@@ -22,6 +22,7 @@ use crate::engine::ledger::{
 use crate::engine::losses::{self, Edge, Losses};
 use crate::engine::newcomers::Newcomers;
 use crate::engine::persisted::{Persisted, STATE_DEFINITIONS, news};
+use crate::engine::producers::{ProducerTable, Producers, counted_through};
 use crate::engine::retention::{self, PolicyError, Retention, RetentionPolicy, STATE_POLICY};
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
@@ -31,6 +32,7 @@ use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::log::definitions::{self, Definition};
 use crate::log::deletion::Deletion;
 use crate::log::expiry::{Expiry, up_to};
+use crate::log::producer::ProducerMark;
 use crate::log::rows::{RecordedLayout, RowsPayload};
 use crate::log::{self, FrameType, FrameView, Log, Recovery};
 use crate::meta::MetaStore;
@@ -123,6 +125,10 @@ struct Restored {
     /// Where something of the log is missing.
     edges: Vec<Edge>,
     gaps_before: usize,
+    /// Batches of producers that are known.
+    producers: ProducerTable,
+    /// The manifest's counters have what was sent again before this position.
+    repeated_through: Position,
     /// Times of the rows that were read last.
     times: Option<(Timestamp, Timestamp)>,
 }
@@ -152,6 +158,8 @@ impl Engine {
             policy: None,
             edges: Vec::new(),
             gaps_before: 0,
+            producers: ProducerTable::default(),
+            repeated_through: Position(0),
             times: None,
         };
         let of_log = log::find_store(&*storage)?;
@@ -179,6 +187,9 @@ impl Engine {
         let counters = known.as_ref().map_or(&[][..], |info| &info.counters);
         let history = History::of_counters(counters);
         restored.settled.add(&Settled::from_counters(counters));
+        let repeated = restored.settled.take_repeated();
+        restored.producers.restore_repeated(repeated);
+        restored.repeated_through = counted_through(counters);
         for (measurement, columns) in counters.iter().filter_map(Persisted::columns_of_counter) {
             restored.catalog.reserve_columns(measurement, columns);
         }
@@ -241,6 +252,7 @@ impl Engine {
             losses: Mutex::new(restored.losses),
             space: Space::new(options.space),
             newcomers: Newcomers::new(options.new_series),
+            producers: Producers::new(restored.producers),
             retention: Retention::restored(restored.policy),
             storage,
             options,
@@ -345,6 +357,10 @@ impl Visitor for Restored {
         self.keep_side(payload, &of)
     }
 
+    fn producers(&mut self, record: &[u8]) -> bool {
+        self.producers.restore(record)
+    }
+
     fn account(&mut self, account: Account) {
         let Account {
             series,
@@ -417,6 +433,9 @@ impl Restored {
     /// Rows of every database that are accounted for.
     fn received(&self, blocks: &BlockStore) -> BTreeMap<DatabaseId, u64> {
         let mut received = self.settled.sums();
+        for (&database, &rows) in self.producers.repeated() {
+            *received.entry(database).or_default() += rows;
+        }
         for (index, shard) in self.shards.iter().enumerate() {
             for (slot, series) in shard.iter() {
                 for chunk in series
@@ -451,6 +470,7 @@ impl Restored {
             FrameType::Expire if !mutants::is(Mutant::ForgottenExpiry) => {
                 self.expire(frame.position, frame.payload);
             }
+            FrameType::Producer => self.producer(frame),
             FrameType::Policy => {
                 let policy = RetentionPolicy::decode(frame.payload);
                 self.policy("log", policy.map(|policy| (frame.position, policy)));
@@ -462,6 +482,22 @@ impl Restored {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn producer(&mut self, frame: &FrameView<'_>) {
+        let (position, end) = (frame.position, frame.end);
+        match (frame.producer, ProducerMark::decode(frame.payload)) {
+            (Some(part), Ok(mark)) => {
+                let through = self.repeated_through;
+                self.producers.replay((position, end), part, &mark, through);
+            }
+            (None, _) => self.report.problem(format!(
+                "a producer's frame at position {position} names none"
+            )),
+            (_, Err(error)) => self
+                .report
+                .problem(format!("producer at position {position}: {error}")),
         }
     }
 
@@ -487,7 +523,7 @@ impl Restored {
                 match side {
                     SideRecord::Deletion(payload) => self.delete(at, &payload),
                     SideRecord::Expiry(payload) => self.expire(at, &payload),
-                    SideRecord::Account(_) => {}
+                    SideRecord::Account(_) | SideRecord::Producers(_) => {}
                 }
             }
         }

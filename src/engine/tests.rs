@@ -7,6 +7,7 @@ mod drops;
 mod index;
 mod limits;
 mod losses;
+mod producers;
 mod rejects;
 mod retention;
 mod space;

@@ -3,11 +3,13 @@
 use crate::blocks::{ChunkEntry, ImageRecord, Visitor, walk};
 use crate::codec::{Cells, CodecError, chunk::Chunk};
 use crate::engine::persisted::STATE_DEFINITIONS;
+use crate::engine::producers::is_record;
 use crate::engine::retention::{self, STATE_POLICY};
 use crate::engine::{Engine, EngineError, Loss, RetentionPolicy};
 use crate::log::definitions;
 use crate::log::deletion::Deletion;
 use crate::log::expiry::Expiry;
+use crate::log::producer::ProducerMark;
 use crate::log::rows::RowsPayload;
 use crate::log::{FrameType, scan};
 use crate::types::Position;
@@ -69,6 +71,10 @@ impl Visitor for Seen {
     fn expiry(&mut self, payload: &[u8]) -> bool {
         let payload = payload.get(size_of::<Position>()..).unwrap_or_default();
         Expiry::decode(payload).is_ok()
+    }
+
+    fn producers(&mut self, payload: &[u8]) -> bool {
+        is_record(payload)
     }
 
     fn image(&mut self, image: ImageRecord<'_>) {
@@ -156,6 +162,7 @@ impl Engine {
                 Some(FrameType::Definitions) => definitions::decode(frame.payload, |_| {}),
                 Some(FrameType::Delete) => Deletion::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Expire) => Expiry::decode(frame.payload).map(|_| ()),
+                Some(FrameType::Producer) => ProducerMark::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Rows) => {
                     RowsPayload::open(frame.payload).and_then(|rows| rows.visit(|_| {}))
                 }

@@ -12,7 +12,7 @@ use crate::engine::shard::Shard;
 use crate::engine::{Batch, Engine, EngineError, SeriesRef};
 use crate::limits::RETENTION_CLASSES;
 use crate::log::definitions::{Definition, encode_series};
-use crate::log::{AppendError, Appended, FrameParts, FrameType};
+use crate::log::{AppendError, FrameParts, FrameType};
 use crate::series::RowRef;
 use crate::types::{Layout, MeasurementId, Position, Timestamp};
 
@@ -201,7 +201,8 @@ impl Engine {
             let first = usize::from(shard.definitions.is_empty());
             match self.log.append(epoch, &frames[first..]) {
                 Ok(appended) => {
-                    self.apply_rows(shard, (cells, rows), layouts, times.as_deref(), appended);
+                    let frame = appended.last_frame;
+                    self.apply_rows(shard, (cells, rows), layouts, times.as_deref(), frame);
                     return Ok(appended.end);
                 }
                 Err(AppendError::EpochChanged(_)) => {}
@@ -323,6 +324,7 @@ impl Engine {
         times
     }
 
+    /// Applies rows whose frame of the log begins at a position.
     #[inline]
     pub(super) fn apply_rows(
         &self,
@@ -330,7 +332,7 @@ impl Engine {
         (cells, rows): (&ShardRows, &[BatchRow]),
         layouts: &[Arc<Layout>],
         times: Option<&[Timestamp]>,
-        appended: Appended,
+        frame: Position,
     ) {
         let mut newest = Timestamp::MIN;
         let mut counts = shard.counts;
@@ -349,7 +351,7 @@ impl Engine {
                 |index: usize| times.map_or(rows[at + index].time, |times| times[at + index]);
             newest = (0..=more).map(time).fold(newest, Timestamp::max);
             counts.values += (layout.columns.len() * (more + 1)) as u64;
-            let position = row_position(appended.last_frame, at as u64);
+            let position = row_position(frame, at as u64);
             let (series, scratch) = shard.series_and_scratch(self.placement.slot(row.series));
             if more == 0 {
                 let (bits, marks, heap) = cells_of(cells, row, layout);

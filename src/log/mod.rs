@@ -11,6 +11,7 @@ pub mod definitions;
 pub mod deletion;
 pub mod expiry;
 mod frame;
+pub mod producer;
 mod quarantine;
 mod recovery;
 mod relocate;
@@ -34,6 +35,7 @@ pub use recovery::{FrameView, Gap, GapReason, Recovery, TornTail};
 pub use remains::suspects;
 pub use scan::{Scan, ScannedFrame, ScannedSegment, find_store, scan};
 pub use segment::{FOLDER, FORMAT_VERSION, HeaderPage, SegmentHeader};
+pub use state::frame_positions;
 pub use survey::{Known, reaches_back};
 pub use writer::{Appended, Log, LogUsage};
 

@@ -310,6 +310,17 @@ pub(super) fn place(offset: u64, frames: &[FrameParts<'_>]) -> (u64, u64) {
     (first.unwrap_or(offset), end)
 }
 
+/// Where the frames of a unit begin, the first of which lies at a position. Segments begin at multiples of a page.
+pub fn frame_positions(first: Position, frames: &[FrameParts<'_>]) -> Vec<Position> {
+    let mut end = first.0;
+    let place = |frame: &FrameParts<'_>| {
+        let start = frame_start(end);
+        end = start + frame.len_bytes() as u64;
+        Position(start)
+    };
+    frames.iter().map(place).collect()
+}
+
 /// Syncs runs in their order; returns the bytes of their pages.
 pub(super) fn sync_runs(runs: &mut [Run]) -> Result<u64, StorageError> {
     let mut bytes = 0;

@@ -16,18 +16,19 @@ use edgetime_protocol::error::Code;
 use edgetime_protocol::frame::HEADER_BYTES;
 use edgetime_protocol::message::{Failure, Hello, Message, PONG_SECONDS_MAX, Welcome, feature};
 use edgetime_protocol::peer::{CREDITS_BYTES, ServerEnd, ServerEvent};
+use edgetime_protocol::write::BatchHead;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::engine::{Batch, EngineError};
+use crate::engine::{Batch, EngineError, Once, Written as Accepted};
 use crate::types::{AckLevel, DatabaseId};
 
 use self::answers::Answers;
 use self::queries::{QUERIES_MAX, Queries};
-use self::rows::{Gathered, REJECT_TAG, Rows};
+use self::rows::{Gathered, REJECT_TAG, Repeated, Rows};
 use super::Shared;
 use super::buffers::BUFFER_BYTES;
 use super::clients::Client;
@@ -50,7 +51,7 @@ const LOG_FULL: Duration = Duration::from_secs(10);
 /// Bytes an idle connection may keep.
 const IDLE_BYTES: usize = 4096;
 /// Features of this server.
-const FEATURES: u64 = feature::WRITES | feature::KEEP_ALIVE;
+const FEATURES: u64 = feature::WRITES | feature::PRODUCERS | feature::KEEP_ALIVE;
 
 /// Serves a binary session until the peer closes it or the server stops.
 pub async fn serve(shared: Arc<Shared>, stream: TcpStream, client: Arc<Client>) {
@@ -77,6 +78,7 @@ pub async fn serve(shared: Arc<Shared>, stream: TcpStream, client: Arc<Client>) 
         heard: Instant::now(),
         pinged: false,
         is_open: false,
+        has_producers: false,
     };
     session.run().await;
     session.queries.cancel_all();
@@ -156,6 +158,8 @@ struct Session {
     pinged: bool,
     /// The client was welcomed.
     is_open: bool,
+    /// Batches may have a producer.
+    has_producers: bool,
 }
 
 impl Session {
@@ -241,7 +245,11 @@ impl Session {
                 } => {
                     self.owed += HEADER_BYTES + payload.len();
                     let bounds = self.shared.engine.time_bounds();
-                    let gathered = self.rows.gather(payload, names, &bounds, &mut self.batch);
+                    let has_producers = self.has_producers;
+                    let batch = &mut self.batch;
+                    let gathered = self
+                        .rows
+                        .gather(payload, names, &bounds, has_producers, batch);
                     if !self.settle(request, gathered).await {
                         return false;
                     }
@@ -257,6 +265,7 @@ impl Session {
         match self.end.welcome(hello, welcome, FEATURES) {
             Ok(welcome) => {
                 self.is_open = true;
+                self.has_producers = self.end.has(feature::PRODUCERS);
                 self.answers.say(0, &welcome);
                 if self.end.has(feature::WRITES) {
                     self.answers.say(0, &Message::Credits(CREDITS_BYTES));
@@ -296,7 +305,9 @@ impl Session {
         };
         let deadline = Instant::now() + LOG_FULL;
         while !self.batch.is_empty() {
-            let written = self.shared.engine.write(&mut self.batch);
+            let Some(written) = self.write(&mut gathered) else {
+                break;
+            };
             gathered.written.position = gathered.written.position.max(written.position.0);
             self.shared.committer.written();
             match written.error {
@@ -310,8 +321,56 @@ impl Session {
                 None => {}
             }
         }
+        if let Some(repeated) = gathered.repeated.take() {
+            gathered.written.position = repeated.position.0;
+            self.count_repeated(&gathered.head, &repeated, deadline)
+                .await;
+            gathered.written.duplicate = true;
+            gathered.written.refused.clear();
+            gathered.rows = 0;
+        }
         self.answer(request, gathered);
         self.pause().await
+    }
+
+    /// Writes what was gathered; none where it turns out to be there already, by way of another connection.
+    fn write(&mut self, gathered: &mut Gathered) -> Option<Accepted> {
+        let engine = &self.shared.engine;
+        let Some(producer) = gathered.head.producer else {
+            return Some(engine.write(&mut self.batch));
+        };
+        match engine.write_once(&mut self.batch, producer) {
+            Once::Written(written) => Some(written),
+            Once::Duplicate(position) => {
+                let rows = engine.rows_by_database(&self.batch);
+                gathered.repeated = Some(Repeated { position, rows });
+                self.batch.clear();
+                None
+            }
+        }
+    }
+
+    /// Counts the rows of a batch that was there already, as soon as the log has room for that.
+    async fn count_repeated(&self, head: &BatchHead, repeated: &Repeated, deadline: Instant) {
+        let Some(producer) = head.producer else {
+            return;
+        };
+        loop {
+            let counted = self.shared.engine.count_repeated(producer, &repeated.rows);
+            match counted {
+                Ok(()) => return self.shared.committer.written(),
+                Err(EngineError::Busy) if Instant::now() < deadline => {
+                    self.shared.maintenance.request_checkpoint();
+                    let freed = self.shared.maintenance.checkpointed();
+                    // Either way the next attempt tells.
+                    let _ = timeout(Duration::from_millis(200), freed).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a repeated batch could not be counted");
+                    return;
+                }
+            }
+        }
     }
 
     /// Refuses every row that is still in the batch.

@@ -10,6 +10,7 @@ mod model;
 mod mutants;
 mod plan;
 mod policies;
+mod producers;
 mod run;
 mod schedules;
 mod threads;
@@ -35,6 +36,40 @@ fn no_power_cut_loses_or_invents_a_row() {
         "{seeds} runs, {done:?}: {:.0} cuts a second",
         done.cuts as f64 / seconds
     );
+}
+
+#[test]
+fn every_batch_of_a_producer_is_there_once() {
+    let first = number("EDGETIME_SIM_FIRST").unwrap_or(0);
+    let runs = number("EDGETIME_SIM_PRODUCERS").unwrap_or(PRODUCER_RUNS);
+    let mut total = producers::Done::default();
+    for seed in first..first + runs {
+        match producers::run(seed) {
+            Ok(done) => total.add(done),
+            Err(fault) => panic!("seed {seed}: {fault}"),
+        }
+    }
+    println!("{runs} runs, {total:?}");
+    assert!(
+        total.duplicates > runs && total.overwritten > runs,
+        "{total:?}"
+    );
+}
+
+#[test]
+fn faults_planted_in_what_is_known_of_producers_are_found() {
+    for mutant in [
+        Mutant::MarkedApart,
+        Mutant::ForgottenProducers,
+        Mutant::UnsyncedProducers,
+    ] {
+        plant(Some(mutant));
+        let found = (0..SEEDS_SEARCHED).find(|seed| producers::run(*seed).is_err());
+        plant(None);
+        println!("{mutant:?}: seed {found:?}");
+        let seed = found.unwrap_or_else(|| panic!("{mutant:?} is found by no seed"));
+        producers::run(seed).expect("a run without the fault");
+    }
 }
 
 #[test]
@@ -292,6 +327,8 @@ const SCHEDULES: u64 = 1_000;
 const TURNS: u64 = 300;
 /// Small stores that are damaged byte by byte.
 const SMALL_STORES: u64 = 1;
+/// Runs of producers whose batches are sent again.
+const PRODUCER_RUNS: u64 = 3_000;
 /// Seeds that are tried for a planted fault whose own one no longer shows it.
 const SEEDS_SEARCHED: u64 = 2_000;
 /// Flips in every run of the tests, and how many each store takes.

@@ -1,6 +1,8 @@
 //! A real server for tests: the binary itself, on free ports, in a folder of its own.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod proxy;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};

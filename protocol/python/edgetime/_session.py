@@ -25,6 +25,8 @@ ROWS_MAX = 4096
 NAME_COUNT_MAX = 4096
 SERIES_MAX = 200_000
 PAYLOAD_ABOUT_MAX = 512 * 1024
+# Batches without an answer: servers tell so many of a producer apart.
+IN_FLIGHT_MAX = 64
 
 Time = Union[int, datetime, None]
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -205,7 +207,7 @@ class Session:
 
     def send_waiting(self) -> None:
         """Sends what the credits allow."""
-        while self._waiting and self._features & WRITES and self._credits > 0:
+        while self._waiting and self._features & WRITES and self._credits > 0 and len(self._sent) < IN_FLIGHT_MAX:
             self._send_declarations()
             batch = self._waiting.pop(0)
             request = self._next_request()
@@ -313,6 +315,9 @@ class Session:
         self.duplicates += flags >> 2 & 1
         self.position = max(self.position, reader.varint())
         self.rows_written += reader.varint()
+        if flags & 4 and batch is not None:
+            # They were stored before; the answer that said so was lost.
+            self.rows_written += len(batch.rows)
         for _ in range(reader.count()):
             code = reader.u16()
             message = reader.text()

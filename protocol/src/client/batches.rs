@@ -16,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
+use super::lines::LineNames;
 use super::{ClientError, connect, socket_error};
 use crate::cell;
 use crate::error::Code;
@@ -41,7 +42,7 @@ pub struct BatchOptions {
     pub bytes_max: usize,
     /// How long a row waits for others, at most; looked at when a row is added.
     pub age_max: Duration,
-    /// Batches without an answer at most.
+    /// Batches without an answer at most; never more than 64, so that the server tells all of them apart.
     pub in_flight_max: usize,
     /// For connecting, for a write that does not move, and for an answer.
     pub timeout: Duration,
@@ -105,7 +106,7 @@ pub struct RefusedRow {
 /// What a writer has heard so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchReport {
-    /// Rows stored.
+    /// Rows stored; of a batch that was a duplicate all, whatever the answer said that was lost.
     pub rows: u64,
     /// Batches that had been stored before and were sent again.
     pub duplicates: u64,
@@ -158,8 +159,11 @@ struct Names {
     series: HashMap<Box<[u8]>, u32>,
     layouts: HashMap<Box<[u8]>, (u32, Vec<FieldType>)>,
     key: Vec<u8>,
+    lines: LineNames,
 }
 
+/// Batches of a producer that a server tells apart: SPEC.md, section 2.7.
+const IN_FLIGHT_MAX: usize = 64;
 /// The longest pause before a connection is made anew.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 
@@ -230,17 +234,67 @@ impl BatchWriter {
         time: Option<i64>,
         tag: u64,
     ) -> Result<(), ClientError> {
-        if self.names.declarer.is_full() {
-            self.sync()?;
-            self.names = Names::default();
-            self.rows.forget();
-            self.forget_names()?;
+        if self.is_full_of_names() {
+            self.begin_names_again()?;
         }
+        let (table, series) = self.declare_series(row);
+        let layout = self.declare_layout(table, fields, types);
+        self.push_declared((layout, types), series, time, cells, tag)
+            .map(|_| ())
+    }
+
+    pub(super) fn is_full_of_names(&self) -> bool {
+        self.names.declarer.is_full()
+    }
+
+    /// Waits for all answers, and forgets the names.
+    pub(super) fn begin_names_again(&mut self) -> Result<(), ClientError> {
+        self.sync()?;
+        self.names = Names::default();
+        self.rows.forget();
+        self.forget_names()
+    }
+
+    pub(super) fn take_line_names(&mut self) -> LineNames {
+        core::mem::take(&mut self.names.lines)
+    }
+
+    pub(super) fn put_line_names(&mut self, lines: LineNames) {
+        self.names.lines = lines;
+    }
+
+    pub(super) fn options_mut(&mut self) -> &mut BatchOptions {
+        &mut self.options
+    }
+
+    /// Table and series.
+    pub(super) fn declare_series(&mut self, row: &RowNames<'_>) -> (u32, u32) {
         let table = self.names.table(row);
-        let series = self.names.series(table, row.tags);
-        let layout = self.names.layout(table, fields, types);
+        (table, self.names.series(table, row.tags))
+    }
+
+    pub(super) fn declare_layout<'a>(
+        &mut self,
+        table: u32,
+        fields: impl ExactSizeIterator<Item = &'a str> + Clone,
+        types: &[FieldType],
+    ) -> u32 {
+        self.names.layout(table, fields, types)
+    }
+
+    /// Adds a row of declared names; whether a batch was sent.
+    pub(super) fn push_declared(
+        &mut self,
+        (layout, types): (u32, &[FieldType]),
+        series: u32,
+        time: Option<i64>,
+        cells: RowCells<'_>,
+        tag: u64,
+    ) -> Result<bool, ClientError> {
+        let mut sent = false;
         if let Err(Full) = self.rows.push((layout, types), series, time, cells, tag) {
             self.flush()?;
+            sent = true;
             let again = self.rows.push((layout, types), series, time, cells, tag);
             again
                 .map_err(|Full| ClientError::Unexpected("a row larger than a batch".to_owned()))?;
@@ -251,8 +305,9 @@ impl BatchWriter {
             || self.rows.len().is_multiple_of(64) && oldest.elapsed() >= self.options.age_max
         {
             self.flush()?;
+            sent = true;
         }
-        Ok(())
+        Ok(sent)
     }
 
     /// Sends the rows that were gathered, without waiting for their answer.
@@ -280,7 +335,8 @@ impl BatchWriter {
             payload,
             tags,
         });
-        let most = self.options.in_flight_max.saturating_sub(1);
+        let most = self.options.in_flight_max.min(IN_FLIGHT_MAX);
+        let most = most.saturating_sub(1);
         self.drive(|writer| {
             writer.in_flight.len() <= most
                 && writer.in_flight.iter().all(|batch| batch.request != 0)
@@ -572,6 +628,10 @@ impl BatchReport {
     fn add(&mut self, written: &Written, tags: &[u64], refused_max: usize) {
         self.rows += written.rows;
         self.duplicates += u64::from(written.duplicate);
+        if written.duplicate {
+            // They were stored before; an answer that said so, or refused some, was lost.
+            self.rows += tags.len() as u64;
+        }
         self.position = self.position.max(written.position);
         for refused in &written.refused {
             let code = refused.known_code();

@@ -5,6 +5,7 @@
 //! that reads answers, so that neither side ever waits for the other to read first.
 
 mod batches;
+mod lines;
 mod own_lines;
 mod query;
 mod writer;

@@ -10,6 +10,7 @@ use super::read_only::ReadOnly;
 use crate::engine::RetentionPolicy;
 use crate::log::deletion::Deletion;
 use crate::log::expiry::Expiry;
+use crate::log::producer::ProducerMark;
 use crate::log::rows::RowsPayload;
 use crate::log::{FrameType, LogError, scan};
 use crate::types::{Position, StoreId};
@@ -81,6 +82,7 @@ impl LogReport {
                 Some(FrameType::Definitions) => names.learn(frame.payload),
                 Some(FrameType::Delete) => Deletion::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Expire) => Expiry::decode(frame.payload).map(|_| ()),
+                Some(FrameType::Producer) => ProducerMark::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Rows) => RowsPayload::open(frame.payload).map(|rows| {
                     report.rows += rows.rows as u64;
                 }),

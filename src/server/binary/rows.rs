@@ -3,6 +3,7 @@
 //! What cannot be stored costs its row; what breaks the protocol costs the connection, and nothing of its batch is
 //! stored. Owns no socket.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -15,9 +16,11 @@ use edgetime_protocol::write::{
     BatchHead, BatchReader, Column, NameError, Names, Section, Written,
 };
 
-use crate::engine::{Access, Batch, Engine, Reject, RowPlan, SeriesRef, TimeBounds, WrongClock};
+use crate::engine::{
+    Access, Batch, Engine, EngineError, Reject, RowPlan, SeriesRef, TimeBounds, WrongClock,
+};
 use crate::limits::VALUE_BYTES;
-use crate::types::{DatabaseId, FieldType, MeasurementId, Precision};
+use crate::types::{DatabaseId, FieldType, MeasurementId, Position, Precision};
 
 use super::super::DEFAULT_DATABASE;
 use super::super::intake::{Refusal, refusal};
@@ -46,6 +49,17 @@ pub struct Gathered {
     pub rows: u64,
     /// Refused rows so far.
     pub written: Written,
+    /// Where the batch was there already: nothing of it was gathered.
+    pub repeated: Option<Repeated>,
+}
+
+/// A producer's batch that was there already.
+#[derive(Debug)]
+pub struct Repeated {
+    /// It lies before this position.
+    pub position: Position,
+    /// Its rows, by database.
+    pub rows: BTreeMap<DatabaseId, u64>,
 }
 
 /// The tag of rows that keep refused rows: they are nobody's rows.
@@ -74,6 +88,7 @@ impl Rows {
         payload: &[u8],
         names: &Names,
         bounds: &TimeBounds,
+        has_producers: bool,
         batch: &mut Batch,
     ) -> Result<Gathered, String> {
         let now = (self.engine.drops(), names.generation());
@@ -84,13 +99,19 @@ impl Rows {
             self.layouts.clear();
         }
         let mut reader = BatchReader::open(payload).map_err(|error| error.to_string())?;
-        if reader.head().producer.is_some() {
+        let producer = reader.head().producer;
+        if producer.is_some() && !has_producers {
             return Err("a producer without the feature that allows it".to_owned());
         }
+        let known = producer.and_then(|producer| self.engine.known_batch(producer));
         let mut gathered = Gathered {
             head: reader.head(),
             rows: 0,
             written: Written::default(),
+            repeated: known.map(|position| Repeated {
+                position,
+                rows: BTreeMap::new(),
+            }),
         };
         let mut section = std::mem::take(&mut self.section);
         let result = loop {
@@ -104,6 +125,19 @@ impl Rows {
                 section: &section,
                 payload,
             };
+            if let Some(repeated) = &mut gathered.repeated {
+                match part.check_layout() {
+                    Ok(table) => {
+                        let database = self.database_to_keep_in(names, table);
+                        *repeated
+                            .rows
+                            .entry(database.unwrap_or_default())
+                            .or_default() += section.rows() as u64;
+                    }
+                    Err(error) => break Err(error),
+                }
+                continue;
+            }
             if let Err(error) = self.gather_section(&part, bounds, batch, &mut gathered) {
                 break Err(error);
             }
@@ -260,6 +294,18 @@ impl Rows {
         first
     }
 
+    /// The database of a table, or the default one where it can have none.
+    fn database_to_keep_in(
+        &mut self,
+        names: &Names,
+        table: u32,
+    ) -> Result<DatabaseId, EngineError> {
+        self.database(names, table).or_else(|_| {
+            self.engine
+                .resolve_database(&Access::full(), DEFAULT_DATABASE)
+        })
+    }
+
     /// Keeps a row that cannot be stored where it can be read back.
     fn keep(
         &mut self,
@@ -270,12 +316,7 @@ impl Rows {
         refusal: &Refusal,
         batch: &mut Batch,
     ) {
-        let database = match self.database(part.names, table) {
-            Ok(database) => Ok(database),
-            Err(_) => self
-                .engine
-                .resolve_database(&Access::full(), DEFAULT_DATABASE),
-        };
+        let database = self.database_to_keep_in(part.names, table);
         let address = self.source.rsplit_once(':').map(|(address, _)| address);
         let device = address.unwrap_or(&self.source);
         let reject = Reject {
