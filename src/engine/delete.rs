@@ -125,9 +125,9 @@ impl Engine {
             for &id in slice {
                 let mut shard = self.shards[self.placement.shard(id)].write();
                 let slot = self.placement.slot(id);
-                if let Some((series, _)) = shard.existing(slot) {
+                if let Some((series, scratch)) = shard.existing(slot) {
                     hit.before.push(series.snapshot(TimeRange::ALL));
-                    let gone = series.drop_rows(owner.database);
+                    let gone = series.drop_rows(owner.database, scratch);
                     settled.dropped(owner, &gone);
                     self.orphans.lock().extend(stored_in(&gone.ring));
                 }

@@ -195,6 +195,8 @@ impl Engine {
         let persisted =
             persisted.with_policy(restored.policy.is_some() && restored.policy == policy_before);
         let began_ns = clock.monotonic_ns();
+        let changes = restored.shards.iter();
+        let changes = changes.map(|shard| shard.scratch.changes.clone()).collect();
         let received_before = restored.received(&blocks);
         let engine = Self {
             time,
@@ -208,6 +210,7 @@ impl Engine {
             clock,
             catalog: RwLock::new(restored.catalog),
             placement: restored.placement,
+            changes,
             shards: restored.shards.into_iter().map(RwLock::new).collect(),
             log,
             blocks,
@@ -627,18 +630,18 @@ impl Restored {
         }
         for (id, owner) in dropped {
             let slot = self.placement.slot(id);
-            let gone = self.shards[self.placement.shard(id)]
-                .series_mut(slot)
-                .drop_rows(owner.database);
+            let shard = &mut self.shards[self.placement.shard(id)];
+            let (series, scratch) = shard.series_and_scratch(slot);
+            let gone = series.drop_rows(owner.database, scratch);
             self.settled.dropped(owner, &gone);
             self.orphans.extend(stored_in(&gone.ring));
         }
         for (id, owner) in retired {
             let slot = self.placement.slot(id);
             let shard = &mut self.shards[self.placement.shard(id)];
-            if let Some((series, _)) = shard.existing(slot) {
+            if let Some((series, scratch)) = shard.existing(slot) {
                 // It is empty, unless a manifest or a part of the log is missing.
-                let gone = series.drop_rows(owner.database);
+                let gone = series.drop_rows(owner.database, scratch);
                 self.settled.retired(owner, &gone);
                 self.orphans.extend(stored_in(&gone.ring));
                 shard.vacate(slot);
