@@ -14,7 +14,7 @@ use crate::engine::{Batch, Engine, EngineError, SeriesRef, TickReport};
 use crate::log::definitions::encode_retired;
 use crate::log::{FrameParts, FrameType};
 use crate::mutants::{self, Mutant};
-use crate::series::Series;
+use crate::series::{Sealed, Series};
 use crate::types::{MeasurementId, SeriesId};
 
 /// Where the round is.
@@ -67,7 +67,9 @@ impl Engine {
             let empty = self.empty_series(&mut state.looked);
             let (again, new): (Vec<_>, Vec<_>) =
                 empty.into_iter().partition(|&id| state.before.contains(id));
-            new.into_iter().for_each(|id| state.found.insert(id));
+            for id in new {
+                state.found.insert(id);
+            }
             for ids in again.chunks(RETIRED_SERIES) {
                 match self.retire_empty(ids) {
                     Ok(retired) => report.retired_series += retired,
@@ -159,7 +161,7 @@ impl Engine {
 /// Whether nothing is left of a series, here or on its way to a manifest.
 fn is_vacant(series: &Series<ChunkEntry>) -> bool {
     if mutants::is(Mutant::RetiredUnsettled) {
-        return series.is_sealed() && series.ring.iter().all(|chunk| chunk.is_gone());
+        return series.is_sealed() && series.ring.iter().all(Sealed::is_gone);
     }
     series.is_vacant()
 }
