@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_page_of_which_nothing_is_used_is_given_back_and_made_again() {
         let mut paged = Paged::default();
-        for i in 0..PAGE_ITEMS * 2 + 1 {
+        for i in 0..=PAGE_ITEMS * 2 {
             paged.push(Some(i));
         }
         for i in 0..PAGE_ITEMS {
