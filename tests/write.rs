@@ -142,5 +142,5 @@ fn a_connection_that_breaks_costs_nothing() {
         found.len()
     );
     let cuts = proxy.faults.cuts.load(std::sync::atomic::Ordering::Relaxed);
-    assert!(cuts > 1, "{cuts}");
+    assert!(cuts > 0, "{cuts}");
 }
