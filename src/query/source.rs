@@ -13,6 +13,7 @@ use crate::series::LaneUse;
 use crate::series::vector::ColumnVector;
 use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange, Timestamp};
 
+use super::cache::Watched;
 use super::sql::ast::BinaryOperator;
 use super::value::{Scalar, Type};
 
@@ -268,6 +269,11 @@ pub trait Source: Send + Sync {
         series: SeriesId,
         request: &ScanRequest,
     ) -> Result<Box<dyn SeriesScan>, SourceError>;
+
+    /// What keeps results of this source, if anything does.
+    fn watched(&self) -> Option<&Watched> {
+        None
+    }
 
     /// Deletes the rows of some series in a range that are there now, for good when it returns; how many.
     fn delete(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use edgetime_protocol::error::Code;
 
+use super::cache::{ResultCache, Watched};
 use super::source::{
     ChunkSummary, ColumnInfo, ColumnSummary, MeasurementInfo, ReadCounts, ScanBatch, ScanPart,
     ScanRequest, SeriesChoice, SeriesInfo, SeriesScan, Source, SourceError,
@@ -18,13 +19,26 @@ use crate::types::{ColumnId, MeasurementId, Position, SeriesId, TimeRange};
 pub struct Store {
     engine: Arc<Engine>,
     access: Access,
+    watched: Option<Watched>,
 }
 
 impl Store {
     /// The engine with the rights of a caller.
     #[must_use]
     pub const fn new(engine: Arc<Engine>, access: Access) -> Self {
-        Self { engine, access }
+        Self {
+            engine,
+            access,
+            watched: None,
+        }
+    }
+
+    /// The same, with results that are kept. A cache is for one engine.
+    #[must_use]
+    pub fn with_cache(mut self, results: &Arc<ResultCache>) -> Self {
+        let watched = || Watched::new(Arc::clone(&self.engine), Arc::clone(results));
+        self.watched = (!results.is_off()).then(watched);
+        self
     }
 
     /// What lies before a position is durable when it returns.
@@ -133,10 +147,11 @@ impl Source for Store {
         let reader = self
             .engine
             .read_series(series, request.range, &request.columns);
-        Ok(Box::new(Scan {
-            reader,
-            request: request.clone(),
-        }))
+        Ok(Box::new(scan_of(reader, Arc::new(request.clone()))))
+    }
+
+    fn watched(&self) -> Option<&Watched> {
+        self.watched.as_ref()
     }
 
     fn delete(
@@ -168,9 +183,17 @@ impl Source for Store {
     }
 }
 
+/// What a reader gives, as a query wants it.
+pub(super) const fn scan_of(
+    reader: SeriesReader,
+    request: Arc<ScanRequest>,
+) -> impl SeriesScan + 'static {
+    Scan { reader, request }
+}
+
 struct Scan {
     reader: SeriesReader,
-    request: ScanRequest,
+    request: Arc<ScanRequest>,
 }
 
 impl SeriesScan for Scan {

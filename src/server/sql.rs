@@ -9,7 +9,7 @@ use edgetime_protocol::error::Code;
 
 use crate::engine::Access;
 use crate::query::encode::{Format, TimeFormat};
-use crate::query::{self, QueryContext, QueryError, QueryLimits, Store};
+use crate::query::{self, CacheUse, QueryContext, QueryError, QueryLimits, Store};
 
 use super::slowlog::SlowQuery;
 use super::{DEFAULT_DATABASE, Shared};
@@ -77,14 +77,14 @@ impl From<&QueryError> for Failed {
     }
 }
 
-/// Runs a query on this thread, and hands its parts to the sink as they come.
+/// Runs a query on this thread, and hands its parts to the sink as they come. Tells what the cache had of it.
 pub fn run(
     shared: &Shared,
     access: &Access,
     request: &Request<'_>,
     cancelled: &dyn Fn() -> bool,
     sink: &mut dyn FnMut(Part<'_>) -> Result<(), Failed>,
-) -> Result<(), Failed> {
+) -> Result<CacheUse, Failed> {
     let configured = &shared.config.query;
     let time_max = Duration::from_secs(configured.time_max_s);
     let started = Instant::now();
@@ -115,7 +115,7 @@ pub fn run(
         },
         cancel: &cancel,
     };
-    let store = Store::new(Arc::clone(&shared.engine), access.clone());
+    let store = Store::new(Arc::clone(&shared.engine), access.clone()).with_cache(&shared.results);
     // The sink's own failures travel beside the query's errors.
     let failure = Cell::new(None);
     let sink = std::cell::RefCell::new(sink);
@@ -150,7 +150,7 @@ pub fn run(
             query::execute(&store, planned, &context, &mut take)
         });
     let answer = match &result {
-        Ok(_) => Ok(()),
+        Ok(stats) => Ok(stats.cache),
         Err(error) => Err(failure.take().unwrap_or_else(|| {
             if late.get() {
                 Failed {
@@ -166,6 +166,10 @@ pub fn run(
         })),
     };
     let took = started.elapsed();
+    let is_kept = matches!(answer, Ok(CacheUse::Used { .. } | CacheUse::Again));
+    if is_kept && plan.as_ref().is_some_and(query::Plan::is_select) {
+        shared.results.note_query(database, request.sql, 1);
+    }
     if shared.slow_queries.is_slow(took) {
         let mut steps = plan.as_ref().map_or(Vec::new(), query::Plan::steps);
         if let Ok(stats) = &result {
@@ -178,7 +182,7 @@ pub fn run(
             sql: request.sql.to_owned(),
             outcome: answer
                 .as_ref()
-                .map_or_else(|failed| failed.code.name(), |()| "ok"),
+                .map_or_else(|failed| failed.code.name(), |_| "ok"),
             rows,
             plan: steps,
         });

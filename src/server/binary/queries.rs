@@ -128,7 +128,7 @@ fn run(
         },
     );
     let last = match result {
-        Ok(()) => Message::End(End {
+        Ok(_) => Message::End(End {
             rows,
             elapsed_ns: started.elapsed().as_nanos() as u64,
             warnings: Vec::new(),
