@@ -7,6 +7,7 @@ mod changes;
 mod extent;
 mod hidden;
 mod lanes;
+mod mapping;
 mod merge;
 mod open;
 mod read;

@@ -13,11 +13,11 @@ use crate::codec::block::Encoder;
 use crate::codec::chunk::{self, Hints, Joiner};
 use crate::codec::{Cells, CodecError, Effort};
 use crate::limits::{BLOCK_ROWS, CHUNK_ROWS, LATE_ROWS, STAGING_ROWS};
+use crate::series::mapping::{field_of, map_row};
 use crate::series::merge::{append_rows, gather_heap, merge, split_off};
 use crate::series::open::{self, OpenChunk};
 use crate::series::{ChangeCount, Changes, Location, Ring, RowRef, Rows, Sealed, Tombstone};
-use crate::types::{ColumnId, DatabaseId, FieldId, Layout, LayoutColumn, Position, Timestamp};
-use edgetime_protocol::cell::MARK_NULL;
+use crate::types::{DatabaseId, Layout, LayoutColumn, Position, Timestamp};
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -773,40 +773,4 @@ impl<E: Clone> Series<E> {
 #[inline(always)]
 fn is_same(own: &Arc<Layout>, layout: &Arc<Layout>) -> bool {
     Arc::ptr_eq(own, layout) || own.id == layout.id && own.id != Layout::PRIVATE
-}
-
-fn field_of(layout: &Layout, id: ColumnId) -> FieldId {
-    // A column that the layout lacks cannot be in a block of this series: a field of its own is safe.
-    layout
-        .index_of(id)
-        .map_or(FieldId(u16::MAX), |at| layout.columns[at].field)
-}
-
-/// The row's cells in the order of the series' own layout.
-fn map_row<'a>(
-    own: &Layout,
-    layout: &Layout,
-    row: RowRef<'a>,
-    bits: &'a mut Vec<u64>,
-    marks: &'a mut Vec<u8>,
-) -> RowRef<'a> {
-    if own.id == layout.id && own.id != Layout::PRIVATE {
-        return row;
-    }
-    bits.clear();
-    bits.resize(own.stride(), 0);
-    marks.clear();
-    marks.resize(own.stride(), MARK_NULL);
-    for (i, column) in layout.columns.iter().enumerate() {
-        if let Some(at) = own.index_of(column.id) {
-            bits[at] = row.bits[i];
-            marks[at] = row.marks[i];
-        }
-    }
-    RowRef {
-        time: row.time,
-        bits,
-        marks,
-        heap: row.heap,
-    }
 }
