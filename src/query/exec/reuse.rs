@@ -200,9 +200,12 @@ impl<'a> Reading<'a> {
         let parts = wanted.iter().copied().zip(parts);
         let parts: Vec<(usize, Arc<Finished>)> =
             parts.filter_map(|(at, part)| Some((at, part?))).collect();
-        let moved = |part: &&(usize, Arc<Finished>)| !part.1.is_of(&self.started);
-        let since = parts.iter().filter(moved).map(|(_, part)| part.versions());
-        let changed = since.reduce(|a, b| a.earlier(&b)).map(|since| {
+        let is_moved = parts.iter().any(|(_, part)| !part.is_of(&self.started));
+        // Of all of them: others may have been looked at later than this query began, and what has changed between is
+        // to be known of every part.
+        let since = parts.iter().map(|(_, part)| part.versions());
+        let since = since.reduce(|a, b| a.earlier(&b)).filter(|_| is_moved);
+        let changed = since.map(|since| {
             // Of everything from the first part to the last one.
             let range = TimeRange {
                 start: self.parts[0].start,
