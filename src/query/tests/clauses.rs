@@ -323,6 +323,7 @@ fn show_and_explain() {
             "row filter|n > 1",
             "rows|merged by time, streamed",
             "chunks|skipped where statistics exclude the row filter",
+            "cache|rows are not kept, only groups",
             "series by|the index of tags",
             "series matched|1",
             "columns read|2",
