@@ -129,7 +129,12 @@ impl Engine {
         for slot in 0..slots {
             let shard = self.shards[index].read();
             let Some(series) = shard.get(slot) else { break };
-            let (ring, Keep { horizon, rows_max }) = (&series.ring, keep(slot));
+            let (
+                ring,
+                Keep {
+                    horizon, rows_max, ..
+                },
+            ) = (&series.ring, keep(slot));
             let many = rows_max > 0 && ring.rows() > rows_max;
             if many {
                 uncounted.extend(ring.iter().filter(|chunk| is_uncounted(chunk)).cloned());

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::blocks::{ChunkEntry, Pin};
 use crate::catalog::{Column, Measurement, SeriesEntry, Tag, TagFilter};
 use crate::engine::{Access, Engine, EngineError, Verb};
-use crate::series::{Decoded, Demand, Part, ReadCounts, Snapshot};
+use crate::series::{Decoded, Demand, Part, ReadCounts, Series, Snapshot};
 use crate::types::{
     ColumnId, DatabaseId, LayoutColumn, MeasurementId, SeriesId, TimeRange, Timestamp,
 };
@@ -207,17 +207,26 @@ impl Engine {
         range: TimeRange,
         columns: &[ColumnId],
     ) -> SeriesReader {
-        let (columns, lanes) = self.lanes_of(series, columns);
         let horizon = self.horizon_of(series);
         let range = range.intersect(TimeRange {
             start: horizon,
             end: Timestamp::MAX,
         });
+        self.read_with(series, columns, |found| found.snapshot(range))
+    }
+
+    /// The rows of a series as a snapshot has them.
+    pub(super) fn read_with(
+        self: &Arc<Self>,
+        series: SeriesId,
+        columns: &[ColumnId],
+        snap: impl Fn(&Series<ChunkEntry>) -> Snapshot<ChunkEntry>,
+    ) -> SeriesReader {
+        let (columns, lanes) = self.lanes_of(series, columns);
         let pin = self.blocks.pin();
         let shard = self.shards[self.placement.shard(series)].read();
-        let snapshot = shard
-            .get(self.placement.slot(series))
-            .map_or_else(Snapshot::empty, |found| found.snapshot(range));
+        let found = shard.get(self.placement.slot(series));
+        let snapshot = found.map_or_else(Snapshot::empty, snap);
         drop(shard);
         SeriesReader {
             engine: Arc::clone(self),

@@ -312,6 +312,15 @@ impl Visitor for Restored {
             ));
             return;
         }
+        if meta.tier > 0 {
+            let shard = &mut self.shards[self.placement.shard(meta.series)];
+            if !shard.tiers.insert(self.placement.slot(meta.series), *entry) {
+                let tier = meta.tier;
+                self.report
+                    .problem(format!("a chunk is of tier {tier}, which there is not"));
+            }
+            return;
+        }
         self.report.chunks += 1;
         self.report.chunk_rows += u64::from(meta.rows);
         self.reach(meta.series, meta.last_position);
@@ -660,11 +669,11 @@ impl Restored {
         }
         for (id, owner) in dropped {
             let slot = self.placement.slot(id);
-            let gone = self.shards[self.placement.shard(id)]
-                .series_mut(slot)
-                .drop_rows(owner.database);
+            let shard = &mut self.shards[self.placement.shard(id)];
+            let gone = shard.series_mut(slot).drop_rows(owner.database);
             self.settled.dropped(owner, &gone);
             self.orphans.extend(stored_in(&gone.ring));
+            self.orphans.extend(shard.tiers.remove(slot));
         }
         if let Err(error) = decoded {
             self.report.problem(format!("{source}: {error}"));

@@ -12,6 +12,7 @@ use crate::server::{DEFAULT_DATABASE, Shared};
 use super::backup::backup;
 use super::rejected::rejected;
 use super::retention::retention;
+use super::rollup::{self, rollup};
 use super::{report, schema};
 
 /// What happens to the connection after an answer.
@@ -114,6 +115,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "[show | set .. | unset .. | drop ..]",
         "what is kept for how long, by class; `retention set` lists all forms",
     ),
+    ("rollup", rollup::ARGUMENTS, rollup::PURPOSE),
     (
         "pool",
         "",
@@ -177,6 +179,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "verify" => verify(shared, json),
         "backup" => backup(shared, json, rest),
         "retention" => retention(shared, json, rest),
+        "rollup" => rollup(shared, json, &words),
         "pool" => print(json, &report::pool(shared)),
         "slowlog" => slowlog(shared, json, &words),
         "gaps" => losses(shared, json, &words),
@@ -371,6 +374,7 @@ fn query(shared: &Shared, json: bool, rest: &str) -> Answer {
         sql: text,
         timeout: None,
         rows_max: Some(QUERY_ROWS_MAX),
+        exact: false,
     };
     match sql::to_text(shared, &Access::full(), &request, json) {
         Ok(text) => Answer::ok(text),
