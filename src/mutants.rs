@@ -63,6 +63,18 @@ pub enum Mutant {
     UnsyncedRestart,
     /// What the device does not give counts as never written.
     UnreadIgnored,
+    /// Rows that come late or overwrite others are not noted as changes.
+    ChangeUnnoted,
+    /// What is deleted, expires or is evicted is not noted as a change.
+    RemovalUnnoted,
+    /// Buckets that still get rows are cached as if they were finished.
+    GrowthIgnored,
+    /// Cached buckets whose rows have expired are shown.
+    ExpiredKept,
+    /// Cached buckets hold for all that happened until they were read to the end.
+    VersionsReadLate,
+    /// What changes between a look into the cache and reading the rest is not noticed.
+    ChangesUncheckedAtEnd,
 }
 
 #[cfg(feature = "mutants")]

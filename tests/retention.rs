@@ -35,7 +35,7 @@ fn classes_are_changed_while_the_server_runs_and_outlast_it() {
     assert!(session.answer().ends_with(" 1"), "nothing is too old yet");
     assert!(
         server
-            .admin("retention set bulk raw_age=1h tier_10s=off tier_1m=off tier_1h=off")
+            .admin("retention set bulk raw_age=1h")
             .ends_with("OK\n")
     );
     let assigned = server.admin("retention set bulk for measurement=m tag.site=yard");
@@ -131,7 +131,8 @@ fn rows_that_left_are_counted_by_rollups_and_the_answer_says_so() {
         .map(|number| format!("m,site=yard v={number}i {}\n", NOW + number * SECOND))
         .collect();
     server.write(&lines);
-    let set = server.admin("retention set normal rows_per_series=100");
+    let set = server
+        .admin("retention set normal rows_per_series=100 tier_10s=2d tier_1m=30d tier_1h=none");
     assert!(set.ends_with("OK\n"), "{set}");
     // Maintenance finds them within a second, and a checkpoint takes them out.
     let tiers = loop {

@@ -41,7 +41,7 @@ pub use manifest::{
     CommitInfo, MANIFEST_NAMES, Manifest, ManifestError, ManifestFile, ManifestRecords,
 };
 pub use pins::Pin;
-pub use store::{BlockOptions, BlockStore, Opened};
+pub use store::{BlockOptions, BlockStore, Opened, Unlisted};
 pub use table::{BlockUsage, FileInfo};
 pub use walk::{Walk, walk};
 pub use writer::{BlockFileWriter, FinishedFile};

@@ -87,6 +87,11 @@ pub struct BlockStore {
     met: Mutex<Vec<Damage>>,
 }
 
+/// Files that the newest manifest does not list, and that are still there.
+#[derive(Debug)]
+#[must_use]
+pub struct Unlisted(Vec<FileId>);
+
 impl BlockStore {
     /// Opens the store, and tells the visitor what it holds. Leftovers of a checkpoint that a crash
     /// interrupted are removed.
@@ -291,9 +296,23 @@ impl BlockStore {
     ///
     /// After an error the previous commit is in force, or this one: recycle nothing, and try again.
     pub fn commit(&self, info: CommitInfo) -> Result<u64> {
+        let (sequence, unlisted) = self.commit_manifest(info)?;
+        self.retire(unlisted);
+        Ok(sequence)
+    }
+
+    /// The same, but files that are no longer part of the store stay until [`Self::retire`]: whoever has entries of
+    /// theirs in memory replaces these first, so that nobody copies one behind a pin that does not hold it.
+    pub fn commit_manifest(&self, info: CommitInfo) -> Result<(u64, Unlisted)> {
         let mut writer = self.writer.lock();
         let (listed, obsolete) = self.table.lock().snapshot();
         let sequence = writer.commit(info, listed)?;
+        Ok((sequence, Unlisted(obsolete)))
+    }
+
+    /// Removes files that a commit has left out, as soon as no pin from before this call is left.
+    pub fn retire(&self, Unlisted(obsolete): Unlisted) {
+        let mut writer = self.writer.lock();
         let generation = self.pins.advance();
         for id in obsolete {
             let damaged = self.table.lock().remove(id).unwrap_or(false);
@@ -303,7 +322,6 @@ impl BlockStore {
             self.open_files.lock().pop(&id);
             self.cache.remove_file(id);
         }
-        Ok(sequence)
     }
 
     /// Reads a chunk through the cache. Take a [`Self::pin`] before copying the entry where a commit may

@@ -185,6 +185,10 @@ section! {
         concurrency_max: u32 = 4, min 1;
         /// MiB, about, that one query may hold: groups, the values kept for them, rows to be sorted.
         memory_max_mb: u64 = 256, min 1;
+        /// MiB of the cache of finished buckets; 0 keeps none.
+        cache_mb: u64 = 16;
+        /// Seconds after which a cached bucket is read anew although nothing has changed it; 0 for never.
+        cache_ttl_s: u64 = 3600;
         /// Milliseconds beyond which a query is noted in the log of slow queries; 0 notes every one.
         slow_ms: u64 = 1000;
         /// Slow queries that are remembered, the newest.

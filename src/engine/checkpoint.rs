@@ -221,7 +221,7 @@ impl Engine {
         };
         self.release_stored(given_up());
         self.release_tiers(&tiers.replaced);
-        let committed = self.blocks.commit(CommitInfo {
+        let committed = self.blocks.commit_manifest(CommitInfo {
             replay_from: collected.replay_from,
             durable: self.log.durable(),
             newest_wall: self.server_time().durable,
@@ -230,15 +230,18 @@ impl Engine {
             highest_series: SeriesId(reached.series),
             counters,
         });
-        if let Err(error) = committed {
-            // The manifest may have reached the device all the same, so the file stays until the next.
-            for entry in &all_entries {
-                self.blocks.release(entry);
+        let unlisted = match committed {
+            Ok((_, unlisted)) => unlisted,
+            Err(error) => {
+                // The manifest may have reached the device all the same, so the file stays until the next.
+                for entry in &all_entries {
+                    self.blocks.release(entry);
+                }
+                self.revive_stored(given_up());
+                self.revive_tiers(&tiers.replaced);
+                return Err(error.into());
             }
-            self.revive_stored(given_up());
-            self.revive_tiers(&tiers.replaced);
-            return Err(error.into());
-        }
+        };
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
         for ready in &ready {
             self.wear.chunk(&ready.flush.bytes, &ready.shown.bytes);
@@ -255,6 +258,7 @@ impl Engine {
             self.change_tiers(&tiers, tier_entries);
             *self.history.lock() = history;
         }
+        self.blocks.retire(unlisted);
         self.mark_defined(reached.series, layouts);
         *persisted = reached;
         self.losses.lock().keep(lost_reached);

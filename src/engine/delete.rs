@@ -126,9 +126,9 @@ impl Engine {
                 let mut shard = self.shards[self.placement.shard(id)].write();
                 let slot = self.placement.slot(id);
                 if slot < shard.len() {
-                    let series = shard.series_mut(slot);
+                    let (series, scratch) = shard.series_and_scratch(slot);
                     hit.before.push(series.snapshot(TimeRange::ALL));
-                    let gone = series.drop_rows(owner.database);
+                    let gone = series.drop_rows(owner.database, scratch);
                     settled.dropped(owner, &gone);
                     let mut orphans = self.orphans.lock();
                     orphans.extend(stored_in(&gone.ring));

@@ -7,6 +7,7 @@
 mod access;
 mod backup;
 mod batch;
+mod changes;
 mod checkpoint;
 mod compaction;
 mod dead_letters;
@@ -49,6 +50,7 @@ use parking_lot::{Mutex, RwLock};
 pub use self::access::{Access, Verb};
 pub use self::backup::BackupReport;
 pub use self::batch::Batch;
+pub use self::changes::{Growth, SeriesChanges, Versions};
 pub use self::checkpoint::CheckpointReport;
 pub use self::dead_letters::{DeadLetter, Letters};
 pub use self::delete::{Deleted, DroppedMeasurement};
@@ -60,7 +62,7 @@ pub use self::maintenance::TickReport;
 pub use self::newcomers::NewSeriesLimits;
 pub use self::offsets::{OffsetRules, OffsetRun, Offsets};
 pub use self::producers::Once;
-pub use self::read::{MeasurementView, SeriesReader, SeriesView};
+pub use self::read::{Lanes, MeasurementView, SeenState, SeriesReader, SeriesView};
 pub use self::recovery::OpenReport;
 pub use self::rejects::{Reject, WrongClock};
 pub use self::resolve::{RowPlan, SeriesRef};
@@ -99,6 +101,7 @@ use crate::catalog::{Catalog, CatalogLimits};
 use crate::clock::{Clock, ManualClock};
 use crate::log::{Log, LogOptions};
 use crate::meta::MetaStore;
+use crate::series::ChangeCount;
 use crate::storage::Storage;
 use crate::types::{DatabaseId, Position, Timestamp};
 
@@ -151,6 +154,8 @@ pub struct Engine {
     catalog: RwLock<Catalog>,
     placement: Placement,
     shards: Box<[RwLock<Shard>]>,
+    /// By shard, the count of changes that is kept under its lock.
+    changes: Box<[ChangeCount]>,
     log: Log,
     blocks: BlockStore,
     /// By position, the deletions and expiries that chunks may still need, as the log has them. Taken behind a

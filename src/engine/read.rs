@@ -2,6 +2,7 @@
 //!
 //! A reader holds a shard's lock only while it copies references to sealed chunks and the open end.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -49,13 +50,35 @@ impl SeriesView {
     }
 }
 
-/// The rows of a series in a range, batch by batch.
+/// Columns of a measurement, with what reading them takes.
+#[derive(Debug, Default)]
+pub struct Lanes {
+    columns: Vec<LayoutColumn>,
+    /// The other lanes of their fields.
+    others: Vec<LayoutColumn>,
+}
+
+/// How a series was when it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenState {
+    /// Time of the newest row that came in order; the least of all without one.
+    pub newest: Timestamp,
+    /// Rows before this were not shown.
+    pub shown_from: Timestamp,
+}
+
+/// The rows of a series in a range, or in several, batch by batch.
 #[derive(Debug)]
 pub struct SeriesReader {
     engine: Arc<Engine>,
+    /// The range that is read.
     snapshot: Snapshot<ChunkEntry>,
-    columns: Vec<LayoutColumn>,
-    lanes: Vec<LayoutColumn>,
+    /// Those behind it, of the same moment.
+    next: VecDeque<Snapshot<ChunkEntry>>,
+    /// What was read and spared of those before it.
+    counted: ReadCounts,
+    lanes: Arc<Lanes>,
+    seen: SeenState,
     /// Keeps the files of the snapshot's chunks.
     _pin: Pin,
 }
@@ -78,19 +101,35 @@ impl SeriesReader {
         let Self {
             engine,
             snapshot,
-            columns,
+            next,
+            counted,
             lanes,
             ..
         } = self;
         let mut fetch = |entry: &ChunkEntry| -> Result<Bytes, EngineError> {
             Ok(engine.blocks.read_chunk(entry)?)
         };
-        snapshot.next(columns, lanes, demand, &mut fetch)
+        loop {
+            let part = snapshot.next(&lanes.columns, &lanes.others, demand, &mut fetch)?;
+            if part.is_some() {
+                return Ok(part);
+            }
+            let Some(following) = next.pop_front() else {
+                return Ok(None);
+            };
+            *counted = counted.and(snapshot.counts());
+            *snapshot = following;
+        }
     }
 
     /// What was read and what was spared so far.
     pub const fn counts(&self) -> ReadCounts {
-        self.snapshot.counts()
+        self.counted.and(self.snapshot.counts())
+    }
+
+    /// How the series was when the reader was made.
+    pub const fn seen(&self) -> SeenState {
+        self.seen
     }
 }
 
@@ -207,60 +246,97 @@ impl Engine {
         range: TimeRange,
         columns: &[ColumnId],
     ) -> SeriesReader {
-        let horizon = self.horizon_of(series);
-        let range = range.intersect(TimeRange {
-            start: horizon,
-            end: Timestamp::MAX,
-        });
-        self.read_with(series, columns, |found| found.snapshot(range))
+        let measurement = self.catalog.read().series(series).map(|s| s.measurement);
+        let lanes = measurement.map(|measurement| self.lanes(measurement, columns));
+        self.read_ranges(series, &[range], &Arc::new(lanes.unwrap_or_default()))
     }
 
-    /// The rows of a series as a snapshot has them.
+    /// The rows of a series in some ranges, as they are at one moment. The ranges do not overlap.
+    pub fn read_ranges(
+        self: &Arc<Self>,
+        series: SeriesId,
+        ranges: &[TimeRange],
+        lanes: &Arc<Lanes>,
+    ) -> SeriesReader {
+        let shown_from = self.horizon_of(series);
+        let shown = TimeRange {
+            start: shown_from,
+            end: Timestamp::MAX,
+        };
+        let ranges = ranges.iter().map(|range| range.intersect(shown));
+        let pin = self.blocks.pin();
+        let shard = self.shards[self.placement.shard(series)].read();
+        let found = shard.get(self.placement.slot(series));
+        let snapshots = found.into_iter().flat_map(|found| {
+            let ranges = ranges.clone().filter(|range| !range.is_empty());
+            ranges.map(|range| found.snapshot(range))
+        });
+        let mut snapshots: VecDeque<_> = snapshots.collect();
+        let newest = found.and_then(Series::newest);
+        drop(shard);
+        SeriesReader {
+            engine: Arc::clone(self),
+            snapshot: snapshots.pop_front().unwrap_or_else(Snapshot::empty),
+            next: snapshots,
+            counted: ReadCounts::default(),
+            lanes: Arc::clone(lanes),
+            seen: SeenState {
+                newest: newest.unwrap_or(Timestamp::MIN),
+                shown_from,
+            },
+            _pin: pin,
+        }
+    }
+
+    /// The rows of a series as a snapshot has them, whatever their age.
     pub(super) fn read_with(
         self: &Arc<Self>,
         series: SeriesId,
         columns: &[ColumnId],
         snap: impl Fn(&Series<ChunkEntry>) -> Snapshot<ChunkEntry>,
     ) -> SeriesReader {
-        let (columns, lanes) = self.lanes_of(series, columns);
+        let measurement = self.catalog.read().series(series).map(|s| s.measurement);
+        let lanes = measurement.map(|measurement| self.lanes(measurement, columns));
         let pin = self.blocks.pin();
         let shard = self.shards[self.placement.shard(series)].read();
         let found = shard.get(self.placement.slot(series));
         let snapshot = found.map_or_else(Snapshot::empty, snap);
+        let newest = found.and_then(Series::newest);
         drop(shard);
         SeriesReader {
             engine: Arc::clone(self),
             snapshot,
-            columns,
-            lanes,
+            next: VecDeque::new(),
+            counted: ReadCounts::default(),
+            lanes: Arc::new(lanes.unwrap_or_default()),
+            seen: SeenState {
+                newest: newest.unwrap_or(Timestamp::MIN),
+                shown_from: Timestamp::MIN,
+            },
             _pin: pin,
         }
     }
 
     /// The columns asked for, and the other lanes of their fields.
-    fn lanes_of(
-        &self,
-        series: SeriesId,
-        columns: &[ColumnId],
-    ) -> (Vec<LayoutColumn>, Vec<LayoutColumn>) {
+    pub fn lanes(&self, measurement: MeasurementId, columns: &[ColumnId]) -> Lanes {
         let catalog = self.catalog.read();
-        let measurement = catalog
-            .series(series)
-            .and_then(|entry| catalog.measurement_by_id(entry.measurement));
-        let Some(measurement) = measurement else {
-            return (Vec::new(), Vec::new());
+        let Some(measurement) = catalog.measurement_by_id(measurement) else {
+            return Lanes::default();
         };
         let asked: Vec<LayoutColumn> = columns
             .iter()
             .filter_map(|&id| measurement.layout_column(id))
             .collect();
-        let lanes = asked
+        let others = asked
             .iter()
             .flat_map(|column| measurement.lanes(column.field))
             .filter(|lane| !columns.contains(&lane.id))
             .filter_map(|lane| measurement.layout_column(lane.id))
             .collect();
-        (asked, lanes)
+        Lanes {
+            columns: asked,
+            others,
+        }
     }
 }
 

@@ -244,6 +244,8 @@ impl Engine {
         let persisted =
             persisted.with_policy(restored.policy.is_some() && restored.policy == policy_before);
         let began_ns = clock.monotonic_ns();
+        let changes = restored.shards.iter();
+        let changes = changes.map(|shard| shard.scratch.changes.clone()).collect();
         let received_before = restored.received(&blocks);
         let engine = Self {
             time,
@@ -257,6 +259,7 @@ impl Engine {
             clock,
             catalog: RwLock::new(restored.catalog),
             placement: restored.placement,
+            changes,
             shards: restored.shards.into_iter().map(RwLock::new).collect(),
             log,
             blocks,
@@ -670,7 +673,8 @@ impl Restored {
         for (id, owner) in dropped {
             let slot = self.placement.slot(id);
             let shard = &mut self.shards[self.placement.shard(id)];
-            let gone = shard.series_mut(slot).drop_rows(owner.database);
+            let (series, scratch) = shard.series_and_scratch(slot);
+            let gone = series.drop_rows(owner.database, scratch);
             self.settled.dropped(owner, &gone);
             self.orphans.extend(stored_in(&gone.ring));
             self.orphans.extend(shard.tiers.remove(slot));

@@ -22,7 +22,7 @@ use edgetime_protocol::cell;
 use crate::catalog::CatalogLimits;
 use crate::clock::ManualClock;
 use crate::codec::vector::Values;
-use crate::engine::{Access, Engine, EngineError, EngineOptions, RetentionChange, SeriesRef};
+use crate::engine::{Access, Engine, EngineError, EngineOptions, SeriesRef};
 use crate::log::LogOptions;
 use crate::meta::MemoryMeta;
 use crate::storage::FileStorage;
@@ -310,22 +310,6 @@ fn rows_without_a_time_get_rising_ones() {
     assert!(rows.values().map(|(value, _)| *value).eq(0..50));
 }
 
-/// Nothing stays of rows that leave.
-fn no_tiers(engine: &Engine) {
-    for class in ["critical", "normal", "bulk"] {
-        let change = RetentionChange::Class {
-            name: class.to_owned(),
-            importance: None,
-            raw_age_s: None,
-            raw_bytes: None,
-            rows_per_series: None,
-            tiers: vec![(0, None), (1, None), (2, None)],
-        };
-        let changed = engine.change_retention(&Access::full(), &change);
-        changed.expect("taken");
-    }
-}
-
 #[test]
 fn old_rows_expire_and_their_space_returns() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -336,7 +320,6 @@ fn old_rows_expire_and_their_space_returns() {
     let meta = Arc::new(MemoryMeta::default());
     let time = Arc::clone(&clock) as _;
     let engine = Arc::new(Engine::open(storage, meta, time, StoreId(7), options).expect("opens"));
-    no_tiers(&engine);
     for i in 0..100 {
         write_row(&engine, "a", Some(NOW - 99 * SECOND + i * SECOND), i, "x");
     }

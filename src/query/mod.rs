@@ -9,6 +9,7 @@
 #![doc = include_str!("SEMANTICS.md")]
 
 mod buckets;
+pub mod cache;
 mod condition;
 mod context;
 pub mod encode;
@@ -30,7 +31,7 @@ mod value;
 
 pub use context::{QueryContext, QueryLimits};
 pub use error::{NameKind, QueryError, SqlPosition};
-pub use exec::{ExecutionStats, Sink, execute};
+pub use exec::{CacheUse, ExecutionStats, Sink, execute};
 pub use plan::{Plan, plan};
 pub use sql::parse;
 pub use store::Store;

@@ -13,6 +13,7 @@ use crate::series::LaneUse;
 use crate::series::vector::ColumnVector;
 use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange, Timestamp};
 
+use super::cache::Watched;
 use super::sql::ast::BinaryOperator;
 use super::value::{Scalar, Type};
 
@@ -282,6 +283,11 @@ pub trait Source: Send + Sync {
     /// The times of a range whose rows are no longer there, and that only buckets of rollups know, if anything does.
     fn rolled(&self, series: SeriesId, range: TimeRange) -> Option<TimeRange> {
         let _ = (series, range);
+        None
+    }
+
+    /// What keeps results of this source, if anything does.
+    fn watched(&self) -> Option<&Watched> {
         None
     }
 

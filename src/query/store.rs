@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use edgetime_protocol::error::Code;
 
+use super::cache::{ResultCache, Watched};
 use super::encode::time::rfc3339;
 use super::rolled::RolledScan;
 use super::source::{
@@ -20,13 +21,26 @@ use crate::types::{ColumnId, MeasurementId, Position, SeriesId, TimeRange};
 pub struct Store {
     engine: Arc<Engine>,
     access: Access,
+    watched: Option<Watched>,
 }
 
 impl Store {
     /// The engine with the rights of a caller.
     #[must_use]
     pub const fn new(engine: Arc<Engine>, access: Access) -> Self {
-        Self { engine, access }
+        Self {
+            engine,
+            access,
+            watched: None,
+        }
+    }
+
+    /// The same, with results that are kept. A cache is for one engine.
+    #[must_use]
+    pub fn with_cache(mut self, results: &Arc<ResultCache>) -> Self {
+        let watched = || Watched::new(Arc::clone(&self.engine), Arc::clone(results));
+        self.watched = (!results.is_off()).then(watched);
+        self
     }
 
     /// What lies before a position is durable when it returns.
@@ -133,6 +147,7 @@ impl Source for Store {
         request: &ScanRequest,
     ) -> Result<Box<dyn SeriesScan>, SourceError> {
         let (range, columns) = (request.range, &request.columns);
+        let shared = Arc::new(request.clone());
         if let Some(summaries) = &request.summaries {
             let bounds = |time| summaries.buckets.bounds(time);
             let newest_first = request.newest_first;
@@ -141,7 +156,7 @@ impl Source for Store {
                 .read_rolled(series, range, columns, newest_first, &bounds);
             let scan = Scan {
                 reader: read.rows,
-                request: request.clone(),
+                request: shared,
             };
             return Ok(if read.buckets.rolled().is_none() {
                 Box::new(scan)
@@ -149,10 +164,15 @@ impl Source for Store {
                 Box::new(RolledScan::new(scan, read.buckets, summaries, columns))
             });
         }
-        Ok(Box::new(Scan {
-            reader: self.engine.read_series(series, range, columns),
-            request: request.clone(),
-        }))
+        let reader = self.engine.read_series(series, range, columns);
+        Ok(Box::new(scan_of(reader, shared)))
+    }
+
+    /// Nothing is kept of rows that leave for buckets: a part would have to know of both.
+    fn watched(&self) -> Option<&Watched> {
+        self.watched
+            .as_ref()
+            .filter(|_| !self.engine.makes_buckets())
     }
 
     fn rolled(&self, series: SeriesId, range: TimeRange) -> Option<TimeRange> {
@@ -198,9 +218,17 @@ impl Source for Store {
     }
 }
 
+/// What a reader gives, as a query wants it.
+pub(super) const fn scan_of(
+    reader: SeriesReader,
+    request: Arc<ScanRequest>,
+) -> impl SeriesScan + 'static {
+    Scan { reader, request }
+}
+
 pub(super) struct Scan {
     reader: SeriesReader,
-    pub(super) request: ScanRequest,
+    pub(super) request: Arc<ScanRequest>,
 }
 
 impl SeriesScan for Scan {

@@ -3,6 +3,8 @@
 //! No lock, no clock, no device: the engine owns those. Rows become visible in the order in which they
 //! are applied; of two rows with the same time the later applied one wins, field by field.
 
+mod changes;
+mod extent;
 mod hidden;
 mod lanes;
 mod merge;
@@ -14,6 +16,7 @@ mod sealed;
 #[allow(clippy::module_inception)]
 mod series;
 
+pub use self::changes::{Change, ChangeCount, Changes};
 pub use self::hidden::{Cause, Hidden, HiddenRows, Tombstone};
 pub use self::lanes::{LaneUse, chunk_lanes};
 pub use self::merge::retain_rows;

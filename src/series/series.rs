@@ -15,7 +15,7 @@ use crate::codec::{Cells, CodecError, Effort};
 use crate::limits::{BLOCK_ROWS, CHUNK_ROWS, LATE_ROWS, STAGING_ROWS};
 use crate::series::merge::{append_rows, gather_heap, merge, split_off};
 use crate::series::open::{self, OpenChunk};
-use crate::series::{Location, Ring, RowRef, Rows, Sealed, Tombstone};
+use crate::series::{ChangeCount, Changes, Location, Ring, RowRef, Rows, Sealed, Tombstone};
 use crate::types::{ColumnId, DatabaseId, FieldId, Layout, LayoutColumn, Position, Timestamp};
 use edgetime_protocol::cell::MARK_NULL;
 
@@ -43,6 +43,8 @@ pub struct Scratch {
     tail: Vec<u8>,
     encoder: Encoder,
     joiner: Joiner,
+    /// Counts the changes of the shard's series.
+    pub changes: ChangeCount,
     /// Rows that the staging holds at most.
     staging_rows: usize,
     /// Rows at which a chunk is sealed.
@@ -65,6 +67,7 @@ impl Scratch {
             tail: Vec::new(),
             encoder: Encoder::default(),
             joiner: Joiner::default(),
+            changes: ChangeCount::default(),
             staging_rows: STAGING_ROWS.min(chunk_rows),
             chunk_rows,
             late_rows: LATE_ROWS.min(chunk_rows),
@@ -128,6 +131,8 @@ pub struct Series<E> {
     left_through: Position,
     /// Whose it was, once it was dropped.
     dropped: Option<DatabaseId>,
+    /// What happened besides rows in order; most series have nothing of it.
+    changes: Option<Box<Changes>>,
 }
 
 /// What went with a series that was dropped.
@@ -160,6 +165,7 @@ impl<E: Clone> Default for Series<E> {
             discarded: 0,
             left_through: Position(0),
             dropped: None,
+            changes: None,
         }
     }
 }
@@ -312,11 +318,13 @@ impl<E: Clone> Series<E> {
     }
 
     /// Forgets everything, and whatever is applied from now on; tells what it had.
-    pub fn drop_rows(&mut self, database: DatabaseId) -> DroppedRows<E> {
+    pub fn drop_rows(&mut self, database: DatabaseId, scratch: &Scratch) -> DroppedRows<E> {
+        self.note_change(Timestamp::MIN, Timestamp::MAX, scratch);
         let gone = Self {
             dropped: Some(database),
             last_position: self.last_position,
             left_through: self.last_position,
+            changes: self.changes.take(),
             ..Self::default()
         };
         let before = std::mem::replace(self, gone);
@@ -437,6 +445,10 @@ impl<E: Clone> Series<E> {
                 .as_ref()
                 .map_or(0, |late| late.memory_bytes() + size_of::<Rows>())
             + self.ring.memory_bytes()
+            + self
+                .changes
+                .as_ref()
+                .map_or(0, |changes| changes.memory_bytes())
     }
 
     /// Seals all rows because no more are expected soon, and gives back the memory that more would go to.
@@ -509,6 +521,7 @@ impl<E: Clone> Series<E> {
     /// Hides all rows of a range that came before a position; whether there are chunks that have some. What is
     /// not sealed and may be hit is sealed first.
     pub fn hide(&mut self, tombstone: Tombstone, scratch: &mut Scratch) -> bool {
+        self.note_change(tombstone.range.start, tombstone.range.end, scratch);
         if self.holds_unsealed(tombstone) {
             self.seal_rows(scratch)
                 .expect("blocks that were encoded here decode");
@@ -528,6 +541,16 @@ impl<E: Clone> Series<E> {
             && (touches(staged)
                 || self.late.as_ref().is_some_and(|late| touches(late.times()))
                 || open.rows() > 0 && range.overlaps(open.first_time(), self.newest))
+    }
+
+    fn note_change(&mut self, first: Timestamp, last: Timestamp, scratch: &Scratch) {
+        let changes = self.changes.get_or_insert_default();
+        changes.note(first, last, &scratch.changes);
+    }
+
+    /// What happened to it besides rows in order.
+    pub fn changes(&self) -> Option<&Changes> {
+        self.changes.as_deref()
     }
 
     /// A copy of all rows that are not sealed, in order.
@@ -625,6 +648,7 @@ impl<E: Clone> Series<E> {
             self.make_room(scratch);
             return Applied::Appended;
         }
+        self.note_change(row.time, row.time, scratch);
         if self
             .rows
             .times()

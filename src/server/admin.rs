@@ -1,6 +1,7 @@
 //! The admin port: plain lines for people on telnet and for scripts, closed by `OK` or `ERR code message`.
 
 mod backup;
+mod cache;
 mod commands;
 mod rejected;
 mod report;

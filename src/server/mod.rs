@@ -21,6 +21,7 @@ mod sql;
 mod start;
 mod text;
 mod udp;
+mod warm;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,6 +43,7 @@ use self::slowlog::SlowLog;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::limits;
+use crate::query::cache::ResultCache;
 
 /// The database of lines that name none.
 pub const DEFAULT_DATABASE: &str = "default";
@@ -56,6 +58,7 @@ pub(crate) struct Shared {
     clients: Clients,
     queries: Arc<Semaphore>,
     slow_queries: SlowLog,
+    results: Arc<ResultCache>,
     log_level: Box<dyn LogLevel>,
     started: Instant,
     stop: CancellationToken,

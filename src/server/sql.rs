@@ -9,7 +9,7 @@ use edgetime_protocol::error::Code;
 
 use crate::engine::Access;
 use crate::query::encode::{Format, TimeFormat};
-use crate::query::{self, QueryContext, QueryError, QueryLimits, Store};
+use crate::query::{self, CacheUse, ExecutionStats, QueryContext, QueryError, QueryLimits, Store};
 
 use super::slowlog::SlowQuery;
 use super::{DEFAULT_DATABASE, Shared};
@@ -79,14 +79,14 @@ impl From<&QueryError> for Failed {
     }
 }
 
-/// Runs a query on this thread, and hands its parts to the sink as they come.
+/// Runs a query on this thread, and hands its parts to the sink as they come. Tells what the cache had of it.
 pub fn run(
     shared: &Shared,
     access: &Access,
     request: &Request<'_>,
     cancelled: &dyn Fn() -> bool,
     sink: &mut dyn FnMut(Part<'_>) -> Result<(), Failed>,
-) -> Result<Vec<String>, Failed> {
+) -> Result<ExecutionStats, Failed> {
     let configured = &shared.config.query;
     let time_max = Duration::from_secs(configured.time_max_s);
     let started = Instant::now();
@@ -118,7 +118,7 @@ pub fn run(
         },
         cancel: &cancel,
     };
-    let store = Store::new(Arc::clone(&shared.engine), access.clone());
+    let store = Store::new(Arc::clone(&shared.engine), access.clone()).with_cache(&shared.results);
     // The sink's own failures travel beside the query's errors.
     let failure = Cell::new(None);
     let sink = std::cell::RefCell::new(sink);
@@ -153,7 +153,7 @@ pub fn run(
             query::execute(&store, planned, &context, &mut take)
         });
     let answer = match &result {
-        Ok(stats) => Ok(stats.warnings()),
+        Ok(stats) => Ok(*stats),
         Err(error) => Err(failure.take().unwrap_or_else(|| {
             if late.get() {
                 Failed {
@@ -169,6 +169,10 @@ pub fn run(
         })),
     };
     let took = started.elapsed();
+    let is_kept = matches!(&answer, Ok(stats) if matches!(stats.cache, CacheUse::Used { .. } | CacheUse::Again));
+    if is_kept && plan.as_ref().is_some_and(query::Plan::is_select) {
+        shared.results.note_query(database, request.sql, 1);
+    }
     if shared.slow_queries.is_slow(took) {
         let mut steps = plan.as_ref().map_or(Vec::new(), query::Plan::steps);
         if let Ok(stats) = &result {
@@ -200,14 +204,14 @@ pub fn to_text(
     let mut encoder = format.encoder(TimeFormat::default());
     let mut out = Vec::new();
     let failed = |error: std::io::Error| Failed::internal(error.to_string());
-    let warnings = run(shared, access, request, &|| false, &mut |part| match part {
+    let stats = run(shared, access, request, &|| false, &mut |part| match part {
         Part::Columns(columns) => encoder.begin(columns, &mut out).map_err(failed),
         Part::Batch(batch) => encoder.batch(batch, &mut out).map_err(failed),
     })?;
     encoder.end(&mut out).map_err(failed)?;
     let mut text = String::from_utf8_lossy(&out).into_owned();
     // JSON has no place for them.
-    for warning in warnings.iter().filter(|_| !json) {
+    for warning in stats.warnings().iter().filter(|_| !json) {
         text.push_str("warning: ");
         text.push_str(warning);
         text.push('\n');

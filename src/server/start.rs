@@ -12,13 +12,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, ConfigError, SyncPolicy as ConfiguredPolicy};
 use crate::engine::{Engine, EngineError};
+use crate::query::cache::{CacheOptions, ResultCache};
 
 use super::buffers::Buffers;
 use super::clients::Clients;
 use super::committer::{Committer, SyncPolicy};
 use super::maintenance::{Maintenance, MaintenanceOptions};
 use super::slowlog::SlowLog;
-use super::{Shared, admin, connection, monitor, udp};
+use super::{Shared, admin, connection, monitor, udp, warm};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +129,6 @@ impl Server {
         let committer = Committer::start(Arc::clone(&engine), policy, maintenance.requester())
             .map_err(ServerError::Threads)?;
         let shared = Arc::new(Shared {
-            engine,
             committer,
             maintenance,
             buffers: Buffers::default(),
@@ -138,6 +138,8 @@ impl Server {
                 Duration::from_millis(config.query.slow_ms),
                 config.query.slowlog_entries_max as usize,
             ),
+            results: Arc::new(results(&config, engine.hash_seed())),
+            engine,
             log_level,
             started: Instant::now(),
             stop,
@@ -198,6 +200,7 @@ impl Server {
         if ended.is_err() {
             tracing::warn!("some connections did not end in time and were cut");
         }
+        warm::note(&self.shared);
         self.shared.maintenance.stop();
         self.shared.committer.stop();
         self.runtime.shutdown_timeout(Duration::from_secs(1));
@@ -220,6 +223,7 @@ impl Server {
             self.tasks
                 .spawn(udp::serve(Arc::clone(shared), socket, shared.stop.clone()));
         }
+        self.tasks.spawn(warm::run(Arc::clone(shared)));
         let general = &shared.config.general;
         if general.self_monitor {
             let interval = Duration::from_secs(general.self_monitor_interval_s);
@@ -242,6 +246,18 @@ fn runtime(config: &Config) -> std::io::Result<Runtime> {
         builder.worker_threads(config.server.worker_threads as usize);
     }
     builder.build()
+}
+
+/// The cache of finished buckets.
+fn results(config: &Config, hash_seed: u64) -> ResultCache {
+    let query = &config.query;
+    let bytes = query.cache_mb.saturating_mul(1024 * 1024);
+    let ttl = Duration::from_secs(query.cache_ttl_s);
+    ResultCache::new(CacheOptions {
+        capacity_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+        ttl_ns: i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX),
+        hash_seed,
+    })
 }
 
 fn bind(

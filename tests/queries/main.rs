@@ -12,6 +12,7 @@ mod value;
 mod world;
 
 use naive::{Cell, Overflow};
+use question::Question;
 use random::Random;
 use sqlite::Sqlite;
 use value::Value;
@@ -38,6 +39,10 @@ fn answers_are_those_of_plain_vectors_and_of_sqlite() {
     assert!(tally.overflows * 10 < tally.asked, "{tally:?}");
     assert!(tally.with_rows * 2 > tally.asked, "{tally:?}");
     assert!(tally.by_sqlite * 10 > tally.asked, "{tally:?}");
+    assert!(
+        tally.parts_found > 100 && tally.parts_gone > 10,
+        "{tally:?}"
+    );
 }
 
 #[derive(Debug, Default)]
@@ -46,21 +51,32 @@ struct Tally {
     overflows: usize,
     with_rows: usize,
     by_sqlite: usize,
+    /// Parts that the cache of one store found, and that it found not to hold any more, at most.
+    parts_found: u64,
+    parts_gone: u64,
 }
 
 fn one_world(seed: u64, count: usize, tally: &mut Tally) {
     let mut random = Random(seed.wrapping_mul(0x5851_f42d_4c95_7f2d));
     let mut world = World::new(&mut random);
+    // Some are asked again after something has happened, when the cache knows them.
+    let mut asked: Vec<Question> = Vec::new();
     for _ in 0..count.div_ceil(PER_ROUND) {
         world.happen(&mut random);
         let rows = world.rows();
         let sqlite = (!world.wild).then(|| Sqlite::new(&rows));
         for _ in 0..PER_ROUND {
-            let question = generate::question(&mut random);
+            let question = if !asked.is_empty() && random.once_in(3) {
+                asked[random.below(asked.len())].clone()
+            } else {
+                generate::question(&mut random)
+            };
+            asked.push(question.clone());
             let text = question.sql(false).expect("the server takes all");
             let context = || format!("EDGETIME_QUERIES_SEED={seed} EDGETIME_QUERIES=1: {text}");
             let found = world.ask(&text);
             tally.asked += 1;
+            let cached = [world.ask_cached(&text), world.ask_cached(&text)];
             let expected = match (naive::answer(&question, &rows), &found) {
                 (Ok(expected), _) => expected,
                 (Err(_), Err(error)) if error.contains("overflows") => {
@@ -79,6 +95,13 @@ fn one_world(seed: u64, count: usize, tally: &mut Tally) {
             if let Err(difference) = compare(&found, &expected) {
                 panic!("{}\n{difference}", context());
             }
+            for cached in cached {
+                let cached =
+                    cached.unwrap_or_else(|error| panic!("{}\ncached: {error}", context()));
+                if let Err(difference) = compare(&cached, &expected) {
+                    panic!("{}\ncached: {difference}", context());
+                }
+            }
             tally.with_rows += usize::from(!found.is_empty());
             if let (Some(sqlite), Some(text)) = (&sqlite, question.sql(true)) {
                 tally.by_sqlite += 1;
@@ -87,6 +110,11 @@ fn one_world(seed: u64, count: usize, tally: &mut Tally) {
                     panic!("{}\nSQLite: {text}\n{difference}", context());
                 }
             }
+        }
+        if random.once_in(4) {
+            let (found, gone) = world.found();
+            tally.parts_found = tally.parts_found.max(found);
+            tally.parts_gone = tally.parts_gone.max(gone);
         }
     }
 }

@@ -10,6 +10,7 @@ use edgetimedb::clock::ManualClock;
 use edgetimedb::engine::{Access, Batch, Engine, EngineOptions, SpaceLimits};
 use edgetimedb::log::LogOptions;
 use edgetimedb::meta::MemoryMeta;
+use edgetimedb::query::cache::{CacheOptions, ResultCache};
 use edgetimedb::query::result::{ResultBatch, ResultCell};
 use edgetimedb::query::{QueryContext, QueryLimits, Store, query};
 use edgetimedb::storage::FileStorage;
@@ -34,8 +35,14 @@ const SERIES: [(&str, Option<&str>); 4] = [
     ("c", Some("21")),
 ];
 
+/// Rows live for so long.
+const AGE: i64 = 172_800 * SECOND;
+
 pub struct World {
     engine: Option<Arc<Engine>>,
+    clock: Arc<ManualClock>,
+    /// Of this engine.
+    results: Arc<ResultCache>,
     folder: tempfile::TempDir,
     chunk_rows: usize,
     /// Fields by time, of each series.
@@ -49,9 +56,12 @@ impl World {
     pub fn new(random: &mut Random) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let chunk_rows = random.pick(&[64, 256, 1_024]);
-        let engine = open(folder.path(), chunk_rows);
+        let clock = Arc::new(ManualClock::at(END));
+        let engine = open(folder.path(), chunk_rows, &clock);
         let mut world = Self {
             engine: Some(engine),
+            clock,
+            results: results(),
             folder,
             chunk_rows,
             rows: Default::default(),
@@ -107,10 +117,27 @@ impl World {
             2 => {
                 self.engine().sync().expect("durable");
                 self.engine = None;
-                self.engine = Some(open(self.folder.path(), self.chunk_rows));
+                self.engine = Some(open(self.folder.path(), self.chunk_rows, &self.clock));
+                self.results = results();
+            }
+            3 => {
+                let seconds = random.between(0, 7_200);
+                self.clock.advance(seconds as u64 * 1_000_000_000);
+                let horizon = self.horizon();
+                for rows in &mut self.rows {
+                    rows.retain(|time, _| *time >= horizon);
+                }
+                if random.once_in(2) {
+                    self.engine().tick().expect("maintenance");
+                }
             }
             _ => {}
         }
+    }
+
+    /// Rows before this have expired.
+    fn horizon(&self) -> i64 {
+        self.engine().time_bounds().horizon
     }
 
     fn values(&mut self, random: &mut Random, series: usize) -> Vec<Value> {
@@ -149,7 +176,7 @@ impl World {
             bits.push(cell);
             marks.push(mark);
         }
-        if fields.is_empty() {
+        if fields.is_empty() || time < self.horizon() {
             return;
         }
         let engine = self.engine();
@@ -246,38 +273,62 @@ impl World {
         all
     }
 
-    /// The server's answer.
+    /// What the cache found, and what it found not to hold any more.
+    pub fn found(&self) -> (u64, u64) {
+        let total = self.results.stats().total;
+        (total.hits, total.invalidations)
+    }
+
+    /// The server's answer without the cache.
     pub fn ask(&self, text: &str) -> Result<Vec<Vec<Value>>, String> {
         let store = Store::new(Arc::clone(self.engine()), Access::full());
-        let context = QueryContext {
-            database: "db",
-            now_ns: END,
-            limits: QueryLimits::default(),
-            cancel: &|| false,
-        };
-        let mut answer = Vec::new();
-        let mut sink = |batch: ResultBatch| {
-            for row in 0..batch.rows() {
-                let cells = batch.columns.iter().map(|column| match column.cell(row) {
-                    ResultCell::Null => Value::Null,
-                    ResultCell::Integer(value) | ResultCell::Time(value) => Value::Int(value),
-                    ResultCell::Unsigned(value) => Value::Unsigned(value),
-                    ResultCell::Float(value) => Value::Float(value),
-                    ResultCell::Boolean(value) => Value::Bool(value),
-                    ResultCell::String(text) => Value::Text(text.to_owned()),
-                    ResultCell::Binary(bytes) => Value::Text(format!("{bytes:?}")),
-                });
-                answer.push(cells.collect());
-            }
-            Ok(())
-        };
-        query(&store, text, &context, &mut |_| Ok(()), &mut sink)
-            .map(|_| answer)
-            .map_err(|error| error.to_string())
+        answer(&store, text)
+    }
+
+    /// The server's answer with what the cache has of earlier questions.
+    pub fn ask_cached(&self, text: &str) -> Result<Vec<Vec<Value>>, String> {
+        let store = Store::new(Arc::clone(self.engine()), Access::full());
+        answer(&store.with_cache(&self.results), text)
     }
 }
 
-fn open(folder: &Path, chunk_rows: usize) -> Arc<Engine> {
+fn answer(store: &Store, text: &str) -> Result<Vec<Vec<Value>>, String> {
+    let context = QueryContext {
+        database: "db",
+        now_ns: END,
+        limits: QueryLimits::default(),
+        cancel: &|| false,
+    };
+    let mut answer = Vec::new();
+    let mut sink = |batch: ResultBatch| {
+        for row in 0..batch.rows() {
+            let cells = batch.columns.iter().map(|column| match column.cell(row) {
+                ResultCell::Null => Value::Null,
+                ResultCell::Integer(value) | ResultCell::Time(value) => Value::Int(value),
+                ResultCell::Unsigned(value) => Value::Unsigned(value),
+                ResultCell::Float(value) => Value::Float(value),
+                ResultCell::Boolean(value) => Value::Bool(value),
+                ResultCell::String(text) => Value::Text(text.to_owned()),
+                ResultCell::Binary(bytes) => Value::Text(format!("{bytes:?}")),
+            });
+            answer.push(cells.collect());
+        }
+        Ok(())
+    };
+    query(store, text, &context, &mut |_| Ok(()), &mut sink)
+        .map(|_| answer)
+        .map_err(|error| error.to_string())
+}
+
+fn results() -> Arc<ResultCache> {
+    Arc::new(ResultCache::new(CacheOptions {
+        capacity_bytes: 1 << 20,
+        ttl_ns: 0,
+        hash_seed: 1,
+    }))
+}
+
+fn open(folder: &Path, chunk_rows: usize, clock: &Arc<ManualClock>) -> Arc<Engine> {
     let options = EngineOptions {
         shards: 3,
         log: LogOptions {
@@ -296,7 +347,7 @@ fn open(folder: &Path, chunk_rows: usize) -> Arc<Engine> {
         hash_seed: 1,
         time_future_max_ns: i64::MAX,
         time_min_ns: 0,
-        raw_age_max_ns: 0,
+        raw_age_max_ns: AGE,
         rows_per_series_max: 0,
         rejected_bytes_max: 1 << 20,
         chunk_rows,
@@ -307,7 +358,7 @@ fn open(folder: &Path, chunk_rows: usize) -> Arc<Engine> {
         follow_data: None,
     };
     let storage = Arc::new(FileStorage::open(folder).expect("a folder"));
-    let clock = Arc::new(ManualClock::at(END));
+    let clock = Arc::clone(clock) as _;
     let meta = Arc::new(MemoryMeta::default());
     Arc::new(Engine::open(storage, meta, clock, StoreId(1), options).expect("opens"))
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use edgetimedb::engine::{Engine, EngineError, EngineOptions};
+use edgetimedb::engine::{Access, Engine, EngineError, EngineOptions, RetentionChange};
 use edgetimedb::storage::simulated::{Random, SimulatedStorage};
 
 use super::model::{Failure, Kind, Row, SeriesName, Value};
@@ -85,6 +85,9 @@ pub fn run(seed: u64) -> Result<Met, Failure> {
             }
         };
         disk.cut_never();
+        if !engine.makes_buckets() {
+            switch_on(&engine)?;
+        }
         run.met.buckets += engine.tier_uses()[2].buckets;
         run.compare(&engine, true)?;
         disk.cut_after(random.below(plan.operations * 2) + 1);
@@ -94,6 +97,22 @@ pub fn run(seed: u64) -> Result<Met, Failure> {
         run.met.cuts += 1;
     }
     Ok(run.met)
+}
+
+/// The classes of all series have buckets of every width from now on.
+fn switch_on(engine: &Engine) -> Result<(), Failure> {
+    let change = RetentionChange::Class {
+        name: "normal".to_owned(),
+        importance: None,
+        raw_age_s: None,
+        raw_bytes: None,
+        rows_per_series: None,
+        tiers: vec![(0, Some(0)), (1, Some(0)), (2, Some(0))],
+    };
+    let changed = engine.change_retention(&Access::full(), &change);
+    let synced = changed.and_then(|_| engine.sync());
+    synced.map_err(|error| Failure::new(Kind::Refused, error.to_string()))?;
+    Ok(())
 }
 
 impl Run {

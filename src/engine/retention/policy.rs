@@ -38,9 +38,9 @@ pub struct RetentionClass {
     pub tier_ages_s: [Option<u64>; 3],
 }
 
-/// Two days, thirty days, no limit.
+/// No class has buckets until somebody asks for them.
 const fn tier_ages() -> [Option<u64>; 3] {
-    [Some(2 * 86_400), Some(30 * 86_400), Some(0)]
+    [None; 3]
 }
 
 impl RetentionClass {
@@ -442,7 +442,7 @@ mod tests {
             raw_age_s: Some(RetentionBound::At(60)),
             raw_bytes: None,
             rows_per_series: None,
-            tiers: vec![(0, Some(7)), (1, None)],
+            tiers: vec![(0, Some(7)), (1, Some(0)), (2, None)],
         }
     }
 

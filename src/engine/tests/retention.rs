@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock::ManualClock;
-use crate::engine::tests::{NOW, Rows, SECOND, no_tiers, options, read_all, try_write, write_row};
+use crate::engine::tests::{NOW, Rows, SECOND, options, read_all, try_write, write_row};
 use crate::engine::{
     Access, Engine, EngineError, EngineOptions, PolicyError, RetentionBound, RetentionChange,
     RetentionRule, RetentionSelector, Verb,
@@ -208,7 +208,6 @@ fn a_class_with_too_many_bytes_loses_its_oldest_rows() {
 fn a_store_keeps_its_budget_and_what_matters() {
     let folder = tempfile::tempdir().expect("a folder");
     let (engine, clock) = open(folder.path(), small_chunks());
-    no_tiers(&engine);
     change(&engine, &of_host("critical", "pump"));
     change(&engine, &of_host("bulk", "noise"));
     let budget = 1_800_000;

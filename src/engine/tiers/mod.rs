@@ -100,6 +100,19 @@ fn covered(tier: Tier, entry: &ChunkEntry) -> TimeRange {
 }
 
 impl Engine {
+    /// Whether rows leave for buckets, or have left.
+    pub fn makes_buckets(&self) -> bool {
+        let revised = self.retention.current();
+        let ages = revised.policy.classes.iter();
+        let mut ages = ages.flat_map(|class| class.tier_ages_s);
+        let has_tiers = || {
+            self.shards
+                .iter()
+                .any(|s| !s.read().tiers.by_slot.is_empty())
+        };
+        ages.any(|age| age.is_some()) || has_tiers()
+    }
+
     /// What there is of each tier.
     pub fn tier_uses(&self) -> [TierUse; TIERS.len()] {
         let mut uses = [TierUse::default(); TIERS.len()];

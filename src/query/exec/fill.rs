@@ -25,7 +25,14 @@ impl Groups<'_> {
         if self.partitions.is_empty() && self.grouping.keys.len() == 1 {
             self.partition(&[Operand::Constant(Scalar::Null)], 0)?;
         }
-        for partition in 0..self.partitions.len() as u32 {
+        // Partitions may be there before their rows; the only one of a query without other keys needs none.
+        let alone = self.grouping.keys.len() == 1;
+        let mut has_rows = vec![alone; self.partitions.len()];
+        for &(partition, _) in &self.groups {
+            has_rows[partition as usize] = true;
+        }
+        let filled = (0..).zip(has_rows).filter(|(_, has_rows)| *has_rows);
+        for (partition, _) in filled {
             check(context)?;
             let mut time = range.start;
             loop {

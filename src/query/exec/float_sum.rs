@@ -46,6 +46,12 @@ impl FloatSum {
         }
     }
 
+    /// Adds another sum.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.add(other.sum);
+        self.error += other.error;
+    }
+
     /// The sum. Infinities and NaN are what plain addition makes of them.
     pub(crate) fn value(self) -> f64 {
         let corrected = self.sum + self.error;

@@ -22,6 +22,7 @@ use crate::query::value::Scalar;
 use crate::series::vector::ColumnVector;
 
 use super::output::Output;
+use super::reuse;
 use super::rows::{Part, Rows, SeriesRows, is_constant};
 use super::state::State;
 use super::steps::{Number, Point, Steps};
@@ -39,6 +40,25 @@ pub(super) fn run(
         return Ok(());
     };
     let mut groups = Groups::new(plan, grouping, &context.limits, source.hash_seed());
+    if !reuse::add_up(&mut groups, source, series, context, stats)? {
+        add_all(&mut groups, source, series, context, stats)?;
+    }
+    if grouping.keys.is_empty() && groups.groups.is_empty() {
+        groups.group(0, i64::MIN)?;
+    }
+    groups.fill_gaps(context)?;
+    groups.emit(context, output)
+}
+
+/// Adds up everything that the series have.
+fn add_all(
+    groups: &mut Groups<'_>,
+    source: &dyn Source,
+    series: &[SeriesInfo],
+    context: &QueryContext<'_>,
+    stats: &mut ExecutionStats,
+) -> Result<(), QueryError> {
+    let (plan, grouping) = (groups.plan, groups.grouping);
     for (index, info) in series.iter().enumerate() {
         let mut rows = SeriesRows::open(source, plan, index, info)?;
         if plan.scan.summaries.is_none()
@@ -57,20 +77,13 @@ pub(super) fn run(
             if groups.is_beyond(&part) {
                 break;
             }
-            match &part {
-                Part::Rows(batch) => groups.add_rows(batch, &rows.tags, index)?,
-                Part::Summary(summary) => groups.add_summary(summary, &rows.tags)?,
-            }
+            groups.add(&part, &rows.tags, index)?;
             if plan.ends_early && seen.add(plan, grouping, &part) {
                 break;
             }
         }
     }
-    if grouping.keys.is_empty() && groups.groups.is_empty() {
-        groups.group(0, i64::MIN)?;
-    }
-    groups.fill_gaps(context)?;
-    groups.emit(context, output)
+    Ok(())
 }
 
 /// Which aggregates have a value of a series. Used where one value each is enough.
@@ -121,6 +134,15 @@ pub(super) struct Groups<'a> {
     links: Vec<Option<Link>>,
     /// The starts of the nearest buckets, no more than are wanted.
     nearest: BTreeSet<i64>,
+}
+
+/// Groups without the partitions that they name.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Partition, and start of the bucket.
+    pub(super) groups: Vec<(u32, i64)>,
+    /// As many as there are aggregates for each group.
+    pub(super) states: Vec<State>,
 }
 
 /// The value that the next step begins with.
@@ -189,6 +211,65 @@ impl<'a> Groups<'a> {
             let known = self.nearest.last().zip(first);
             known.is_some_and(|(known, &first)| self.buckets.start(first) > *known)
         }
+    }
+
+    /// Adds a part of the rows of a series, which is the so-manieth.
+    pub(super) fn add(
+        &mut self,
+        part: &Part,
+        tags: &[Scalar],
+        series: usize,
+    ) -> Result<(), QueryError> {
+        match part {
+            Part::Rows(rows) => self.add_rows(rows, tags, series),
+            Part::Summary(summary) => self.add_summary(summary, tags),
+        }
+    }
+
+    /// Gives a partition to the series with these tags, before any row of it is seen. All keys are by tags.
+    pub(super) fn assign(&mut self, tags: &[Scalar]) -> Result<u32, QueryError> {
+        let frame = Frame {
+            rows: 1,
+            slots: tags.iter().map(Slot::Constant).collect(),
+        };
+        let keys = self.keys(&frame)?;
+        self.partition(&keys, 0)
+    }
+
+    /// Takes all groups out; partitions stay.
+    pub(super) fn take(&mut self) -> Taken {
+        let states = std::mem::take(&mut self.states);
+        let kept: usize = states.iter().map(State::kept_bytes).sum();
+        self.used_bytes = self
+            .used_bytes
+            .saturating_sub(kept + self.groups.len() * self.group_bytes);
+        self.group_of.clear();
+        Taken {
+            groups: std::mem::take(&mut self.groups),
+            states,
+        }
+    }
+
+    /// Adds a group whose rows were added up elsewhere.
+    pub(super) fn load(
+        &mut self,
+        (partition, bucket): (u32, i64),
+        states: impl Iterator<Item = State>,
+    ) -> Result<(), QueryError> {
+        let before = self.groups.len();
+        let group = self.group(partition, bucket)?;
+        let is_new = self.groups.len() > before;
+        let first = group * self.grouping.aggregates.len();
+        let mut kept = 0;
+        for (own, state) in self.states[first..].iter_mut().zip(states) {
+            kept += state.kept_bytes();
+            if is_new {
+                *own = state;
+            } else {
+                own.absorb(state);
+            }
+        }
+        self.charge(kept)
     }
 
     /// Takes note of a new group's bucket.

@@ -65,6 +65,21 @@ impl Ranked {
         (self.keys.capacity() - before) * size_of::<u64>()
     }
 
+    /// Takes what another one has.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.nan |= other.nan;
+        if self.keys.is_empty() {
+            self.keys = other.keys;
+        } else {
+            self.keys.extend_from_slice(&other.keys);
+        }
+    }
+
+    /// Bytes of the values that are kept.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.keys.capacity() * size_of::<u64>()
+    }
+
     /// The percentile, interpolated between the two values beside its rank; NaN counts only where there is
     /// nothing else.
     pub(super) fn percentile(&mut self, percent: f64, kind: Type) -> Scalar {
@@ -149,6 +164,36 @@ impl Distinct {
             }
         }
         kept
+    }
+
+    /// Takes what another one has.
+    pub(super) fn absorb(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Numbers(known), Self::Numbers(others)) => {
+                for (key, count) in others {
+                    *known.entry(key).or_default() += count;
+                }
+            }
+            (Self::Texts(known), Self::Texts(others)) => {
+                for (text, count) in others {
+                    *known.entry(text).or_default() += count;
+                }
+            }
+            // Types agree by construction.
+            (Self::Numbers(_), Self::Texts(_)) | (Self::Texts(_), Self::Numbers(_)) => {}
+        }
+    }
+
+    /// Bytes of the values that are kept.
+    pub(super) fn kept_bytes(&self) -> usize {
+        match self {
+            Self::Numbers(known) => known.len() * ENTRY_BYTES,
+            Self::Texts(known) => {
+                let each = ENTRY_BYTES + size_of::<Box<[u8]>>();
+                let texts: usize = known.keys().map(|text| text.len()).sum();
+                known.len() * each + texts
+            }
+        }
     }
 
     /// How many there are.

@@ -8,11 +8,13 @@ mod choose;
 mod delete;
 mod emit;
 mod fill;
+mod finished;
 mod float_sum;
 mod group;
 mod kept;
 mod merge;
 mod output;
+mod reuse;
 mod rows;
 mod schema;
 mod show;
@@ -31,6 +33,7 @@ use super::source::{ReadCounts, Source};
 use super::sql::ast::Explained;
 use crate::series::vector::ColumnVector;
 use crate::types::TimeRange;
+pub(crate) use finished::Finished;
 use output::Output;
 use rows::SeriesRows;
 use sort::Sorter;
@@ -57,6 +60,8 @@ pub struct ExecutionStats {
     pub chunks_decoded: u64,
     /// Open chunks, staged rows and late rows that were read.
     pub open_parts: u64,
+    /// What came from earlier queries.
+    pub cache: CacheUse,
     /// Rows of the answer.
     pub rows: u64,
     /// Times whose rows have left, and that rollups answered for.
@@ -65,19 +70,69 @@ pub struct ExecutionStats {
     pub missing: Option<TimeRange>,
 }
 
+/// What came from earlier queries, in parts of time of a bucket or several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheUse {
+    /// Nothing is kept of such a statement, or of this source.
+    #[default]
+    None,
+    /// Nothing is kept of this query, and why.
+    Passed(&'static str),
+    /// Rows changed while it ran: all of it was read a second time.
+    Again,
+    /// Parts were found or read.
+    Used {
+        /// Parts that were found and held.
+        found: u32,
+        /// Parts that were read although rows behind them were there already.
+        finished: u32,
+        /// Parts that were read because rows still come to them.
+        growing: u32,
+        /// Ends of the range that are always read.
+        ends: u32,
+    },
+}
+
+impl CacheUse {
+    /// In words.
+    #[must_use]
+    pub fn text(self) -> String {
+        match self {
+            Self::None => "not asked".to_owned(),
+            Self::Passed(reason) => format!("not used: {reason}"),
+            Self::Again => "rows changed meanwhile: read anew without it".to_owned(),
+            Self::Used {
+                found,
+                finished,
+                growing,
+                ends,
+            } => {
+                let parts = found + finished + growing;
+                format!(
+                    "{found} of {parts} parts found; read: {finished} finished, {growing} growing, {ends} ends"
+                )
+            }
+        }
+    }
+}
+
 impl ExecutionStats {
     /// What was read and what was spared, in words.
     #[must_use]
     pub fn steps(&self) -> Vec<(String, String)> {
         [
-            ("chunks answered by statistics", self.chunks_summarised),
-            ("chunks skipped", self.chunks_skipped),
-            ("chunks decoded", self.chunks_decoded),
-            ("unsealed parts read", self.open_parts),
-            ("rows read", self.rows_scanned),
-            ("rows of the answer", self.rows),
+            ("cache", self.cache.text()),
+            (
+                "chunks answered by statistics",
+                self.chunks_summarised.to_string(),
+            ),
+            ("chunks skipped", self.chunks_skipped.to_string()),
+            ("chunks decoded", self.chunks_decoded.to_string()),
+            ("unsealed parts read", self.open_parts.to_string()),
+            ("rows read", self.rows_scanned.to_string()),
+            ("rows of the answer", self.rows.to_string()),
         ]
-        .map(|(what, count)| (what.to_owned(), count.to_string()))
+        .map(|(what, count)| (what.to_owned(), count))
         .into()
     }
 

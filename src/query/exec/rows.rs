@@ -57,12 +57,18 @@ impl SeriesRows {
         index: usize,
         info: &SeriesInfo,
     ) -> Result<Self, QueryError> {
-        Ok(Self {
-            scan: source.scan(info.id, &plan.scan)?,
+        let tags = tags_of(&plan.inputs, info);
+        Ok(Self::of(source.scan(info.id, &plan.scan)?, index, tags))
+    }
+
+    /// What a scan gives of the series that has this place and these tags.
+    pub(super) fn of(scan: Box<dyn SeriesScan>, index: usize, tags: Vec<Scalar>) -> Self {
+        Self {
+            scan,
             counts: ReadCounts::default(),
             index,
-            tags: tags_of(&plan.inputs, info),
-        })
+            tags,
+        }
     }
 
     /// The times that buckets of rollups stand for.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::limits::QUERY_BATCH_ROWS;
 use crate::query::context::QueryContext;
 use crate::query::error::QueryError;
-use crate::query::plan::{SelectPlan, ShowPlan};
+use crate::query::plan::{Reuse, SelectPlan, ShowPlan};
 use crate::query::result::{ResultBatch, ResultValues, ResultVector};
 use crate::query::source::{MeasurementInfo, SeriesInfo, Source};
 use crate::query::sql::ast::ShowKind;
@@ -115,6 +115,13 @@ pub(super) fn explain(
     table.row(vec!["rows".to_owned(), rows.to_owned()])?;
     for hint in hints(plan) {
         table.row(vec!["chunks".to_owned(), hint.to_owned()])?;
+    }
+    if executed.is_none() {
+        let kept = match plan.reuse {
+            Reuse::Kept { .. } => "parts that are finished are kept",
+            Reuse::Never(reason) => reason,
+        };
+        table.row(vec!["cache".to_owned(), kept.to_owned()])?;
     }
     table.row(vec!["series by".to_owned(), describe(plan).to_owned()])?;
     let series = series_of(source, plan)?.len();

@@ -298,6 +298,108 @@ impl State {
         }
     }
 
+    /// Takes what was added up of other rows: of later series where times are the same.
+    pub(super) fn absorb(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Count(count), Self::Count(more)) => *count += more,
+            (
+                Self::Floats { sum, count },
+                Self::Floats {
+                    sum: other,
+                    count: more,
+                },
+            ) => {
+                sum.absorb(other);
+                *count += more;
+            }
+            (
+                Self::Integers { sum, count },
+                Self::Integers {
+                    sum: other,
+                    count: more,
+                },
+            ) => {
+                *sum += other;
+                *count += more;
+            }
+            (
+                Self::FloatRange { min, max, count },
+                Self::FloatRange {
+                    min: low,
+                    max: high,
+                    count: more,
+                },
+            ) => {
+                *min = if low < *min { low } else { *min };
+                *max = if high > *max { high } else { *max };
+                *count += more;
+            }
+            (
+                Self::IntegerRange { min, max, any },
+                Self::IntegerRange {
+                    min: low,
+                    max: high,
+                    any: more,
+                },
+            ) => {
+                *min = low.min(*min);
+                *max = high.max(*max);
+                *any |= more;
+            }
+            (
+                Self::Range { min, max },
+                Self::Range {
+                    min: low,
+                    max: high,
+                },
+            ) => {
+                widen(min, max, low);
+                widen(min, max, high);
+            }
+            (Self::First(own), Self::First(Some(other)))
+                if own.as_ref().is_none_or(|(known, _)| other.0 < *known) =>
+            {
+                *own = Some(other);
+            }
+            (Self::Last(own), Self::Last(Some(other)))
+                if own.as_ref().is_none_or(|(known, _)| other.0 >= *known) =>
+            {
+                *own = Some(other);
+            }
+            (own @ Self::Moments { .. }, other @ Self::Moments { .. }) => {
+                *own = moments(own, &other);
+            }
+            (Self::Ranked(own), Self::Ranked(other)) => own.absorb(other),
+            (Self::Distinct(own), Self::Distinct(other)) => own.absorb(other),
+            // Nothing to take, and what is never divided; types agree by construction.
+            _ => {}
+        }
+    }
+
+    /// Bytes of the values that are kept, behind the state itself.
+    pub(super) fn kept_bytes(&self) -> usize {
+        match self {
+            Self::Ranked(ranked) => ranked.kept_bytes(),
+            Self::Distinct(distinct) => distinct.kept_bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of memory behind the state itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let text = |scalar: &Scalar| match scalar {
+            Scalar::String(text) => text.len(),
+            Scalar::Binary(bytes) => bytes.len(),
+            _ => 0,
+        };
+        match self {
+            Self::First(Some((_, value))) | Self::Last(Some((_, value))) => text(value),
+            Self::Range { min, max } => text(min) + text(max),
+            Self::Steps(_) => size_of::<Steps>(),
+            other => other.kept_bytes(),
+        }
+    }
+
     /// The result; null where no row had a value.
     pub(super) fn finish(&mut self, aggregate: &Aggregate) -> Result<Scalar, QueryError> {
         let function = aggregate.function;
@@ -378,6 +480,30 @@ impl State {
                 })
             }
         })
+    }
+}
+
+/// Both together (Chan, Golub, LeVeque 1979).
+fn moments(one: &State, other: &State) -> State {
+    let parts = |state: &State| match *state {
+        State::Moments {
+            count,
+            mean,
+            squares,
+        } => (count, mean, squares),
+        _ => (0, 0.0, 0.0),
+    };
+    let ((a, mean, squares), (b, other_mean, other_squares)) = (parts(one), parts(other));
+    if a == 0 || b == 0 {
+        return if a == 0 { other.clone() } else { one.clone() };
+    }
+    let count = a + b;
+    let distance = other_mean - mean;
+    let share = b as f64 / count as f64;
+    State::Moments {
+        count,
+        mean: mean + distance * share,
+        squares: squares + other_squares + distance * distance * a as f64 * share,
     }
 }
 

@@ -17,6 +17,8 @@ use super::operators::{arithmetic, compare, fold, literal, negate};
 pub(super) struct Binder<'a> {
     pub(super) names: Names<'a>,
     pub(super) now_ns: Timestamp,
+    /// Whether it was asked for.
+    pub(super) saw_now: bool,
     /// Present once the query groups: then expressions are over groups.
     pub(super) groups: Option<Groups>,
     /// Aliases of the select list.
@@ -59,6 +61,7 @@ impl<'a> Binder<'a> {
         Self {
             names,
             now_ns,
+            saw_now: false,
             groups: None,
             aliases,
             over_rows: true,

@@ -40,6 +40,7 @@ impl Binder<'_> {
         }
         match call.function.as_str() {
             "now" if call.arguments.is_empty() => {
+                self.saw_now = true;
                 Ok(Typed::constant(Scalar::Integer(self.now_ns), Type::Time))
             }
             "now" => Err(takes("now", "no argument", at)),

@@ -8,12 +8,14 @@ mod functions;
 mod names;
 mod operators;
 mod predicate;
+mod reuse;
 mod scan;
 mod select;
 mod show;
 
 use std::sync::Arc;
 
+pub(crate) use self::reuse::Reuse;
 use super::context::QueryContext;
 use super::error::QueryError;
 use super::exec::aggregate::Aggregate;
@@ -40,6 +42,12 @@ impl Plan {
 }
 
 impl Plan {
+    /// Whether it is of a `SELECT`, and of nothing around one.
+    #[must_use]
+    pub const fn is_select(&self) -> bool {
+        matches!(self.kind, PlanKind::Select(_))
+    }
+
     /// The plan of a `SELECT` in words, step by step; nothing for other statements.
     #[must_use]
     pub fn steps(&self) -> Vec<(String, String)> {
@@ -121,6 +129,8 @@ pub(crate) struct SelectPlan {
     pub(crate) ends_early: bool,
     /// Where the answer has groups of a few buckets only.
     pub(crate) nearest: Option<Nearest>,
+    /// Whether what is added up is kept for other queries.
+    pub(crate) reuse: Reuse,
     /// Evaluated once a series; reads tags only.
     pub(crate) series_filter: Option<Typed>,
     /// Evaluated for every row.

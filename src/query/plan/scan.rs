@@ -29,6 +29,8 @@ pub(super) struct Scanning {
     pub(super) row_filter: Option<Typed>,
     pub(super) ends_early: bool,
     pub(super) nearest: Option<Nearest>,
+    /// Whether all keys but the bucket are the same in all rows of a series.
+    pub(super) by_tags: bool,
 }
 
 impl Shape<'_> {
@@ -48,6 +50,7 @@ impl Shape<'_> {
             None => self.order_by_time() == Some(true),
         };
         let streamed = self.grouping.is_none() && self.order_by_time().is_some();
+        let by_tags = self.grouping.is_some_and(|g| self.keyed_by_tags(g));
         Scanning {
             request: ScanRequest {
                 range: self.range,
@@ -57,6 +60,7 @@ impl Shape<'_> {
                 summaries,
                 columns: self.columns.into(),
             },
+            by_tags,
             row_filter: all(self.rows),
             ends_early: edge.is_some(),
             nearest,

@@ -19,7 +19,7 @@ use super::buckets::{fills_gaps, gapfill_range};
 use super::names::Names;
 use super::predicate::{self, Predicate};
 use super::scan::Shape;
-use super::{Grouping, Input, SelectPlan, SortKey};
+use super::{Grouping, Input, Reuse, SelectPlan, SortKey};
 
 /// The measurement of that name, or an error with names near it.
 pub(super) fn find_measurement(
@@ -130,12 +130,13 @@ pub(super) fn plan_select(
             .map(|limit| limit.saturating_add(select.offset)),
     }
     .scanning();
-    let plan = SelectPlan {
+    let mut plan = SelectPlan {
         database: Arc::from(context.database),
         measurement: info.id,
         scan: scanning.request,
         ends_early: scanning.ends_early,
         nearest: scanning.nearest,
+        reuse: Reuse::Never("it is not planned yet"),
         series_filter: predicate::all(predicate.series),
         row_filter: scanning.row_filter,
         inputs,
@@ -146,6 +147,7 @@ pub(super) fn plan_select(
         offset: select.offset,
         description,
     };
+    plan.reuse = plan.reusable(scanning.by_tags, binder.saw_now);
     Ok((columns, plan))
 }
 

@@ -9,7 +9,6 @@ use super::super::{QueryContext, QueryLimits, Store, query};
 use super::engine::{Answer, ask, check};
 use crate::engine::tests::{open, options};
 use crate::engine::{Access, Engine, EngineOptions, RetentionChange};
-use crate::storage::simulated::Random;
 use crate::types::FieldType;
 
 /// What the clock of these stores says.
@@ -67,6 +66,23 @@ fn write(engine: &Engine, rows: &[Row]) {
     }
     let written = engine.write(&mut batch);
     assert!(written.error.is_none(), "{:?}", written.error);
+}
+
+/// Repeatable numbers (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
 }
 
 /// Sensors that send every few seconds, with what comes late and what comes again.
@@ -184,8 +200,9 @@ fn fed(folder: &Path, rounds: usize, seed: u64, compared: bool) -> (Arc<Engine>,
     }
     let kept = open(&all, options());
     let mut aged = open(&some, bounded());
+    tiers(&aged, &[(0, Some(2 * 86_400)), (1, Some(0)), (2, Some(0))]);
     let mut sensors = Sensors {
-        random: Random::new(seed),
+        random: Random(seed),
         next: [START, START + 77],
     };
     for round in 0..rounds {
@@ -357,7 +374,7 @@ fn what_a_tier_forgets_a_coarser_one_remembers() {
     // A tier that is switched on again begins with what leaves from now on.
     tiers(&aged, &[(1, Some(0))]);
     let mut sensors = Sensors {
-        random: Random::new(5),
+        random: Random(5),
         next: [NOW - HOUR; 2],
     };
     for _ in 0..6 {

@@ -120,3 +120,16 @@ pub struct ReadCounts {
     /// Open chunks, staged rows and late rows that were read.
     pub open_parts: u64,
 }
+
+impl ReadCounts {
+    /// Both together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            chunks_summarised: self.chunks_summarised + other.chunks_summarised,
+            chunks_skipped: self.chunks_skipped + other.chunks_skipped,
+            chunks_decoded: self.chunks_decoded + other.chunks_decoded,
+            open_parts: self.open_parts + other.open_parts,
+        }
+    }
+}

@@ -10,6 +10,7 @@ use crate::server::sql::{self, Request};
 use crate::server::{DEFAULT_DATABASE, Shared};
 
 use super::backup::backup;
+use super::cache;
 use super::rejected::rejected;
 use super::retention::retention;
 use super::rollup::{self, rollup};
@@ -71,7 +72,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     (
         "stats",
         "[NAME]",
-        "counters of log, blocks, cache, wear, disk and pool",
+        "counters of log, blocks, cache, results, wear, disk and pool",
     ),
     ("databases", "", "all databases"),
     (
@@ -120,6 +121,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "pool",
         "",
         "the connections of the metadata index: size, waits, times, time-outs",
+    ),
+    (
+        "cache",
+        cache::USAGE,
+        "the cache of finished buckets: how it serves; or empties it, or asks a query ahead",
     ),
     (
         "slowlog",
@@ -181,6 +187,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "retention" => retention(shared, json, rest),
         "rollup" => rollup(shared, json, &words),
         "pool" => print(json, &report::pool(shared)),
+        "cache" => cache::cache(shared, json, rest),
         "slowlog" => slowlog(shared, json, &words),
         "gaps" => losses(shared, json, &words),
         "rejected" => rejected(shared, json, &words),

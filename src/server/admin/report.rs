@@ -30,6 +30,7 @@ pub fn status(shared: &Shared) -> Value {
             "series_bytes": status.memory.series_bytes,
             "unflushed_bytes": status.memory.unflushed_bytes,
             "cache_bytes": status.memory.cache_bytes,
+            "results_bytes": shared.results.stats().total.bytes,
             "log_unsynced_bytes": status.memory.log_unsynced_bytes,
         },
         "time": {
@@ -117,6 +118,7 @@ pub fn stats(shared: &Shared) -> Value {
             "bytes": cache.weight_bytes,
             "capacity_bytes": cache.capacity_bytes,
         },
+        "results": super::cache::figures(&shared.results.stats()),
         "wear": wear(&status),
         "disk": {
             "free_bytes": status.space.free_bytes,

@@ -129,10 +129,10 @@ fn run(
         },
     );
     let last = match result {
-        Ok(warnings) => Message::End(End {
+        Ok(stats) => Message::End(End {
             rows,
             elapsed_ns: started.elapsed().as_nanos() as u64,
-            warnings,
+            warnings: stats.warnings(),
         }),
         Err(failed) => Message::Error(Failure {
             code: failed.code.number(),

@@ -1,0 +1,69 @@
+//! A store whose results are kept: what tells whether they still hold, and how what is missing is read.
+
+use std::sync::Arc;
+
+use super::ResultCache;
+use crate::engine::{Engine, Growth, Lanes, SeenState, SeriesChanges, Versions};
+use crate::query::source::{ScanRequest, SeriesScan};
+use crate::query::store::scan_of;
+use crate::types::{ColumnId, MeasurementId, SeriesId, TimeRange, Timestamp};
+
+/// An engine and the cache of its results.
+#[derive(Debug)]
+pub struct Watched {
+    engine: Arc<Engine>,
+    results: Arc<ResultCache>,
+}
+
+impl Watched {
+    /// The results of this engine, and of no other.
+    pub(crate) const fn new(engine: Arc<Engine>, results: Arc<ResultCache>) -> Self {
+        Self { engine, results }
+    }
+
+    pub(crate) fn results(&self) -> &ResultCache {
+        &self.results
+    }
+
+    pub(crate) fn versions(&self, series: &[SeriesId]) -> Versions {
+        self.engine.versions(series)
+    }
+
+    pub(crate) fn changes_since(
+        &self,
+        series: &[SeriesId],
+        since: &Versions,
+        range: TimeRange,
+    ) -> (Versions, SeriesChanges) {
+        self.engine.changes_since(series, since, range)
+    }
+
+    pub(crate) fn growth(&self, series: SeriesId, behind: Timestamp, end: Timestamp) -> Growth {
+        self.engine.growth(series, behind, end)
+    }
+
+    pub(crate) fn extent(&self, series: &[SeriesId]) -> Option<(Timestamp, Timestamp)> {
+        self.engine.extent(series)
+    }
+
+    pub(crate) fn shown_from(&self, series: &[SeriesId]) -> Timestamp {
+        self.engine.shown_from(series)
+    }
+
+    pub(crate) fn lanes(&self, measurement: MeasurementId, columns: &[ColumnId]) -> Arc<Lanes> {
+        Arc::new(self.engine.lanes(measurement, columns))
+    }
+
+    /// The rows of a series in some ranges, all of one moment, and how the series was then.
+    pub(crate) fn scan(
+        &self,
+        series: SeriesId,
+        ranges: &[TimeRange],
+        lanes: &Arc<Lanes>,
+        request: &Arc<ScanRequest>,
+    ) -> (Box<dyn SeriesScan>, SeenState) {
+        let reader = self.engine.read_ranges(series, ranges, lanes);
+        let seen = reader.seen();
+        (Box::new(scan_of(reader, Arc::clone(request))), seen)
+    }
+}
