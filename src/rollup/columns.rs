@@ -131,10 +131,12 @@ fn put_lane(
     for (bucket, partial) in buckets.iter().zip(&partials) {
         let after = |time: Timestamp| Some(time.wrapping_sub(bucket.start) as u64);
         let Some(partial) = partial else {
-            values
-                .iter_mut()
-                .for_each(|column| column.pad(column.bits.len() + 1));
-            ends.iter_mut().for_each(|end| end.push(None));
+            for column in &mut values {
+                column.pad(column.bits.len() + 1);
+            }
+            for end in &mut ends {
+                end.push(None);
+            }
             sums.push(None);
             squares.push(None);
             continue;
@@ -439,7 +441,7 @@ impl LaneReader {
         Some(match values {
             (Values::Float(a), Values::Float(b), Values::Float(c), Values::Float(d)) => {
                 let bounds = bounds([a[index], b[index], c[index], d[index]], ends);
-                let sum = FloatSum::rounded(self.double(self.sum.as_ref(), index)?);
+                let sum = FloatSum::rounded(double_of(self.sum.as_ref(), index)?);
                 Lane::Float(self.numbers(index, bounds, sum)?)
             }
             (Values::Integer(a), Values::Integer(b), Values::Integer(c), Values::Integer(d)) => {
@@ -459,7 +461,7 @@ impl LaneReader {
             }
             (Values::Boolean(a), Values::Boolean(b), Values::Boolean(c), Values::Boolean(d)) => {
                 let bounds = bounds([a[index], b[index], c[index], d[index]], ends);
-                let Values::Unsigned(trues) = &self.valid(self.sum.as_ref(), index)?.values else {
+                let Values::Unsigned(trues) = &valid(self.sum.as_ref(), index)?.values else {
                     return None;
                 };
                 let trues = trues.get(index).copied().filter(|&trues| trues <= count)?;
@@ -478,7 +480,7 @@ impl LaneReader {
     }
 
     fn numbers<T, S>(&self, index: usize, bounds: Bounds<T>, sum: S) -> Option<Numbers<T, S>> {
-        let squares = self.double(self.squares.as_ref(), index)?;
+        let squares = double_of(self.squares.as_ref(), index)?;
         Some(Numbers {
             bounds,
             sum,
@@ -486,39 +488,36 @@ impl LaneReader {
         })
     }
 
-    fn valid<'a>(
-        &self,
-        column: Option<&'a ColumnVector>,
-        index: usize,
-    ) -> Option<&'a ColumnVector> {
-        column.filter(|column| column.validity.is_valid(index))
-    }
-
-    fn double(&self, column: Option<&ColumnVector>, index: usize) -> Option<f64> {
-        match &self.valid(column, index)?.values {
-            Values::Float(values) => values.get(index).copied(),
-            _ => None,
-        }
-    }
-
-    fn integer(&self, column: Option<&ColumnVector>, index: usize) -> Option<i64> {
-        match &self.valid(column, index)?.values {
-            Values::Integer(values) => values.get(index).copied(),
-            _ => None,
-        }
-    }
-
     /// At most what so many numbers of 64 bits come to.
     fn whole_sum(&self, index: usize, count: u64) -> Option<i128> {
-        let low = i128::from(self.integer(self.sum.as_ref(), index)?);
+        let low = i128::from(integer_of(self.sum.as_ref(), index)?);
         let high = match &self.sum_high {
-            Some(high) => i128::from(self.integer(Some(high), index)?),
+            Some(high) => i128::from(integer_of(Some(high), index)?),
             None => 0,
         };
         let sum = high.checked_mul(1 << 64)?.checked_add(low)?;
         let most = i128::from(count) << 64;
         (-most..=most).contains(&sum).then_some(sum)
     }
+}
+
+fn double_of(column: Option<&ColumnVector>, index: usize) -> Option<f64> {
+    match &valid(column, index)?.values {
+        Values::Float(values) => values.get(index).copied(),
+        _ => None,
+    }
+}
+
+fn integer_of(column: Option<&ColumnVector>, index: usize) -> Option<i64> {
+    match &valid(column, index)?.values {
+        Values::Integer(values) => values.get(index).copied(),
+        _ => None,
+    }
+}
+
+/// The column, where it has a value in this row.
+fn valid(column: Option<&ColumnVector>, index: usize) -> Option<&ColumnVector> {
+    column.filter(|column| column.validity.is_valid(index))
 }
 
 fn bounds<T>([min, max, first, last]: [T; 4], ends: (Timestamp, Timestamp)) -> Bounds<T> {

@@ -252,7 +252,9 @@ fn check_variance(partial: &Partial, all: &[f64]) {
 
 fn exact_sum(values: &[f64]) -> f64 {
     let mut sum = FloatSum::default();
-    values.iter().for_each(|&value| sum.add(value));
+    for &value in &values {
+        sum.add(value);
+    }
     sum.value()
 }
 

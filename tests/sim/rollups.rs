@@ -217,14 +217,11 @@ impl Run {
                 Err(_) if sent.promised == 0 => Vec::new(),
                 Err(error) => return Err(Failure::new(Kind::Refused, error)),
             };
-            let cells: Vec<u64> = answer
-                .first()
-                .map(|line| {
-                    line.split('|')
-                        .map(|cell| cell.parse().unwrap_or(0))
-                        .collect()
-                })
-                .unwrap_or_else(|| vec![0; 5]);
+            let numbers = |line: &String| -> Vec<u64> {
+                let cells = line.split('|').map(|cell| cell.parse().unwrap_or(0));
+                cells.collect()
+            };
+            let cells = answer.first().map_or_else(|| vec![0; 5], numbers);
             let rows = cells[0];
             let (least, most) = if at_start {
                 (sent.promised, sent.maybe)

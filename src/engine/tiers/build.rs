@@ -14,7 +14,7 @@ use crate::engine::retention::Keep;
 use crate::engine::{Engine, EngineError};
 use crate::mutants::{self, Mutant};
 use crate::rollup::{Bucket, LANES_MAX, LaneColumn, RollupError, coarsen, decode, encode, roll};
-use crate::series::{Demand, Location, Part, Sealed, Snapshot};
+use crate::series::{Demand, Location, Part, Sealed, Series, Snapshot};
 use crate::types::{LayoutColumn, Position, SeriesId, Timestamp};
 
 /// Chunks of which rows leave for good with a checkpoint, by series.
@@ -117,7 +117,7 @@ impl Engine {
             let series = entry.meta.series;
             let slot = self.placement.slot(series);
             let mut shard = self.shards[self.placement.shard(series)].write();
-            if shard.get(slot).is_none_or(|series| series.is_dropped()) {
+            if shard.get(slot).is_none_or(Series::is_dropped) {
                 self.blocks.release(entry);
             } else {
                 shard.tiers.insert(slot, *entry);
