@@ -252,7 +252,7 @@ fn check_variance(partial: &Partial, all: &[f64]) {
 
 fn exact_sum(values: &[f64]) -> f64 {
     let mut sum = FloatSum::default();
-    for &value in &values {
+    for &value in values {
         sum.add(value);
     }
     sum.value()
