@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use edgetime_protocol::client::Report;
+use edgetime_protocol::client::{BatchReport, Report};
 
 /// Refused rows shown one by one.
 pub(super) const SHOWN_MAX: usize = 10;
@@ -46,6 +46,23 @@ impl Rejects {
             };
             self.shown
                 .push(format!("{place}: {code}{}", rejected.message));
+        }
+    }
+
+    /// Adds what the server refused of batches. `place` tells where a row's line stood.
+    pub(super) fn add_batches(&mut self, report: &BatchReport, place: impl Fn(u64) -> String) {
+        for (code, count) in &report.reasons {
+            let name = code.map_or("other", |code| code.name());
+            *self.counts.entry(name.to_owned()).or_default() += count;
+        }
+        let room = SHOWN_MAX.saturating_sub(self.shown.len());
+        for refused in report.refused.iter().take(room) {
+            let code = refused
+                .code
+                .map_or(String::new(), |code| format!("{code}: "));
+            let place = place(refused.tag);
+            self.shown
+                .push(format!("{place}: {code}{}", refused.message));
         }
     }
 

@@ -1,13 +1,20 @@
-//! `edgetime write`: line protocol from files or standard input to a server, as it is.
+//! `edgetime write`: line protocol from files or standard input to a server, as binary batches.
 //!
-//! The client copies bytes and counts newlines; it never looks into a line.
+//! Lines are read here, so that their rows travel packed, and each batch names its producer: over a connection that
+//! breaks it is sent again, and stored once. A line that is none goes as it is to a text session, where the server
+//! refuses it and keeps it to be read back.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use edgetime_protocol::client::Writer;
+use edgetime_protocol::client::{BatchOptions, BatchReport, BatchWriter, Writer, WriterOptions};
+use edgetime_protocol::command::Directive;
+use edgetime_protocol::error::Code;
+use edgetime_protocol::limits::Limits;
+use edgetime_protocol::line::NoHints;
+use edgetime_protocol::session::{Item, Session};
 
 use super::connect::precision_parser;
 use super::progress::Progress;
@@ -40,47 +47,164 @@ pub fn run(args: &WriteArgs) -> Result<(), CommandError> {
     } else {
         &args.files
     };
-    let address = &args.server.addr;
-    let failed = |error| CommandError::client(address, &error);
-    let options = args.server.writer_options(args.precision, args.ack.ack);
     // All files are opened first: a wrong name costs nothing then.
     let inputs: Vec<Input> = files
         .iter()
         .map(|path| Input::open(path))
         .collect::<Result<_, _>>()?;
     let total = inputs.iter().map(|input| input.len_bytes).sum();
-    let mut writer = Writer::connect(address.as_str(), &options).map_err(failed)?;
+    let mut sender = Sender::connect(args)?;
     let mut progress = Progress::of_bytes(total);
     let mut places = Places::default();
-    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut buffer = Vec::with_capacity(2 * BUFFER_BYTES);
     for mut input in inputs {
         places.begin(&input.name);
         loop {
-            let len = input.read(&mut buffer)?;
+            let at = buffer.len();
+            buffer.resize(at + BUFFER_BYTES, 0);
+            let len = input.read(&mut buffer[at..])?;
+            buffer.truncate(at + len);
             if len == 0 {
                 break;
             }
-            let lines = places.take(&buffer[..len]);
-            writer.write_raw(&buffer[..len]).map_err(failed)?;
+            let lines = places.take(&buffer[at..]);
+            sender.consume(&mut buffer)?;
             progress.advance(len as u64, lines);
         }
         if places.ends_inside_a_line() {
             places.take(b"\n");
-            writer.write_raw(b"\n").map_err(failed)?;
+            buffer.push(b'\n');
+            sender.consume(&mut buffer)?;
         }
     }
-    if args.ack.ack == AckLevel::None {
-        // Without acknowledgements this is what brings the errors before the end.
-        writer.sync().map_err(failed)?;
-    }
-    let report = writer.finish().map_err(failed)?;
+    let (report, strays) = sender.finish(&mut buffer)?;
     progress.finish(&match args.ack.ack {
         AckLevel::None => format!("{} lines sent", places.lines),
-        level => format!("{} rows {}", report.rows_acknowledged, level.name()),
+        level => format!("{} rows {}", report.rows, level.name()),
     });
     let mut rejects = Rejects::default();
-    rejects.add_report(&report, |line| places.of(line));
+    rejects.add_batches(&report, |line| places.of(line));
+    for stray in &strays {
+        let code = stray.code.name();
+        rejects.add(code, || {
+            format!("{}: {code}: {}", places.of(stray.line), stray.message)
+        });
+    }
     report_rejects(&rejects, "line")
+}
+
+/// A line that is none.
+struct Stray {
+    line: u64,
+    code: Code,
+    message: &'static str,
+}
+
+/// Lines in, batches out.
+struct Sender<'a> {
+    args: &'a WriteArgs,
+    batches: BatchWriter,
+    session: Session,
+    database: Option<String>,
+    strays: Vec<Stray>,
+}
+
+impl<'a> Sender<'a> {
+    fn connect(args: &'a WriteArgs) -> Result<Self, CommandError> {
+        let options = BatchOptions {
+            database: args.server.db.clone(),
+            token: args.server.token.clone(),
+            client: concat!("edgetime ", env!("CARGO_PKG_VERSION")).to_owned(),
+            ack: args.ack.ack,
+            refused_max: super::rejects::SHOWN_MAX,
+            ..BatchOptions::default()
+        };
+        let address = args.server.addr.as_str();
+        let batches = BatchWriter::connect(address, options);
+        let mut session = Session::new(Limits::default());
+        session.set_precision(args.precision);
+        Ok(Self {
+            args,
+            batches: batches.map_err(|error| CommandError::client(address, &error))?,
+            session,
+            database: args.server.db.clone(),
+            strays: Vec::new(),
+        })
+    }
+
+    /// Takes every whole line off the buffer.
+    fn consume(&mut self, buffer: &mut Vec<u8>) -> Result<(), CommandError> {
+        let address = self.args.server.addr.as_str();
+        let failed = |error| CommandError::client(address, &error);
+        loop {
+            match self.session.next(buffer, &mut NoHints) {
+                Item::Row(row) => {
+                    let pushed = self.batches.push_row(&row, row.line).map_err(failed)?;
+                    if let Err(error) = pushed {
+                        let stray = Stray {
+                            line: row.line,
+                            code: error.code,
+                            message: error.message,
+                        };
+                        let raw = row.raw.to_vec();
+                        self.stray(stray, &raw)?;
+                    }
+                }
+                Item::Directive(line) => {
+                    if let Directive::Database(name) = line.directive {
+                        self.database = Some(name.to_owned());
+                        self.batches.set_database(self.database.clone());
+                    }
+                }
+                Item::Rejected(rejected) => {
+                    let stray = Stray {
+                        line: rejected.line,
+                        code: rejected.error.code,
+                        message: rejected.error.message,
+                    };
+                    let raw = rejected.raw.to_vec();
+                    self.stray(stray, &raw)?;
+                }
+                Item::Incomplete { .. } => break,
+            }
+        }
+        buffer.drain(..self.session.take_consumed());
+        Ok(())
+    }
+
+    /// Notes a line that is none, and has the server keep it.
+    fn stray(&mut self, stray: Stray, raw: &[u8]) -> Result<(), CommandError> {
+        let is_kept = self.strays.len() < STRAYS_KEPT && stray.code != Code::LineTooLong;
+        self.strays.push(stray);
+        if !is_kept {
+            return Ok(());
+        }
+        let address = self.args.server.addr.as_str();
+        let options = WriterOptions {
+            database: self.database.clone(),
+            ..self
+                .args
+                .server
+                .writer_options(self.session.precision(), AckLevel::None)
+        };
+        // A session of its own: an open string ends with it, and takes no other line along.
+        let kept = Writer::connect(address, &options).and_then(|mut text| {
+            text.write_raw(raw)?;
+            text.finish()
+        });
+        kept.map(|_| ())
+            .map_err(|error| CommandError::client(address, &error))
+    }
+
+    /// Waits for the answers to everything.
+    fn finish(mut self, buffer: &mut Vec<u8>) -> Result<(BatchReport, Vec<Stray>), CommandError> {
+        self.session.finish();
+        self.consume(buffer)?;
+        let address = self.args.server.addr.as_str();
+        let report = self.batches.finish();
+        let report = report.map_err(|error| CommandError::client(address, &error))?;
+        Ok((report, self.strays))
+    }
 }
 
 /// Says what was refused; an error where anything was.
@@ -181,6 +305,8 @@ impl Places {
     }
 }
 
+/// Lines that are none which the server is to keep; more are only counted.
+const STRAYS_KEPT: usize = 1_000;
 /// Bytes read and sent at a time.
 const BUFFER_BYTES: usize = 1024 * 1024;
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from ._errors import CODES, ProtocolError, ServerError
 from ._result import Result
+from ._spool import Spool, SpoolFull
 from ._values import Value, plain, put_column, read_result_column, type_of
 from ._wire import HEADER_BYTES, MAGIC, Reader, bitmap, frame, packed, sized, take_frame, text, varint
 
@@ -70,6 +71,14 @@ def nanoseconds(time: Time) -> Optional[int]:
     return int(time)
 
 
+class SpoolOptions(NamedTuple):
+    """How batches are kept on disk."""
+
+    path: str
+    bytes_max: int
+    fsync: bool
+
+
 class _Section:
     def __init__(self, kinds: Tuple[int, ...]) -> None:
         self.kinds = kinds
@@ -82,12 +91,17 @@ class _Section:
 class _InFlight(NamedTuple):
     payload: bytes
     rows: List[int]
+    sequence: int
+
+
+# The row's number in `refused` where an earlier process wrote it.
+ROW_UNKNOWN = -1
 
 
 class Session:
     """The state of one client over all its connections."""
 
-    def __init__(self, address: Address, ack: str = "durable") -> None:
+    def __init__(self, address: Address, ack: str = "durable", spool: Optional[SpoolOptions] = None) -> None:
         if ack not in LEVELS[1:]:
             raise ValueError("ack is accepted or durable, not %r" % ack)
         self.address = address
@@ -110,6 +124,36 @@ class Session:
         self._waiting: List[_InFlight] = []
         self._sent: Dict[int, _InFlight] = {}
         self._forget_names()
+        self.spool: Optional[Spool] = None
+        if spool is not None:
+            self._resume(spool)
+
+    def _resume(self, options: SpoolOptions) -> None:
+        """What an earlier process left is sent first, under its own names and numbers."""
+        database = self.address.database
+        spool = Spool(options.path, database, self._producer, options.bytes_max, options.fsync)
+        self.spool = spool
+        self._producer, self._sequence = spool.producer, spool.sequence
+        for name in spool.names:
+            reader = Reader(name)
+            kind = reader.byte()
+            if kind == 1:
+                reader.text()
+                self._tables[reader.text()] = len(self._tables)
+            elif kind == 2:
+                table = reader.varint()
+                fields = [(reader.byte(), reader.text()) for _ in range(reader.count())]
+                names, kinds = tuple(name for _, name in fields), tuple(kind for kind, _ in fields)
+                self._layouts[(table, names, kinds)] = len(self._layouts)
+            else:
+                table = reader.varint()
+                tags = [(reader.text(), reader.text()) for _ in range(reader.count())]
+                self._series[(table, *tags)] = len(self._series)
+        self._declarations = list(spool.names)
+        self._waiting = [
+            _InFlight(batch.payload, [ROW_UNKNOWN] * batch.rows, sequence)
+            for sequence, batch in sorted(spool.batches.items())
+        ]
 
     def _forget_names(self) -> None:
         self._tables: Dict[str, int] = {}
@@ -148,6 +192,8 @@ class Session:
         self, measurement: str, tags: Mapping[str, str], fields: Mapping[str, Optional[Value]], time: Time = None
     ) -> int:
         """Gathers a row; its number, counted from 0."""
+        if self.spool is not None and self.spool.is_full():
+            raise SpoolFull("spool %s is full; the row was not taken" % self.spool.path)
         at = nanoseconds(time)
         present = {name: plain(value) for name, value in fields.items() if value is not None}
         if not present:
@@ -157,6 +203,8 @@ class Session:
             self.gather()
             if self.pending() == 0:
                 self._forget_names()
+                if self.spool is not None:
+                    self.spool.forget_names()
                 self.output += frame(DECLARE, 0, b"\x04")
         table = self._table(measurement)
         series = self._declare_series(table, tags)
@@ -184,7 +232,7 @@ class Session:
             return
         self._sequence += 1
         head = bytes([self.level])
-        if self._features & PRODUCERS:
+        if self._features & PRODUCERS or self.spool is not None:
             head = bytes([self.level | 4]) + self._producer.to_bytes(8, "little") + varint(self._sequence)
         payload = [head, varint(len(self._sections))]
         rows: List[int] = []
@@ -202,7 +250,10 @@ class Session:
             payload += [put_column(kind, column) for kind, column in zip(section.kinds, section.columns)]
         self._sections = {}
         self._gathered = self._bytes = 0
-        self._waiting.append(_InFlight(b"".join(payload), rows))
+        batch = _InFlight(b"".join(payload), rows, self._sequence)
+        if self.spool is not None:
+            self.spool.add(self._declarations, batch.sequence, batch.payload, len(rows))
+        self._waiting.append(batch)
         self.send_waiting()
 
     def send_waiting(self) -> None:
@@ -296,6 +347,8 @@ class Session:
             self._features = reader.u64()
             if not self._features & WRITES:
                 raise ProtocolError("a server that takes no batches")
+            if self.spool is not None and not self._features & PRODUCERS:
+                raise ProtocolError("a server that does not tell producers apart")
             reader.text(), reader.u32(), reader.u32()
             self.is_open = True
         elif kind == PING:
@@ -310,7 +363,7 @@ class Session:
             raise ProtocolError("a message of type %d that servers do not send" % kind)
 
     def _written(self, request: int, reader: Reader) -> None:
-        batch = self._sent.pop(request, None)
+        batch = self._sent.get(request)
         flags = reader.byte()
         self.duplicates += flags >> 2 & 1
         self.position = max(self.position, reader.varint())
@@ -318,17 +371,30 @@ class Session:
         if flags & 4 and batch is not None:
             # They were stored before; the answer that said so was lost.
             self.rows_written += len(batch.rows)
+        refused: List[Refused] = []
+        temporary: Optional[ServerError] = None
         for _ in range(reader.count()):
             code = reader.u16()
             message = reader.text()
+            temporary = ServerError(code, message)
             row = 0
             for _ in range(reader.count()):
                 row += reader.varint()
                 if batch is None or row >= len(batch.rows):
                     raise ProtocolError("a row that was not sent")
-                self.refused.append(Refused(batch.rows[row], CODES.get(code, str(code)), message))
+                refused.append(Refused(batch.rows[row], CODES.get(code, str(code)), message))
                 row += 1
         reader.end()
+        if batch is None:
+            return
+        if temporary is not None and temporary.is_retryable and self._features & PRODUCERS:
+            if len(refused) == len(batch.rows) and all(one.code == temporary.code for one in refused):
+                # Nothing of it was stored: it is sent again, a while later, over a new connection.
+                raise temporary
+        del self._sent[request]
+        self.refused += refused
+        if self.spool is not None:
+            self.spool.answered(batch.sequence)
 
     def _result(self, kind: int, request: int, reader: Reader) -> None:
         result = self._running[request]

@@ -46,6 +46,11 @@ class Client:
         """Rows that the server took so far."""
         return self._session.rows_written
 
+    @property
+    def duplicates(self) -> int:
+        """Batches that were sent again and had been stored before."""
+        return self._session.duplicates
+
     async def write(
         self, measurement: str, tags: Mapping[str, str], fields: Mapping[str, Optional[Value]], time: Time = None
     ) -> int:

@@ -163,6 +163,8 @@ class Server(unittest.TestCase):
             for row in range(3):
                 at = batch * 3 + row
                 client.write("m", {"s": str(row)}, {"v": at / 4, "text": "x" * (at % 40)}, time=T + at)
+            # Without a time it would be there twice if it were stored twice.
+            client.write("n", {}, {"batch": batch})
             client.flush()
         client.sync()
         client.close()
@@ -172,6 +174,9 @@ class Server(unittest.TestCase):
             result = direct.query("SELECT time, v FROM m ORDER BY time")
             self.assertEqual(result.column("time"), [T + at for at in range(3_000)])
             self.assertEqual(result.column("v"), [at / 4 for at in range(3_000)])
+            result = direct.query("SELECT batch FROM n ORDER BY batch")
+            self.assertEqual(result.column("batch"), list(range(1_000)))
+        self.assertGreater(client.duplicates, 0)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ use super::lines::LineNames;
 use super::{ClientError, connect, socket_error};
 use crate::cell;
 use crate::error::Code;
-use crate::message::{Hello, Message, VERSION, feature};
+use crate::message::{Failure, Hello, Message, VERSION, feature};
 use crate::peer::{ClientEnd, ClientEvent, Unexpected};
 use crate::types::{AckLevel, FieldType};
 use crate::write::{BatchHead, Declarer, Full, Producer, RowCells, RowsBuilder, Written, decimal};
@@ -149,6 +149,19 @@ struct InFlight {
     request: u32,
     payload: Vec<u8>,
     tags: Vec<u64>,
+    has_producer: bool,
+}
+
+impl InFlight {
+    /// Why nothing of a producer's batch was stored, where that may change.
+    fn failure(&self, written: &Written) -> Option<Failure> {
+        let [refused] = &written.refused[..] else {
+            return None;
+        };
+        let code = refused.known_code().filter(|code| code.is_retryable())?;
+        let is_whole = refused.rows.len() == self.tags.len() && self.has_producer;
+        is_whole.then(|| Failure::new(code, &*refused.message))
+    }
 }
 
 /// Numbers of what was declared.
@@ -334,6 +347,7 @@ impl BatchWriter {
             request: 0,
             payload,
             tags,
+            has_producer: has_producers,
         });
         let most = self.options.in_flight_max.min(IN_FLIGHT_MAX);
         let most = most.saturating_sub(1);
@@ -468,6 +482,11 @@ impl BatchWriter {
                 ClientEvent::Incomplete => return Ok(any),
                 ClientEvent::Message(request, Message::Written(written)) => {
                     let at = self.in_flight.iter().position(|one| one.request == request);
+                    let batch = at.and_then(|at| self.in_flight.get(at));
+                    if let Some(failure) = batch.and_then(|batch| batch.failure(&written)) {
+                        // Nothing of it was stored: it stays, and is sent again a while later.
+                        return Err(failure.into());
+                    }
                     if let Some(batch) = at.and_then(|at| self.in_flight.remove(at)) {
                         let kept = self.options.refused_max;
                         self.report.add(&written, &batch.tags, kept);
