@@ -127,10 +127,9 @@ fn rows_that_left_are_counted_by_rollups_and_the_answer_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(folder.path(), &ARGUMENTS);
     let rows: u64 = 5_000;
-    let lines: String = (1..=rows)
-        .map(|number| format!("m,site=yard v={number}i {}\n", NOW + number * SECOND))
-        .collect();
-    server.write(&lines);
+    let line = |number: u64| format!("m,site=yard v={number}i {}\n", NOW + number * SECOND);
+    let lines: Vec<String> = (1..=rows).map(line).collect();
+    server.write(&lines.concat());
     let set = server
         .admin("retention set normal rows_per_series=100 tier_10s=2d tier_1m=30d tier_1h=none");
     assert!(set.ends_with("OK\n"), "{set}");
