@@ -45,6 +45,8 @@ pub enum Mutant {
     CountedTwice,
     /// What has left the chunks of a checkpoint is not in its counters.
     CountedNever,
+    /// A series gives its place back before a manifest counts its rows.
+    RetiredUnsettled,
     /// A rejected line that has become a row still counts as one.
     CountedMoved,
     /// Rows that leave with a checkpoint come into no bucket.

@@ -1,4 +1,5 @@
-//! A vector in pages: growing never moves what it holds, so that a long one grows without a pause.
+//! A vector in pages: growing never moves what it holds, so that a long one grows without a pause. Pages of which
+//! nothing is used any more can be given back; their items are absent then, as those that were never made.
 
 /// Items in a page.
 pub const PAGE_ITEMS: usize = 256;
@@ -7,23 +8,25 @@ pub const PAGE_ITEMS: usize = 256;
 /// take little room.
 #[derive(Clone, Debug)]
 pub struct Paged<T> {
-    /// All but the last are full.
+    /// Each holds its first items, up to the last one that was made.
     pages: Vec<Vec<T>>,
+    len: usize,
 }
 
 impl<T> Default for Paged<T> {
     fn default() -> Self {
-        Self { pages: Vec::new() }
+        Self {
+            pages: Vec::new(),
+            len: 0,
+        }
     }
 }
 
 impl<T> Paged<T> {
-    /// Number of items.
+    /// One more than the highest index in use.
     #[inline]
     pub fn len(&self) -> usize {
-        self.pages
-            .last()
-            .map_or(0, |last| (self.pages.len() - 1) * PAGE_ITEMS + last.len())
+        self.len
     }
 
     /// The item of an index.
@@ -32,35 +35,88 @@ impl<T> Paged<T> {
         self.pages.get(index / PAGE_ITEMS)?.get(index % PAGE_ITEMS)
     }
 
-    /// Adds an item; its index.
-    pub fn push(&mut self, item: T) -> usize {
-        let index = self.len();
-        if index.is_multiple_of(PAGE_ITEMS) {
-            let room = if index == 0 { 0 } else { PAGE_ITEMS };
-            self.pages.push(Vec::with_capacity(room));
+    /// The item of an index, to be changed.
+    #[inline]
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        let page = self.pages.get_mut(index / PAGE_ITEMS)?;
+        page.get_mut(index % PAGE_ITEMS)
+    }
+
+    /// The item of an index, made where it is absent, with those before it in its page.
+    #[inline]
+    pub fn get_or_make(&mut self, index: usize, make: impl FnMut() -> T) -> &mut T {
+        let (page, at) = (index / PAGE_ITEMS, index % PAGE_ITEMS);
+        if self.pages.get(page).is_none_or(|page| page.len() <= at) {
+            self.make(index, make);
         }
-        if let Some(last) = self.pages.last_mut() {
-            last.push(item);
+        &mut self.pages[page][at]
+    }
+
+    #[cold]
+    fn make(&mut self, index: usize, make: impl FnMut() -> T) {
+        self.reserve(index + 1);
+        let page = &mut self.pages[index / PAGE_ITEMS];
+        if index >= PAGE_ITEMS {
+            page.reserve_exact(PAGE_ITEMS - page.len());
         }
+        page.resize_with(index % PAGE_ITEMS + 1, make);
+    }
+
+    /// Indices below this are in use from now on: [`Self::push`] takes none of them.
+    pub fn reserve(&mut self, len: usize) {
+        let pages = len.div_ceil(PAGE_ITEMS);
+        if self.pages.len() < pages {
+            self.pages.resize_with(pages, Vec::new);
+        }
+        self.len = self.len.max(len);
+    }
+
+    /// Adds an item behind all others; its index.
+    pub fn push(&mut self, item: T) -> usize
+    where
+        T: Default,
+    {
+        let index = self.len;
+        *self.get_or_make(index, T::default) = item;
         index
     }
 
-    /// Adds items until there are so many.
-    pub fn grow_to(&mut self, len: usize, mut make: impl FnMut() -> T) {
-        while self.len() < len {
-            self.push(make());
-        }
-    }
-
-    /// All items, by index.
+    /// All items that are there, by index.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.pages.iter().flatten()
     }
 
-    /// The items from an index on.
-    pub fn iter_from(&self, index: usize) -> impl Iterator<Item = &T> {
-        let pages = self.pages.get(index / PAGE_ITEMS..).unwrap_or_default();
-        pages.iter().flatten().skip(index % PAGE_ITEMS)
+    /// All items that are there, by index.
+    pub fn into_items(self) -> impl Iterator<Item = T> {
+        self.pages.into_iter().flatten()
+    }
+
+    /// All items that are there with their indices, from one on.
+    pub fn iter_from(&self, index: usize) -> impl Iterator<Item = (usize, &T)> {
+        let first = index / PAGE_ITEMS;
+        let pages = self.pages.get(first..).unwrap_or_default();
+        let items = pages.iter().enumerate().flat_map(move |(page, items)| {
+            let start = (first + page) * PAGE_ITEMS;
+            items
+                .iter()
+                .enumerate()
+                .map(move |(at, item)| (start + at, item))
+        });
+        items.skip_while(move |(at, _)| *at < index)
+    }
+
+    /// Gives back the page of an index if nothing of it is used. The last page stays: it is still growing.
+    pub fn give_back(&mut self, index: usize, mut is_unused: impl FnMut(&T) -> bool) -> bool {
+        let page = index / PAGE_ITEMS;
+        if page + 1 >= self.pages.len() {
+            return false;
+        }
+        let items = &mut self.pages[page];
+        let unused = !items.is_empty() && items.iter().all(&mut is_unused);
+        if unused {
+            *items = Vec::new();
+        }
+        unused
     }
 }
 
@@ -94,23 +150,57 @@ mod tests {
         }
         let len = paged.len();
         let at: *const usize = &raw const paged[PAGE_ITEMS];
-        paged.grow_to(PAGE_ITEMS * 9, || 0);
+        *paged.get_or_make(PAGE_ITEMS * 9, || 0) = 99;
         assert_eq!(at, &raw const paged[PAGE_ITEMS]);
-        assert_eq!(paged.len(), PAGE_ITEMS * 9);
+        assert_eq!(paged.len(), PAGE_ITEMS * 9 + 1);
         assert!(paged.iter().take(len).copied().eq(0..len));
         for from in [0, 1, PAGE_ITEMS - 1, PAGE_ITEMS, len - 1] {
+            let found = paged.iter_from(from).take(len - from);
             assert!(
-                paged
-                    .iter_from(from)
-                    .take(len - from)
-                    .copied()
-                    .eq(from..len)
+                found
+                    .map(|(at, &item)| (at, item))
+                    .eq((from..len).map(|i| (i, i)))
             );
         }
-        assert_eq!(paged.iter_from(PAGE_ITEMS * 9).count(), 0);
+        // Pages that nobody asked for are not there.
+        let last = (PAGE_ITEMS * 9, &99);
+        assert_eq!(paged.iter_from(len).collect::<Vec<_>>(), [last]);
+        assert_eq!(paged.get(PAGE_ITEMS * 5), None);
         assert_eq!(paged.iter_from(usize::MAX).count(), 0);
-        assert_eq!(paged.get(PAGE_ITEMS * 9), None);
         paged[PAGE_ITEMS * 2] = 77;
         assert_eq!(paged.get(PAGE_ITEMS * 2), Some(&77));
+        paged.reserve(PAGE_ITEMS * 20);
+        assert_eq!(paged.push(5), PAGE_ITEMS * 20);
+        assert_eq!(paged.get_mut(PAGE_ITEMS * 20), Some(&mut 5));
+        assert_eq!(paged.get(PAGE_ITEMS * 19), None);
+    }
+
+    #[test]
+    fn a_page_of_which_nothing_is_used_is_given_back_and_made_again() {
+        let mut paged = Paged::default();
+        for i in 0..=PAGE_ITEMS * 2 {
+            paged.push(Some(i));
+        }
+        for i in 0..PAGE_ITEMS {
+            assert!(!paged.give_back(i, Option::is_none));
+            paged[i] = None;
+        }
+        assert!(paged.give_back(3, Option::is_none));
+        assert!(!paged.give_back(3, Option::is_none), "once");
+        assert!(
+            !paged.give_back(PAGE_ITEMS * 2, |_| true),
+            "it is still growing"
+        );
+        assert_eq!((paged.get(3), paged.len()), (None, PAGE_ITEMS * 2 + 1));
+        assert_eq!(
+            paged.iter_from(0).next().map(|(at, _)| at),
+            Some(PAGE_ITEMS)
+        );
+        *paged.get_or_make(9, || None) = Some(9);
+        assert_eq!(
+            (paged.get(9), paged.get(3), paged.get(10)),
+            (Some(&Some(9)), Some(&None), None)
+        );
+        assert_eq!(paged.push(None), PAGE_ITEMS * 2 + 1);
     }
 }

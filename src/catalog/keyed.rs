@@ -72,6 +72,12 @@ impl<T> KeyTable<T> {
         }
     }
 
+    /// Number of items.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.parts.iter().map(HashTable::len).sum()
+    }
+
     /// Takes out the items for which `keep` does not hold.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         for part in &mut self.parts {

@@ -95,13 +95,22 @@ impl Measurement {
         self.postings.names()
     }
 
-    /// Distinct values of a tag, oldest first, from a number on.
+    /// The numbering of tag values: where it is another, so may be the numbers of values.
+    pub fn tag_numbering(&self) -> u64 {
+        self.postings.numbering()
+    }
+
+    /// Distinct values of a tag, oldest first, from a number on. Those that no series has any more are empty.
     pub fn tag_values(&self, tag: &str, from: usize) -> impl Iterator<Item = &Arc<str>> {
         self.postings.values(tag, from)
     }
 
     pub(super) fn add_series(&mut self, id: SeriesId, tags: &[Tag]) {
         self.postings.insert(id, tags);
+    }
+
+    pub(super) fn remove_series(&mut self, id: SeriesId, tags: &[Tag]) {
+        self.postings.remove(id, tags);
     }
 
     /// All columns, in the order in which they were first written, those that are lost among them.

@@ -37,6 +37,8 @@ pub struct TagTest<'a> {
     test: Box<Outcome<'a>>,
     /// What it says of the first values, in their order.
     known: Vec<Option<bool>>,
+    /// The numbering of values under which that was asked.
+    numbering: u64,
 }
 
 type Outcome<'a> = dyn Fn(Option<&Arc<str>>) -> Option<bool> + 'a;
@@ -47,22 +49,32 @@ impl<'a> TagTest<'a> {
         Self {
             test: Box::new(test),
             known: Vec::new(),
+            numbering: 0,
         }
     }
 
-    /// Number of values that were asked ahead.
-    pub fn known(&self) -> usize {
-        self.known.len()
+    /// Number of values that were asked ahead under a numbering.
+    pub fn known(&self, numbering: u64) -> usize {
+        if self.numbering == numbering {
+            self.known.len()
+        } else {
+            0
+        }
     }
 
-    /// Asks for the next values ahead, where no lock is held.
-    pub fn learn(&mut self, values: &[Arc<str>]) {
+    /// Asks for the next values of a numbering ahead, where no lock is held.
+    pub fn learn(&mut self, numbering: u64, values: &[Arc<str>]) {
+        if self.numbering != numbering {
+            self.numbering = numbering;
+            self.known.clear();
+        }
         let outcomes = values.iter().map(|value| (self.test)(Some(value)));
         self.known.extend(outcomes);
     }
 
-    fn outcome(&self, index: usize, value: &Arc<str>) -> Option<bool> {
+    fn outcome(&self, numbering: u64, index: usize, value: &Arc<str>) -> Option<bool> {
         let known = self.known.get(index).copied();
+        let known = known.filter(|_| self.numbering == numbering);
         known.unwrap_or_else(|| (self.test)(Some(value)))
     }
 }
@@ -89,6 +101,8 @@ pub(super) struct Postings {
     seed: HashSeed,
     all: RoaringBitmap,
     tags: BTreeMap<Arc<str>, TagPostings>,
+    /// Rises when values get other numbers.
+    numbering: u64,
 }
 
 /// One tag.
@@ -96,9 +110,12 @@ pub(super) struct Postings {
 struct TagPostings {
     /// Series that have it.
     present: RoaringBitmap,
+    /// Those that no series has any more are empty, and have no posting.
     values: Paged<(Arc<str>, Posting)>,
     /// Numbers of values.
     by_value: KeyTable<u32>,
+    /// Values that no series has any more.
+    dead: usize,
 }
 
 /// The series that have a value. Many values have a single series, so that few bytes count.
@@ -116,7 +133,13 @@ impl Postings {
             seed,
             all: RoaringBitmap::new(),
             tags: BTreeMap::new(),
+            numbering: 1,
         }
+    }
+
+    /// The numbering of values: where it is another, so may be the order of values.
+    pub(super) fn numbering(&self) -> u64 {
+        self.numbering
     }
 
     /// Number of series.
@@ -134,10 +157,11 @@ impl Postings {
         self.tags.keys()
     }
 
-    /// Distinct values of a tag from a number on, in the order in which they were first seen.
+    /// Distinct values of a tag from a number on, in the order in which they were first seen. Those that no series
+    /// has any more are among them, as empty ones.
     pub(super) fn values(&self, tag: &str, from: usize) -> impl Iterator<Item = &Arc<str>> {
         let found = self.tags.get(tag).into_iter();
-        found.flat_map(move |tag| tag.values.iter_from(from).map(|(value, _)| value))
+        found.flat_map(move |tag| tag.values.iter_from(from).map(|(_, (value, _))| value))
     }
 
     /// Adds a series, which is not there yet.
@@ -149,6 +173,27 @@ impl Postings {
             }
             if let Some(tag) = self.tags.get_mut(name) {
                 tag.insert(self.seed, id.0, value);
+            }
+        }
+    }
+
+    /// Takes a series out. Values that no other has are forgotten; names are not, so that who asks for them is told
+    /// that nothing has them.
+    pub(super) fn remove(&mut self, id: SeriesId, tags: &[Tag]) {
+        if !self.all.remove(id.0) {
+            return;
+        }
+        for (name, value) in tags {
+            let Some(tag) = self.tags.get_mut(name) else {
+                continue;
+            };
+            tag.remove(self.seed, id.0, value);
+            if tag.present.is_empty() {
+                *tag = TagPostings::default();
+                self.numbering += 1;
+            } else if tag.dead >= DEAD_MIN && tag.dead * 2 > tag.values.len() {
+                tag.renumber(self.seed);
+                self.numbering += 1;
             }
         }
     }
@@ -203,8 +248,11 @@ impl Postings {
         let mut found = RoaringBitmap::new();
         let tag = self.tags.get(name);
         if let Some(tag) = tag {
-            for (index, (value, posting)) in tag.values.iter().enumerate() {
-                if test.outcome(index, value) == Some(wanted) {
+            for (index, (value, posting)) in tag.values.iter_from(0) {
+                if posting.is_empty() {
+                    continue;
+                }
+                if test.outcome(self.numbering, index, value) == Some(wanted) {
                     match posting {
                         Posting::One(id) => few.push(*id),
                         Posting::Few(ids) => few.extend(&**ids),
@@ -240,6 +288,45 @@ impl TagPostings {
             self.by_value.insert(hash, index as u32);
         }
     }
+
+    fn remove(&mut self, seed: HashSeed, id: u32, value: &Arc<str>) {
+        self.present.remove(id);
+        let hash = seed.hash_one(&**value);
+        let is = |&index: &u32| self.values[index as usize].0 == *value;
+        let Some(&index) = self.by_value.find(hash, is) else {
+            return;
+        };
+        let posting = &mut self.values[index as usize].1;
+        posting.remove(id);
+        if posting.is_empty() {
+            self.by_value.remove(hash, |known| *known == index);
+            self.values[index as usize] = Default::default();
+            self.dead += 1;
+        }
+    }
+
+    /// Closes the gaps that dead values have left.
+    fn renumber(&mut self, seed: HashSeed) {
+        let mut alive = Self {
+            present: std::mem::take(&mut self.present),
+            ..Self::default()
+        };
+        let values = std::mem::take(&mut self.values);
+        for (value, posting) in values.into_items() {
+            if !posting.is_empty() {
+                let hash = seed.hash_one(&*value);
+                let index = alive.values.push((value, posting));
+                alive.by_value.insert(hash, index as u32);
+            }
+        }
+        *self = alive;
+    }
+}
+
+impl Default for Posting {
+    fn default() -> Self {
+        Self::Few(Box::default())
+    }
 }
 
 impl Posting {
@@ -263,6 +350,25 @@ impl Posting {
         }
     }
 
+    fn remove(&mut self, id: u32) {
+        match self {
+            Self::One(one) if *one == id => *self = Self::default(),
+            Self::One(_) => {}
+            Self::Few(ids) => ids.retain(|known| *known != id),
+            Self::Many(set) => {
+                set.remove(id);
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::One(_) => false,
+            Self::Few(ids) => ids.is_empty(),
+            Self::Many(set) => set.is_empty(),
+        }
+    }
+
     fn to_set(&self) -> RoaringBitmap {
         match self {
             Self::One(id) => RoaringBitmap::from_iter([*id]),
@@ -280,6 +386,8 @@ fn sorted(ids: &[u32]) -> RoaringBitmap {
 
 /// Series that a value has before they become a set of their own.
 const FEW_MAX: usize = 16;
+/// Values that no series has any more which are left where they are.
+const DEAD_MIN: usize = 256;
 
 #[cfg(test)]
 #[path = "tests/postings.rs"]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::catalog::keyed::{HashSeed, KeyTable, NameMap};
+use crate::catalog::retired::Retired;
 use crate::catalog::room::Crowd;
 use crate::catalog::{CatalogError, Measurement, REJECTED, SeriesKey, Tag};
 use crate::paged::Paged;
@@ -80,6 +81,7 @@ pub struct Catalog {
     dropped: Vec<Dropped>,
     dropped_measurements: HashSet<MeasurementId>,
     dropped_series: HashSet<SeriesId>,
+    pub(super) retired: Retired,
 }
 
 type LayoutKey = (MeasurementId, Box<[ColumnId]>);
@@ -103,6 +105,7 @@ impl Catalog {
             dropped: Vec::new(),
             dropped_measurements: HashSet::new(),
             dropped_series: HashSet::new(),
+            retired: Retired::default(),
         }
     }
 
@@ -160,7 +163,8 @@ impl Catalog {
 
     /// The series from a number on.
     pub fn series_from(&self, first: u32) -> impl Iterator<Item = &SeriesEntry> {
-        self.series.iter_from(first as usize).flatten()
+        let series = self.series.iter_from(first as usize);
+        series.filter_map(|(_, series)| series.as_ref())
     }
 
     /// Number of layouts given out so far: they count from 0.
@@ -227,10 +231,15 @@ impl Catalog {
     }
 
     fn drop_series(&mut self, id: SeriesId) {
-        let index = id.0 as usize;
-        self.series.grow_to(index + 1, || None);
+        self.series.reserve(id.0 as usize + 1);
         self.dropped_series.insert(id);
-        if let Some(entry) = self.series[index].take() {
+        self.take_series(id);
+    }
+
+    /// Takes a series out of what is found by key and by number.
+    pub(super) fn take_series(&mut self, id: SeriesId) {
+        let index = id.0 as usize;
+        if let Some(entry) = self.series.get_mut(index).and_then(Option::take) {
             let tags: Vec<(&str, &str)> = entry.tags.iter().map(|(k, v)| (&**k, &**v)).collect();
             let key = SeriesKey {
                 measurement: entry.measurement,
@@ -239,6 +248,10 @@ impl Catalog {
             self.by_key
                 .remove(key.hash(self.seed), |known| *known == id);
             self.count_series(key.measurement, -1);
+            if let Ok(owner) = self.measurement_mut(entry.measurement) {
+                owner.remove_series(id, &entry.tags);
+            }
+            self.series.give_back(index, Option::is_none);
         }
     }
 
@@ -472,19 +485,28 @@ impl Catalog {
             self.drop_series(id);
             return Ok(());
         }
+        if self.is_retired(id) {
+            return Ok(());
+        }
         let interned: Arc<[Tag]> = tags
             .iter()
             .map(|(name, value)| (self.intern(name), self.intern(value)))
             .collect();
         self.measurement_mut(measurement)?.add_series(id, &interned);
         let index = id.0 as usize;
-        self.series.grow_to(index + 1, || None);
-        self.series[index] = Some(SeriesEntry {
+        self.series.reserve(index + 1);
+        *self.series.get_or_make(index, || None) = Some(SeriesEntry {
             id,
             measurement,
             tags: interned,
         });
-        self.by_key.insert(key.hash(self.seed), id);
+        // Where it is not known that an older one gave its place back, both are there, and the newer is found.
+        let other = self.find_series(&key);
+        let hash = key.hash(self.seed);
+        if other.is_none_or(|other| other < id) {
+            self.by_key.remove(hash, |known| Some(*known) == other);
+            self.by_key.insert(hash, id);
+        }
         self.count_series(measurement, 1);
         self.generation += 1;
         Ok(())
@@ -494,7 +516,12 @@ impl Catalog {
     pub fn reserve(&mut self, databases: u32, measurements: u32, series: u32) {
         reserve(&mut self.databases, databases as usize);
         reserve(&mut self.measurements, measurements as usize);
-        self.series.grow_to(series as usize, || None);
+        self.series.reserve(series as usize);
+    }
+
+    #[cfg(test)]
+    pub(super) fn string_count(&self) -> usize {
+        self.strings.len()
     }
 
     pub(super) fn measurement_mut(
@@ -508,6 +535,14 @@ impl Catalog {
                 what: "measurement",
                 id: id.0,
             })
+    }
+
+    /// Forgets a string of which there is only this copy beside the catalog's own.
+    pub(super) fn forget(&mut self, text: &Arc<str>) {
+        if Arc::strong_count(text) <= 2 {
+            let hash = self.seed.hash_one(&**text);
+            self.strings.remove(hash, |known| Arc::ptr_eq(known, text));
+        }
     }
 
     /// One copy of a string, however many series have it as a tag.

@@ -105,6 +105,7 @@ fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOpti
             .saturating_mul(NS_PER_S as i64),
         raw_age_max_ns: seconds(config.retention.raw_age_max_s),
         rows_per_series_max: config.retention.rows_per_series_max,
+        empty_series_ns: config.retention.empty_series_age_s.saturating_mul(NS_PER_S),
         chunk_rows: crate::limits::CHUNK_ROWS,
         chunk_age_max_ns: seconds(config.engine.chunk_age_max_s),
         chunk_cache_bytes: config.engine.chunk_cache_bytes as usize,

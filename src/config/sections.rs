@@ -123,6 +123,9 @@ section! {
         /// Rows a series keeps, where its retention class says nothing else: beyond, the oldest go, a chunk at a
         /// time. 0 for no limit.
         rows_per_series_max: u64 = 0;
+        /// Seconds after which a series of which no row is left gives its place back, for the limits on series, too: it
+        /// is seen empty twice, so long apart. 0 for never.
+        empty_series_age_s: u64 = 3600;
     }
 }
 

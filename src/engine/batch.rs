@@ -7,7 +7,7 @@ use std::sync::Arc;
 use edgetime_protocol::cell::{self, MARK_NULL};
 
 use crate::engine::SeriesRef;
-use crate::types::{FieldType, Layout, SeriesId, Timestamp};
+use crate::types::{FieldType, Layout, MeasurementId, SeriesId, Timestamp};
 
 /// Rows of one shard.
 #[derive(Debug, Default)]
@@ -146,6 +146,39 @@ impl Batch {
             shard.clear();
         } else {
             shard.rows.drain(..rows);
+        }
+    }
+
+    /// Gives rows to other series, as told for each and its measurement: behind those that are there.
+    pub(super) fn redirect(
+        &mut self,
+        target: impl Fn(SeriesId, MeasurementId) -> Option<SeriesRef>,
+    ) {
+        for index in 0..self.shards.len() {
+            let rows = std::mem::take(&mut self.shards[index].rows);
+            self.rows -= rows.len();
+            let (mut left, mut moved) = (Vec::with_capacity(rows.len()), Vec::new());
+            for row in rows {
+                let measurement = self.layouts[usize::from(row.layout)].measurement;
+                match target(row.series, measurement) {
+                    Some(series) => moved.push((row, series)),
+                    None => left.push(row),
+                }
+            }
+            self.rows += left.len();
+            self.shards[index].rows = left;
+            for (row, series) in moved {
+                let stride = self.layouts[usize::from(row.layout)].stride();
+                let from = &self.shards[index];
+                let cells = row.cells as usize..row.cells as usize + stride;
+                let (bits, marks) = (
+                    from.bits[cells.clone()].to_vec(),
+                    from.marks[cells].to_vec(),
+                );
+                let heap = from.heap.clone();
+                let time = (row.time != NO_TIME).then_some(row.time);
+                self.push(series, row.layout, time, (&bits, &marks, &heap), row.tag);
+            }
         }
     }
 

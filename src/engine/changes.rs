@@ -113,6 +113,23 @@ impl Engine {
                 continue;
             }
             let of_shard = |id: &&SeriesId| self.placement.shard(**id) == index;
+            let is_retired = {
+                let catalog = self.catalog.read();
+                let any = !catalog.retired().is_empty();
+                any && series
+                    .iter()
+                    .filter(of_shard)
+                    .any(|id| catalog.is_retired(*id))
+            };
+            if is_retired {
+                // What changed in it is not known any more.
+                let all = Change {
+                    version: u64::MAX,
+                    first: Timestamp::MIN,
+                    last: Timestamp::MAX,
+                };
+                changes.found.push((*shard, all));
+            }
             let mut left = series.iter().filter(of_shard).peekable();
             while left.peek().is_some() {
                 let guard = self.shards[index].read();

@@ -16,7 +16,7 @@ use crate::codec::chunk::{self, Hints};
 use crate::codec::{CodecError, Effort};
 use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
 use crate::engine::ledger::{Owner, Settled, owner_of_series};
-use crate::engine::persisted::Persisted;
+use crate::engine::persisted::{Persisted, StateNews};
 use crate::engine::producers::through_counter;
 use crate::engine::tiers::Leaving;
 use crate::engine::{Engine, EngineError};
@@ -156,7 +156,12 @@ impl Engine {
         if mutants::is(Mutant::DroppedImage) {
             collected.images.pop();
         }
-        let (records, reached, layouts) = self.state_news(persisted);
+        let StateNews {
+            records,
+            reached,
+            layouts,
+            is_whole,
+        } = self.state_news(persisted);
         // Behind the visit of all shards and before the sync: it knows every batch whose rows a visited shard has,
         // and none that may be lost.
         let (mut producers, repeated_through) = self.producers.copy(&self.log);
@@ -202,12 +207,12 @@ impl Engine {
         let (entries, tier_entries) = all_entries.split_at(ready.len());
         let (lost, lost_reached) = {
             let losses = self.losses.lock();
-            (losses.records(false), losses.reached())
+            (losses.records(is_whole), losses.reached())
         };
         if mutants::is(Mutant::RecycledBeforeManifest) {
             self.log.recycle(collected.replay_from)?;
         }
-        let written = self.write_records(&records, &lost, &sides, &collected.images);
+        let written = self.write_records(is_whole, &records, &lost, &sides, &collected.images);
         if let Err(error) = written {
             // They are written anew by the next checkpoint: these only take room.
             self.blocks.discard_chunks(&all_entries);
@@ -253,9 +258,10 @@ impl Engine {
             // Whoever adds rows up finds them here or there.
             let mut now = self.settled.write();
             *now = settled;
+            // A series that has buckets does not give its place back.
+            self.change_tiers(&tiers, tier_entries);
             self.forget_gone(&collected, &gone);
             self.mark_stored(&ready, entries);
-            self.change_tiers(&tiers, tier_entries);
             *self.history.lock() = history;
         }
         self.blocks.retire(unlisted);
@@ -276,9 +282,10 @@ impl Engine {
         })
     }
 
-    /// The catalog's news, what is newly known to be lost, and all images.
+    /// The catalog's news and what is newly known to be lost, or all of both in a file of their own; and all images.
     fn write_records(
         &self,
+        is_whole: bool,
         records: &[(u8, Vec<u8>)],
         lost: &[(u8, Vec<u8>)],
         sides: &[SideRecord],
@@ -286,11 +293,8 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let records = records.iter().chain(lost);
         let records = records.map(|(kind, record)| (*kind, record));
-        if self.opened.state_rewrite_needed && self.checkpoints.load(Ordering::Relaxed) == 0 {
-            let mut all = self.whole_state();
-            all.extend(self.losses.lock().records(true));
-            let all = all.iter().map(|(kind, record)| (*kind, record));
-            self.blocks.rewrite_state(all)?;
+        if is_whole {
+            self.blocks.rewrite_state(records)?;
         } else {
             self.blocks.append_state(records)?;
         }
@@ -412,8 +416,10 @@ impl Engine {
             loop {
                 let shard = shard.read();
                 let end = shard.len().min(slot + SLICE_SERIES);
-                while slot < end {
-                    let Some(series) = shard.get(slot) else { break };
+                let first = slot;
+                slot = end;
+                let slice = shard.iter_from(first).take_while(|(slot, _)| *slot < end);
+                for (slot, series) in slice {
                     let id = self.placement.id(index, slot);
                     for chunk in series.ring.iter() {
                         collected.compaction.look(id, chunk);
@@ -433,7 +439,6 @@ impl Engine {
                             collected.replay_from = collected.replay_from.min(first);
                         }
                     }
-                    slot += 1;
                 }
                 if slot >= shard.len() {
                     break;
@@ -555,8 +560,12 @@ impl Engine {
         for (index, shard) in self.shards.iter().enumerate() {
             let mut shard = shard.write();
             for slot in 0..shard.len() {
-                let series = shard.series_mut(slot);
-                if self.placement.id(index, slot).0 < series_end && !series.is_dropped() {
+                let Some((series, _)) = shard.existing(slot) else {
+                    continue;
+                };
+                // One that no segment defines may have been retired.
+                let is_there = series.defined > 0 && !series.is_dropped();
+                if is_there && self.placement.id(index, slot).0 < series_end {
                     series.defined = u64::MAX;
                 }
             }
@@ -620,10 +629,9 @@ impl Collected {
             self.accounts.entry(id).or_default().through = through;
         }
         if let Some((database, rows)) = series.discarded().filter(|(_, rows)| *rows > 0) {
-            let is_reject = false;
             let owner = Owner {
                 database,
-                is_reject,
+                reject: None,
             };
             self.settles.deleted(owner, rows.into());
             self.discarded.push((id, rows));

@@ -125,8 +125,7 @@ impl Engine {
             for &id in slice {
                 let mut shard = self.shards[self.placement.shard(id)].write();
                 let slot = self.placement.slot(id);
-                if slot < shard.len() {
-                    let (series, scratch) = shard.series_and_scratch(slot);
+                if let Some((series, scratch)) = shard.existing(slot) {
                     hit.before.push(series.snapshot(TimeRange::ALL));
                     let gone = series.drop_rows(owner.database, scratch);
                     settled.dropped(owner, &gone);
@@ -168,9 +167,8 @@ impl Engine {
         Ok((position, series))
     }
 
-    /// Measurements that were dropped, rules and retention policies that were changed since the store was opened. When
-    /// it rises, series and layouts that were resolved before may be of a measurement that is gone, of another class,
-    /// or not be taken any more.
+    /// Rises when measurements were dropped, series retired, rules or retention policies changed: series and layouts
+    /// that were resolved before may be gone, of another class, or not be taken any more.
     #[inline]
     pub fn drops(&self) -> u64 {
         self.drops.load(Ordering::Acquire)

@@ -60,6 +60,9 @@ pub enum EngineError {
         /// The bound.
         horizon: Timestamp,
     },
+    /// A series was retired since it was resolved. Resolve it again.
+    #[error("the series gave its place back because it had no row any more; try again")]
+    SeriesRetired,
     /// The log is full until a checkpoint frees a segment. Try again.
     #[error("the log is full until the next checkpoint; try again")]
     Busy,

@@ -94,7 +94,12 @@ impl Engine {
             let shard = held.get_mut(&to).expect("both are held");
             shard.definitions.clear();
             if self.lacks_definitions(shard, &rows.rows, layouts, epoch.0) {
-                self.gather_definitions(shard, &rows.rows, layouts, &catalog, epoch.0);
+                let gathered =
+                    self.gather_definitions(shard, &rows.rows, layouts, &catalog, epoch.0);
+                if let Err(error) = gathered {
+                    self.forget_definitions(shard, &rows.rows, layouts, epoch.0);
+                    return Err(error);
+                }
             }
             let now = self.server_time().now;
             let times = self.encode_rows(shard, (rows, &rows.rows), layouts, now);

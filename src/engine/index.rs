@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use crate::catalog::{Catalog, Measurement, RuleChange};
+use crate::catalog::{Catalog, Measurement, RuleChange, SeriesSet};
 use crate::engine::Engine;
 use crate::meta::{
     Batch, ColumnRecord, Counts, DatabaseRecord, FieldRecord, MeasurementRecord, MetaError,
     PoolFigures, SeriesRecord,
 };
-use crate::types::Position;
+use crate::types::{Position, SeriesId};
 
 /// How much of the catalog the index has.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,7 @@ pub(super) struct Indexed {
     /// By measurement, the revision of its rules.
     rules: Vec<u64>,
     series: u32,
+    retired: SeriesSet,
     /// Records that the catalog had when all had been told.
     told: Counts,
     /// The position that was told last: the index has another one only if it was replaced.
@@ -199,6 +200,22 @@ fn news(catalog: &Catalog, since: &Indexed) -> (Batch, Indexed, bool) {
     let removed = dropped.iter().map(|dropped| dropped.measurement);
     batch.removed_measurements.extend(removed);
     reached.dropped = catalog.dropped().len();
+    let mut more = false;
+    if since.generation == 0 {
+        // Whether it has any of them is seen when its records are counted.
+        reached.retired = catalog.retired().clone();
+    }
+    for run in catalog.retired().runs_beyond(&reached.retired) {
+        let room = SERIES_MAX - batch.removed_series.len();
+        let end = run.end.min(run.start.saturating_add(room as u32));
+        let removed = (run.start..end).map(SeriesId);
+        batch.removed_series.extend(removed);
+        reached.retired.insert_run(run.start..end);
+        if end < run.end {
+            more = true;
+            break;
+        }
+    }
     for database in catalog.databases() {
         if database.id.0 as usize >= since.databases {
             reached.databases = database.id.0 as usize + 1;
@@ -241,7 +258,6 @@ fn news(catalog: &Catalog, since: &Indexed) -> (Batch, Indexed, bool) {
                 }),
         );
     }
-    let mut more = false;
     for series in catalog.series_from(since.series) {
         if batch.series.len() == SERIES_MAX {
             more = true;

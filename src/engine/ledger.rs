@@ -10,12 +10,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use edgetime_protocol::error::Code;
+
 use crate::blocks::{BlockStore, ChunkEntry};
-use crate::catalog::REJECTED;
-use crate::catalog::{Catalog, Measurement};
+use crate::catalog::{Catalog, Measurement, REJECTED, Tag};
 use crate::codec::chunk::Chunk;
 use crate::engine::Engine;
 use crate::mutants::{self, Mutant};
+use crate::paged::Paged;
 use crate::series::{Cause, HiddenRows, Location, Sealed, Series};
 use crate::types::{DatabaseId, MeasurementId, SeriesId, Timestamp};
 
@@ -101,7 +103,14 @@ pub struct DatabaseLedger {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Settled {
     databases: BTreeMap<DatabaseId, Ledger>,
+    /// Rejected lines among them, by the number of their reason.
+    reasons: BTreeMap<(DatabaseId, u16), u64>,
 }
+
+/// The highest byte of the keys of a manifest's counters of reasons.
+const REASON_KEYS: u64 = b'R' as u64;
+/// The number of a reason that is not known.
+const UNKNOWN_REASON: u16 = 0;
 
 /// The count of a state.
 type CountOf = fn(&mut Ledger) -> &mut u64;
@@ -120,8 +129,8 @@ const STATES: [(u64, CountOf); 6] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) database: DatabaseId,
-    /// Whether it keeps a rejected line: then that is its state, whatever becomes of it.
-    pub(super) is_reject: bool,
+    /// Where it keeps a rejected line, the number of the reason: then that is its state, whatever becomes of it.
+    pub(super) reject: Option<u16>,
 }
 
 impl Settled {
@@ -129,6 +138,11 @@ impl Settled {
     pub(super) fn from_counters(counters: &[(u64, u64)]) -> Self {
         let mut settled = Self::default();
         for &(key, value) in counters {
+            if key >> 56 == REASON_KEYS {
+                let reason = (DatabaseId((key >> 16) as u32), key as u16);
+                *settled.reasons.entry(reason).or_default() += value;
+                continue;
+            }
             let state = STATES.iter().find(|(state, _)| *state == key % 256);
             if let (Some((_, of)), Ok(database)) = (state, u32::try_from(key / 256)) {
                 let ledger = settled.databases.entry(DatabaseId(database)).or_default();
@@ -140,7 +154,13 @@ impl Settled {
 
     /// As a manifest's counters.
     pub(super) fn counters(&self) -> Vec<(u64, u64)> {
-        let mut counters = Vec::new();
+        let reasons = self.reasons.iter();
+        let mut counters: Vec<(u64, u64)> = reasons
+            .map(|(&(database, code), &rows)| {
+                let key = REASON_KEYS << 56 | u64::from(database.0) << 16 | u64::from(code);
+                (key, rows)
+            })
+            .collect();
         for (database, ledger) in &self.databases {
             let mut ledger = *ledger;
             for (state, of) in STATES {
@@ -178,6 +198,9 @@ impl Settled {
     pub(super) fn add(&mut self, other: &Self) {
         for (database, ledger) in &other.databases {
             self.databases.entry(*database).or_default().add(ledger);
+        }
+        for (reason, rows) in &other.reasons {
+            *self.reasons.entry(*reason).or_default() += rows;
         }
     }
 
@@ -218,7 +241,29 @@ impl Settled {
         }
     }
 
+    /// A series that is retired though it has rows, because what took them out is missing: they have expired.
+    pub(super) fn retired(&mut self, owner: Owner, gone: &crate::series::DroppedRows<ChunkEntry>) {
+        let mut expired = gone.unsealed;
+        self.overwritten(owner, gone.overwritten);
+        for chunk in gone.ring.iter() {
+            let hidden = chunk.hidden_rows();
+            self.hidden(owner, hidden);
+            expired += u64::from(chunk.rows.saturating_sub(hidden.total()));
+            self.overwritten(owner, u64::from(chunk.overwritten));
+        }
+        let expired = Ledger {
+            expired,
+            ..Ledger::default()
+        };
+        self.settle(owner, expired);
+    }
+
     fn settle(&mut self, owner: Owner, rows: Ledger) {
+        if let Some(code) = owner.reject
+            && rows.sum() > 0
+        {
+            *self.reasons.entry((owner.database, code)).or_default() += rows.sum();
+        }
         let settled = self.databases.entry(owner.database).or_default();
         settled.add(&as_owned(owner, rows));
     }
@@ -226,7 +271,7 @@ impl Settled {
 
 /// Rows of rejected lines are rejected, and nothing else.
 fn as_owned(owner: Owner, rows: Ledger) -> Ledger {
-    if owner.is_reject {
+    if owner.reject.is_some() {
         Ledger {
             rejected: rows.sum(),
             ..Ledger::default()
@@ -248,14 +293,30 @@ fn database_of(catalog: &Catalog, id: MeasurementId) -> DatabaseId {
 pub(super) fn owner_of(measurement: Option<&Measurement>) -> Owner {
     Owner {
         database: measurement.map_or(DatabaseId(0), |found| found.database),
-        is_reject: measurement.is_some_and(|found| &*found.name == REJECTED),
+        reject: measurement
+            .filter(|found| &*found.name == REJECTED)
+            .map(|_| UNKNOWN_REASON),
     }
 }
 
 /// Whose rows of a series are.
 pub(super) fn owner_of_series(catalog: &Catalog, series: SeriesId) -> Owner {
     let entry = catalog.series(series);
-    owner_of(entry.and_then(|entry| catalog.measurement_by_id(entry.measurement)))
+    let owner = owner_of(entry.and_then(|entry| catalog.measurement_by_id(entry.measurement)));
+    match (owner.reject, entry) {
+        (Some(_), Some(entry)) => Owner {
+            reject: Some(reason_of(&entry.tags)),
+            ..owner
+        },
+        _ => owner,
+    }
+}
+
+/// The number of the reason that a series of rejected lines has.
+fn reason_of(tags: &[Tag]) -> u16 {
+    let code = tags.iter().find(|(name, _)| &**name == "code");
+    let code = code.and_then(|(_, value)| Code::from_name(value));
+    code.map_or(UNKNOWN_REASON, Code::number)
 }
 
 /// What a series holds, without what it has settled.
@@ -308,9 +369,9 @@ impl Engine {
                 let owner = match series.discarded() {
                     Some((database, _)) => Some(Owner {
                         database,
-                        is_reject: false,
+                        reject: None,
                     }),
-                    None => owners.get(id.0 as usize).copied(),
+                    None => owners.get(id.0 as usize).copied().flatten(),
                 };
                 match owner {
                     Some(owner) => {
@@ -346,17 +407,46 @@ impl Engine {
         ledgers
     }
 
-    /// Whose every series is; the catalog is never held for long.
-    fn owners(&self) -> Vec<Owner> {
-        let mut owners = Vec::new();
+    /// Rejected lines of a database by reason, for ever: those that were kept, whether or not they are still there, and
+    /// were not replayed.
+    pub fn rejected_by_reason(&self, database: DatabaseId) -> Vec<(&'static str, u64)> {
+        self.count_hidden();
+        let settled = self.settled.read();
+        let of_it = (database, 0)..=(database, u16::MAX);
+        let known = settled.reasons.range(of_it);
+        let mut reasons: BTreeMap<u16, u64> =
+            known.map(|(&(_, code), &rows)| (code, rows)).collect();
+        let catalog = self.catalog.read();
+        let found = catalog.database_by_id(database);
+        let found = found.and_then(|found| catalog.measurement(&found.name, REJECTED));
+        for id in found.iter().flat_map(|found| found.series()) {
+            let shard = self.shards[self.placement.shard(id)].read();
+            let series = shard.get(self.placement.slot(id));
+            if let (Some(series), Some(entry)) = (series, catalog.series(id)) {
+                *reasons.entry(reason_of(&entry.tags)).or_default() += held(series).sum();
+            }
+        }
+        let named = reasons.into_iter().filter(|(_, rows)| *rows > 0);
+        let name = |code| Code::from_number(code).map_or("unknown", Code::name);
+        named.map(|(code, rows)| (name(code), rows)).collect()
+    }
+
+    /// Whose every series is, by number; the catalog is never held for long.
+    fn owners(&self) -> Paged<Option<Owner>> {
+        let mut owners = Paged::default();
+        let mut from = 0;
         loop {
             let catalog = self.catalog.read();
-            let from = owners.len() as u32;
-            let end = catalog.series_end().min(from + SLICE_SERIES);
-            if from == end {
+            let mut count = 0;
+            for entry in catalog.series_from(from).take(SLICE_SERIES) {
+                let owner = owner_of_series(&catalog, entry.id);
+                *owners.get_or_make(entry.id.0 as usize, || None) = Some(owner);
+                from = entry.id.0 + 1;
+                count += 1;
+            }
+            if count < SLICE_SERIES {
                 return owners;
             }
-            owners.extend((from..end).map(|id| owner_of_series(&catalog, SeriesId(id))));
         }
     }
 
@@ -425,7 +515,7 @@ pub(super) fn is_uncounted(chunk: &Sealed<ChunkEntry>) -> bool {
 }
 
 /// Series looked up under one hold of the catalog's lock.
-const SLICE_SERIES: u32 = 4096;
+const SLICE_SERIES: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -436,7 +526,7 @@ mod tests {
         let mut settled = Settled::default();
         let of = |database| Owner {
             database: DatabaseId(database),
-            is_reject: false,
+            reject: None,
         };
         settled.overwritten(of(0), 3);
         settled.deleted(of(7), 5);
@@ -459,12 +549,17 @@ mod tests {
         let mut settled = Settled::default();
         let owner = Owner {
             database: DatabaseId(1),
-            is_reject: true,
+            reject: Some(Code::BadSyntax.number()),
         };
         settled.hidden(owner, HiddenRows::all(Cause::Evicted, 3));
         settled.deleted(owner, 4);
         // But for what has become another row.
         settled.hidden(owner, HiddenRows::all(Cause::Moved, 5));
-        assert_eq!(settled.counters(), [(256 + 5, 7)]);
+        let reason = REASON_KEYS << 56 | 1 << 16 | u64::from(Code::BadSyntax.number());
+        assert_eq!(settled.counters(), [(reason, 7), (256 + 5, 7)]);
+        let mut twice = Settled::from_counters(&settled.counters());
+        assert_eq!(twice, settled);
+        twice.add(&settled);
+        assert_eq!(twice.counters()[0], (reason, 14));
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::Damage;
 use crate::catalog::Catalog;
+use crate::engine::persisted::Persisted;
 use crate::engine::{Engine, EngineError};
 use crate::log::rows::RowsPayload;
 use crate::log::{FrameType, Gap, suspects};
@@ -189,7 +190,7 @@ impl Engine {
         };
         let lost = lost.iter().map(|(kind, record)| (*kind, record));
         let kept = if anew {
-            let all = self.whole_state();
+            let all = self.state_news(&Persisted::default()).records;
             let all = all.iter().map(|(kind, record)| (*kind, record));
             self.blocks.rewrite_state(all.chain(lost))
         } else {

@@ -25,6 +25,8 @@ pub struct TickReport {
     pub over_budget: bool,
     /// Series whose open chunk was sealed because of its age.
     pub sealed_series: usize,
+    /// Series that gave their place back, because no row of them was left.
+    pub retired_series: u64,
     /// The checkpoint, if the log was full enough for one, or bytes were over their budget.
     pub checkpoint: Option<CheckpointReport>,
 }
@@ -48,6 +50,7 @@ impl Engine {
         if self.checkpoint_is_due() || (report.over_budget && self.may_compact()) {
             report.checkpoint = Some(self.checkpoint_in_passing()?);
         }
+        self.vacate(&mut report);
         self.index_some();
         Ok(report)
     }
@@ -64,8 +67,9 @@ impl Engine {
         for shard in &self.shards {
             let mut shard = shard.write();
             for slot in 0..shard.len() {
-                let (series, scratch) = shard.series_and_scratch(slot);
-                sealed += usize::from(series.seal(scratch)?);
+                if let Some((series, scratch)) = shard.existing(slot) {
+                    sealed += usize::from(series.seal(scratch)?);
+                }
             }
         }
         Ok(sealed)
@@ -128,13 +132,13 @@ impl Engine {
         let slots = self.shards[index].read().len();
         for slot in 0..slots {
             let shard = self.shards[index].read();
-            let Some(series) = shard.get(slot) else { break };
-            let (
-                ring,
-                Keep {
-                    horizon, rows_max, ..
-                },
-            ) = (&series.ring, keep(slot));
+            let Some(series) = shard.get(slot) else {
+                continue;
+            };
+            let Keep {
+                horizon, rows_max, ..
+            } = keep(slot);
+            let ring = &series.ring;
             let many = rows_max > 0 && ring.rows() > rows_max;
             if many {
                 uncounted.extend(ring.iter().filter(|chunk| is_uncounted(chunk)).cloned());

@@ -21,6 +21,7 @@ mod losses;
 mod maintenance;
 mod newcomers;
 mod offsets;
+mod open_report;
 mod persisted;
 pub(crate) mod producers;
 mod read;
@@ -34,6 +35,7 @@ mod shard;
 mod space;
 mod status;
 mod tiers;
+mod vacancy;
 mod verify;
 mod wear;
 mod write;
@@ -61,9 +63,9 @@ pub use self::losses::{Loss, Losses};
 pub use self::maintenance::TickReport;
 pub use self::newcomers::NewSeriesLimits;
 pub use self::offsets::{OffsetRules, OffsetRun, Offsets};
+pub use self::open_report::OpenReport;
 pub use self::producers::Once;
 pub use self::read::{Lanes, MeasurementView, SeenState, SeriesReader, SeriesView};
-pub use self::recovery::OpenReport;
 pub use self::rejects::{Reject, WrongClock};
 pub use self::resolve::{RowPlan, SeriesRef};
 pub use self::retention::{
@@ -95,6 +97,7 @@ use self::retention::Retention;
 use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
 use self::space::Space;
+use self::vacancy::Vacancies;
 use self::wear::Wear;
 use crate::blocks::{BlockStore, ChunkEntry, SideRecord};
 use crate::catalog::{Catalog, CatalogLimits};
@@ -126,6 +129,8 @@ pub struct EngineOptions {
     pub raw_age_max_ns: i64,
     /// Rows a series keeps in its ring at most, where its retention class says nothing else; 0: no limit.
     pub rows_per_series_max: u64,
+    /// A series of which no row is left gives its place back, nanoseconds after that was seen; 0: never.
+    pub empty_series_ns: u64,
     /// Rows at which a chunk is sealed. [`CHUNK_ROWS`](crate::limits::CHUNK_ROWS) is the default and the most,
     /// 16 the least; fewer cost space, and serve tests.
     pub chunk_rows: usize,
@@ -179,6 +184,8 @@ pub struct Engine {
     losses: Mutex<Losses>,
     rejects: Rejects,
     newcomers: Newcomers,
+    /// Taken before the catalog.
+    vacancies: Mutex<Vacancies>,
     producers: Producers,
     checkpoints: AtomicU64,
     wear: Wear,

@@ -1,12 +1,14 @@
 //! What the state file has of the catalog and of the policy, and what it lacks: a checkpoint appends the news, a new
 //! file gets all of it.
 
-use crate::catalog::Catalog;
+use std::sync::atomic::Ordering;
+
+use crate::catalog::{Catalog, SeriesSet};
 use crate::engine::Engine;
 use crate::engine::retention::STATE_POLICY;
 use crate::engine::rules::encode_change;
 use crate::limits::MEASUREMENTS_RESERVED;
-use crate::log::definitions::{Definition, encode_dropped, encode_series};
+use crate::log::definitions::{Definition, encode_dropped, encode_retired, encode_series};
 use crate::mutants::{self, Mutant};
 use crate::types::MeasurementId;
 
@@ -20,6 +22,9 @@ pub(super) struct Persisted {
     /// By measurement, the revision of its rules.
     rules: Vec<u64>,
     pub(super) series: u32,
+    retired: SeriesSet,
+    /// Series that the state file defines, those among them that are gone.
+    pub(super) defined_series: u64,
     /// The revision of the retention policy.
     policy: u64,
 }
@@ -30,18 +35,37 @@ pub(super) const STATE_DEFINITIONS: u8 = 1;
 const COLUMN_KEYS: u64 = b'C' as u64;
 /// Bytes of definitions in one state record.
 const RECORD_BYTES: usize = 32 * 1024;
+/// Runs of series in one definition.
+const RECORD_RUNS: usize = 2048;
+/// Series that are gone, and that a state file may define beside as many as are there.
+const GONE_SERIES: u64 = 1024;
+
+/// What the next checkpoint writes to the state file.
+pub(super) struct StateNews {
+    /// By their kinds.
+    pub(super) records: Vec<(u8, Vec<u8>)>,
+    /// What it has with them.
+    pub(super) reached: Persisted,
+    /// How many layouts there are.
+    pub(super) layouts: usize,
+    /// Whether they are all that there is, for a new file.
+    pub(super) is_whole: bool,
+}
 
 impl Engine {
-    /// Records that the state file lacks, what it has with them, and how many layouts there are.
-    pub(super) fn state_news(
-        &self,
-        persisted: &Persisted,
-    ) -> (Vec<(u8, Vec<u8>)>, Persisted, usize) {
-        let (records, mut reached, layouts) = {
-            let catalog = self.catalog.read();
-            let (records, reached) = news(&catalog, persisted);
-            (records, reached, catalog.layout_count())
-        };
+    /// What the state file lacks, but for losses; or all that there is, where much of the file is of series that are
+    /// gone, or it cannot be appended to.
+    pub(super) fn state_news(&self, persisted: &Persisted) -> StateNews {
+        let nothing = Persisted::default();
+        let catalog = self.catalog.read();
+        let is_first = self.checkpoints.load(Ordering::Relaxed) == 0;
+        let there = catalog.series_count() as u64;
+        let is_whole = self.opened.state_rewrite_needed && is_first
+            || persisted.defined_series > 2 * there + GONE_SERIES;
+        let persisted = if is_whole { &nothing } else { persisted };
+        let (records, mut reached) = news(&catalog, persisted);
+        let layouts = catalog.layout_count();
+        drop(catalog);
         // Behind the position where a replay begins: a change that comes now has its frame there.
         let policy = self.retention.settled();
         let policy = policy.filter(|policy| policy.revision > persisted.policy);
@@ -52,16 +76,12 @@ impl Engine {
         let records = records.into_iter();
         let records = records.map(|record| (STATE_DEFINITIONS, record));
         let policy = policy.map(|policy| (STATE_POLICY, policy.record()));
-        (records.chain(policy).collect(), reached, layouts)
-    }
-
-    /// All that a new state file has, but for losses.
-    pub(super) fn whole_state(&self) -> Vec<(u8, Vec<u8>)> {
-        let (all, _) = news(&self.catalog.read(), &Persisted::default());
-        let all = all.into_iter().map(|record| (STATE_DEFINITIONS, record));
-        let policy = self.retention.settled();
-        all.chain(policy.map(|policy| (STATE_POLICY, policy.record())))
-            .collect()
+        StateNews {
+            records: records.chain(policy).collect(),
+            reached,
+            layouts,
+            is_whole,
+        }
     }
 }
 
@@ -85,6 +105,15 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
         add(&|out| encode_dropped(out, dropped.measurement, &dropped.series));
     }
     reached.dropped = catalog.dropped().len();
+    // Likewise series that have their keys.
+    for runs in catalog
+        .retired()
+        .runs_beyond(&since.retired)
+        .chunks(RECORD_RUNS)
+    {
+        add(&|out| encode_retired(out, runs));
+    }
+    reached.retired = catalog.retired().clone();
     for database in catalog
         .databases()
         .filter(|d| d.id.0 as usize >= since.databases)
@@ -134,6 +163,7 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
             let tags = series.tags.iter().map(|(name, value)| (&**name, &**value));
             encode_series(out, series.id, series.measurement, series.tags.len(), tags);
         });
+        reached.defined_series += 1;
     }
     reached.series = catalog.series_end();
     records.retain(|record| !record.is_empty());

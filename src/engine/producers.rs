@@ -298,11 +298,16 @@ impl Engine {
         if batch.is_empty() {
             return Once::Written(written);
         }
-        let stored = if self.space.is_full() {
+        let mut stored = if self.space.is_full() {
             Err(self.space.refused(batch.len() as u64))
         } else {
             self.write_unit(batch, producer)
         };
+        if matches!(stored, Err(EngineError::SeriesRetired)) {
+            stored = self
+                .lead_on(batch)
+                .and_then(|()| self.write_unit(batch, producer));
+        }
         match stored {
             Ok(position) => {
                 written.position = position;
@@ -344,12 +349,24 @@ impl Engine {
                 continue;
             }
             let mut times = Vec::with_capacity(held.len());
+            let mut gathered = Ok(());
             for ((index, shard), lacks) in held.iter_mut().zip(lacking) {
-                let cells = &batch.shards[*index];
+                let rows = &batch.shards[*index].rows;
                 shard.definitions.clear();
                 if let Some(catalog) = catalog.as_ref().filter(|_| lacks) {
-                    self.gather_definitions(shard, &cells.rows, layouts, catalog, epoch.0);
+                    let result = self.gather_definitions(shard, rows, layouts, catalog, epoch.0);
+                    gathered = gathered.and(result);
                 }
+            }
+            if let Err(error) = gathered {
+                for (index, shard) in &mut held {
+                    let rows = &batch.shards[*index].rows;
+                    self.forget_definitions(shard, rows, layouts, epoch.0);
+                }
+                return Err(error);
+            }
+            for (index, shard) in &mut held {
+                let cells = &batch.shards[*index];
                 times.push(self.encode_rows(shard, (cells, &cells.rows), layouts, time.now));
             }
             let mut frames = Vec::with_capacity(2 * held.len() + 1);

@@ -212,13 +212,16 @@ impl Engine {
     ) -> Vec<SeriesView> {
         filter.visit_tests(&mut |tag, test| {
             loop {
-                let values: Vec<Arc<str>> = {
+                let (numbering, values): (u64, Vec<Arc<str>>) = {
                     let catalog = self.catalog.read();
-                    let found = catalog.measurement_by_id(measurement).into_iter();
-                    let values = found.flat_map(|found| found.tag_values(tag, test.known()));
-                    values.take(SLICE).cloned().collect()
+                    let Some(found) = catalog.measurement_by_id(measurement) else {
+                        break;
+                    };
+                    let numbering = found.tag_numbering();
+                    let values = found.tag_values(tag, test.known(numbering));
+                    (numbering, values.take(SLICE).cloned().collect())
                 };
-                test.learn(&values);
+                test.learn(numbering, &values);
                 if values.len() < SLICE {
                     break;
                 }

@@ -21,6 +21,7 @@ use crate::engine::ledger::{
 };
 use crate::engine::losses::{self, Edge, Losses};
 use crate::engine::newcomers::Newcomers;
+use crate::engine::open_report::OpenReport;
 use crate::engine::persisted::{Persisted, STATE_DEFINITIONS, news};
 use crate::engine::producers::{ProducerTable, Producers, counted_through};
 use crate::engine::retention::{self, PolicyError, Retention, RetentionPolicy, STATE_POLICY};
@@ -34,73 +35,18 @@ use crate::log::deletion::Deletion;
 use crate::log::expiry::{Expiry, up_to};
 use crate::log::producer::ProducerMark;
 use crate::log::rows::{RecordedLayout, RowsPayload};
-use crate::log::{self, FrameType, FrameView, Log, Recovery};
+use crate::log::{self, FrameType, FrameView, Log};
 use crate::meta::MetaStore;
 use crate::mutants::{self, Mutant};
+use crate::paged::Paged;
 use crate::series::{Cause, Location, RestoredImage, RowRef, Sealed, Tombstone};
 use crate::storage::Storage;
 use crate::types::{
     DatabaseId, Layout, LayoutColumn, Position, SeriesId, StoreId, TimeRange, Timestamp,
 };
 
-/// What was found when a store was opened.
-#[derive(Debug, Default)]
-pub struct OpenReport {
-    /// Whether the store was made.
-    pub created: bool,
-    /// Chunks in block files.
-    pub chunks: u64,
-    /// Rows in them.
-    pub chunk_rows: u64,
-    /// Series whose open rows came from an image.
-    pub images: u64,
-    /// Rows applied from the log.
-    pub replayed_rows: u64,
-    /// Rows of the log that block files already had.
-    pub skipped_rows: u64,
-    /// What the log said.
-    pub log: Recovery,
-    /// What is lost or doubtful in block files.
-    pub damage: Vec<Damage>,
-    /// Whether the power went while a manifest was written: the other one counts, and nothing is lost.
-    pub torn_manifest: bool,
-    /// What could not be understood, in words, at most 100.
-    pub problems: Vec<String>,
-    pub(super) state_rewrite_needed: bool,
-}
-
-/// Most problems that are listed one by one.
-pub const PROBLEMS_MAX: usize = 100;
-
-impl OpenReport {
-    /// Whether anything was lost or is doubtful.
-    pub fn is_damaged(&self) -> bool {
-        !self.damage.is_empty() || !self.problems.is_empty() || !self.log.corruption.is_empty()
-    }
-
-    /// A manifest that does not validate is one that a power cut tore, if the log still holds all that the
-    /// other one needs: segments are recycled only behind a manifest that is whole.
-    fn judge_manifests(&mut self) {
-        let whole = self.log.corruption.is_empty() && self.problems.is_empty();
-        if whole && self.misses_only_a_manifest() {
-            self.torn_manifest = !self.damage.is_empty();
-            self.damage.clear();
-        }
-    }
-
-    /// A commit removes what the one before listed: where all of that is there, the manifest that is not
-    /// whole was never in force.
-    fn misses_only_a_manifest(&self) -> bool {
-        let manifest = |damage: &Damage| matches!(damage, Damage::Manifest { .. });
-        self.damage.iter().all(manifest)
-    }
-
-    fn problem(&mut self, problem: String) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(problem);
-        }
-    }
-}
+/// Where definitions come from.
+const STATE_FILE: &str = "state file";
 
 /// What is being put together.
 struct Restored {
@@ -109,7 +55,9 @@ struct Restored {
     shards: Vec<Shard>,
     report: OpenReport,
     /// How far block files and images have each series.
-    reached: Vec<Position>,
+    reached: Paged<Position>,
+    /// Definitions of series that the state file has.
+    defined_series: u64,
     /// Chunks of block files whose series were dropped.
     orphans: Vec<ChunkEntry>,
     /// Deletions and expiries of the image file and the log, as far as chunks need them.
@@ -149,7 +97,8 @@ impl Engine {
                 .map(|_| Shard::sealing_at(options.chunk_rows))
                 .collect(),
             report: OpenReport::default(),
-            reached: Vec::new(),
+            reached: Paged::default(),
+            defined_series: 0,
             orphans: Vec::new(),
             deletions: BTreeMap::new(),
             settled: Settled::default(),
@@ -211,7 +160,9 @@ impl Engine {
         let persisted = if restored.report.state_rewrite_needed {
             Persisted::default()
         } else {
-            news(&restored.catalog, &Persisted::default()).1
+            let (_, mut persisted) = news(&restored.catalog, &Persisted::default());
+            persisted.defined_series = restored.defined_series;
+            persisted
         };
         let policy_before = restored.policy.clone();
         if opened.created {
@@ -277,6 +228,7 @@ impl Engine {
             checkpoints: 0.into(),
             wear: crate::engine::wear::Wear::default(),
             checkpoint_began_ns: began_ns.into(),
+            vacancies: Mutex::default(),
         };
         engine.resume_rejects();
         engine.check_space();
@@ -288,9 +240,9 @@ impl Engine {
 impl Visitor for Restored {
     fn state(&mut self, kind: u8, payload: &[u8]) {
         if kind == STATE_DEFINITIONS {
-            self.define(payload, "state file");
+            self.define(payload, STATE_FILE);
         } else if kind == STATE_POLICY {
-            self.policy("state file", retention::decode_record(payload));
+            self.policy(STATE_FILE, retention::decode_record(payload));
         } else if !self.losses.restore(kind, payload) {
             self.report
                 .problem(format!("state record of unknown kind {kind}"));
@@ -299,7 +251,7 @@ impl Visitor for Restored {
 
     fn chunk(&mut self, entry: &ChunkEntry) {
         let meta = &entry.meta;
-        if self.catalog.is_dropped(meta.series) {
+        if self.is_gone(meta.series) {
             self.orphans.push(*entry);
             return;
         }
@@ -390,8 +342,7 @@ impl Visitor for Restored {
     }
 
     fn image(&mut self, image: ImageRecord<'_>) {
-        let is_dropped = self.catalog.is_dropped(image.series);
-        if is_dropped || self.reached(image.series) >= image.last_position {
+        if self.is_gone(image.series) || self.reached(image.series) >= image.last_position {
             return;
         }
         let mut cells = Cells::default();
@@ -593,8 +544,7 @@ impl Restored {
             };
             let slot = self.placement.slot(id);
             let shard = &mut self.shards[self.placement.shard(id)];
-            if slot < shard.len() {
-                let (series, scratch) = shard.series_and_scratch(slot);
+            if let Some((series, scratch)) = shard.existing(slot) {
                 is_needed |= series.hide(tombstone, scratch);
             }
         }
@@ -624,9 +574,12 @@ impl Restored {
     }
 
     fn define(&mut self, payload: &[u8], source: &str) {
+        let is_state = source == STATE_FILE;
         let mut failed: Vec<CatalogError> = Vec::new();
         let catalog = &mut self.catalog;
         let mut dropped = Vec::new();
+        let mut retired = Vec::new();
+        let mut defined_series = 0;
         let decoded = definitions::decode(payload, |definition| {
             let result = match definition {
                 Definition::Database { id, name } => catalog.define_database(id, name),
@@ -643,7 +596,10 @@ impl Restored {
                     id,
                     measurement,
                     tags,
-                } => catalog.define_series(id, measurement, &tags),
+                } => {
+                    defined_series += 1;
+                    catalog.define_series(id, measurement, &tags)
+                }
                 Definition::Dropped {
                     measurement,
                     series,
@@ -651,6 +607,17 @@ impl Restored {
                     let owner = owner_of(catalog.measurement_by_id(measurement));
                     let gone = catalog.drop_measurement(measurement, &series);
                     dropped.extend(gone.into_iter().map(|id| (id, owner)));
+                    Ok(())
+                }
+                Definition::Retired { runs } => {
+                    let mut gone = Vec::new();
+                    for run in runs {
+                        gone.extend(catalog.retire_series(run));
+                    }
+                    for entry in gone {
+                        let owner = owner_of(catalog.measurement_by_id(entry.measurement));
+                        retired.push((entry.id, owner));
+                    }
                     Ok(())
                 }
                 Definition::Mode {
@@ -678,6 +645,20 @@ impl Restored {
             self.settled.dropped(owner, &gone);
             self.orphans.extend(stored_in(&gone.ring));
             self.orphans.extend(shard.tiers.remove(slot));
+        }
+        for (id, owner) in retired {
+            let slot = self.placement.slot(id);
+            let shard = &mut self.shards[self.placement.shard(id)];
+            if let Some((series, scratch)) = shard.existing(slot) {
+                // It is empty, unless a manifest or a part of the log is missing.
+                let gone = series.drop_rows(owner.database, scratch);
+                self.settled.retired(owner, &gone);
+                self.orphans.extend(stored_in(&gone.ring));
+                shard.vacate(slot);
+            }
+        }
+        if is_state {
+            self.defined_series += defined_series;
         }
         if let Err(error) = decoded {
             self.report.problem(format!("{source}: {error}"));
@@ -718,6 +699,11 @@ impl Restored {
             let layout = layouts[row.layout].as_ref().filter(|layout| Some(layout.measurement) == known);
             let Some(layout) = layout else {
                 let series = row.series;
+                if self.catalog.is_retired(series) {
+                    // A manifest counts it.
+                    self.report.skipped_rows += 1;
+                    return;
+                }
                 // Whose they were is lost: nobody else may have them.
                 let measurement = opened.layouts[row.layout].measurement;
                 self.catalog.reserve(0, measurement.0.saturating_add(1), series.0.saturating_add(1));
@@ -767,26 +753,29 @@ impl Restored {
         Some(self.catalog.layout(measurement, &columns))
     }
 
+    /// Whether a series was dropped or retired.
+    fn is_gone(&self, series: SeriesId) -> bool {
+        self.catalog.is_dropped(series) || self.catalog.is_retired(series)
+    }
+
     fn reached(&self, series: SeriesId) -> Position {
-        self.reached
-            .get(series.0 as usize)
-            .copied()
-            .unwrap_or_default()
+        let reached = self.reached.get(series.0 as usize);
+        reached.copied().unwrap_or_default()
     }
 
     fn reach(&mut self, series: SeriesId, position: Position) {
-        let index = series.0 as usize;
-        if self.reached.len() <= index {
-            self.reached.resize(index + 1, Position(0));
-        }
-        self.reached[index] = self.reached[index].max(position);
+        let reached = self
+            .reached
+            .get_or_make(series.0 as usize, Position::default);
+        *reached = (*reached).max(position);
     }
 
     fn mark_defined(&mut self, series_end: u32) {
         for (index, shard) in self.shards.iter_mut().enumerate() {
             for slot in 0..shard.len() {
-                let series = shard.series_mut(slot);
-                if self.placement.id(index, slot).0 < series_end && !series.is_dropped() {
+                let id = self.placement.id(index, slot);
+                let is_there = id.0 < series_end && self.catalog.series(id).is_some();
+                if let Some((series, _)) = shard.existing(slot).filter(|_| is_there) {
                     series.defined = u64::MAX;
                 }
             }

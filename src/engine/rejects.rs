@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use edgetime_protocol::cell::{self, MARK_NULL};
+use edgetime_protocol::error::Code;
 use parking_lot::Mutex;
 
 use crate::catalog::REJECTED;
@@ -185,11 +186,15 @@ impl Engine {
         self.rejects.replayed.load(Ordering::Relaxed)
     }
 
-    /// Rows of a database refused since the server started, by reason, without those that were replayed.
-    pub fn rejected_by_reason(&self, database: DatabaseId) -> Vec<(Box<str>, u64)> {
+    /// Rows of a database refused since the server started whose lines are not kept, because they may be sent again.
+    pub fn sent_back(&self, database: DatabaseId) -> Vec<(Box<str>, u64)> {
         let counts = self.rejects.counts.lock();
-        let of = counts.iter().filter(|((of, _), _)| *of == database);
-        of.map(|((_, code), rows)| (code.clone(), *rows)).collect()
+        let is_sent_back = |code: &str| Code::from_name(code).is_some_and(Code::is_retryable);
+        let of_it = counts.iter().filter(|((of, _), _)| *of == database);
+        let found = of_it.filter(|((_, code), _)| is_sent_back(code));
+        found
+            .map(|((_, code), rows)| (code.clone(), *rows))
+            .collect()
     }
 
     /// The series that keep rejected lines, of each database.

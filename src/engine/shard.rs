@@ -116,10 +116,8 @@ impl Shard {
     /// The series in a slot, and the scratch buffers beside it.
     #[inline]
     pub fn series_and_scratch(&mut self, slot: usize) -> (&mut Series<ChunkEntry>, &mut Scratch) {
-        if slot >= self.series.len() {
-            self.series.grow_to(slot + 1, Series::default);
-        }
-        (&mut self.series[slot], &mut self.scratch)
+        let series = self.series.get_or_make(slot, Series::default);
+        (series, &mut self.scratch)
     }
 
     /// The series in a slot.
@@ -155,12 +153,32 @@ impl Shard {
         }
     }
 
-    /// All series with their slots.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &Series<ChunkEntry>)> {
-        self.series.iter().enumerate()
+    /// The series in a slot and the scratch buffers, if anything was written to it.
+    #[inline]
+    pub fn existing(&mut self, slot: usize) -> Option<(&mut Series<ChunkEntry>, &mut Scratch)> {
+        Some((self.series.get_mut(slot)?, &mut self.scratch))
     }
 
-    /// Number of slots in use.
+    /// All series with their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Series<ChunkEntry>)> {
+        self.series.iter_from(0)
+    }
+
+    /// The same, from a slot on.
+    pub fn iter_from(&self, slot: usize) -> impl Iterator<Item = (usize, &Series<ChunkEntry>)> {
+        self.series.iter_from(slot)
+    }
+
+    /// Forgets the series of a slot, which holds nothing; gives the memory of its page back where that holds nothing
+    /// else.
+    pub fn vacate(&mut self, slot: usize) {
+        if let Some(series) = self.series.get_mut(slot) {
+            *series = Series::default();
+            self.series.give_back(slot, Series::is_blank);
+        }
+    }
+
+    /// One more than the highest slot in use.
     pub fn len(&self) -> usize {
         self.series.len()
     }

@@ -11,6 +11,7 @@ mod producers;
 mod rejects;
 mod retention;
 mod space;
+mod vacancy;
 mod wear;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ pub(crate) fn options() -> EngineOptions {
         time_min_ns: 0,
         raw_age_max_ns: 0,
         rows_per_series_max: 0,
+        empty_series_ns: 0,
         chunk_rows: crate::limits::CHUNK_ROWS,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 1 << 20,

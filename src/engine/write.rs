@@ -117,6 +117,24 @@ impl Engine {
             written.error = Some(self.space.refused(written.refused as u64));
             return written;
         }
+        self.write_shards(batch, &mut written);
+        if matches!(written.error, Some(EngineError::SeriesRetired)) {
+            // Those of other shards had their turn.
+            match self.lead_on(batch) {
+                Ok(()) => {
+                    (written.refused, written.error) = (0, None);
+                    self.write_shards(batch, &mut written);
+                }
+                Err(error) => written.error = Some(error),
+            }
+        }
+        if written.error.is_none() {
+            batch.clear();
+        }
+        written
+    }
+
+    fn write_shards(&self, batch: &mut Batch, written: &mut Written) {
         for index in 0..batch.shards.len() {
             let rows = &batch.shards[index];
             if rows.rows.is_empty() {
@@ -131,10 +149,6 @@ impl Engine {
                 written.error = Some(error);
             }
         }
-        if written.error.is_none() {
-            batch.clear();
-        }
-        written
     }
 
     /// Writes rows of a shard, in parts where the log takes no more at once. Tells how many of them,
@@ -189,7 +203,11 @@ impl Engine {
                     catalog = Some(self.catalog.read());
                     continue;
                 };
-                self.gather_definitions(shard, rows, layouts, catalog, epoch.0);
+                if let Err(error) = self.gather_definitions(shard, rows, layouts, catalog, epoch.0)
+                {
+                    self.forget_definitions(shard, rows, layouts, epoch.0);
+                    return Err(error);
+                }
             } else {
                 shard.definitions.clear();
             }
@@ -234,7 +252,8 @@ impl Engine {
         lacking
     }
 
-    /// Encodes the definitions that this epoch's segment lacks, and marks them as given.
+    /// Encodes the definitions that this epoch's segment lacks, and marks them as given. An error where a series was
+    /// retired meanwhile.
     #[cold]
     pub(super) fn gather_definitions(
         &self,
@@ -243,7 +262,7 @@ impl Engine {
         layouts: &[Arc<Layout>],
         catalog: &Catalog,
         epoch: u64,
-    ) {
+    ) -> Result<(), EngineError> {
         let mut out = std::mem::take(&mut shard.definitions);
         out.clear();
         for layout in layouts {
@@ -253,9 +272,14 @@ impl Engine {
                 define_measurement(&mut out, catalog, layout);
             }
         }
+        let mut is_retired = false;
         for row in rows {
             let series = shard.series_mut(self.placement.slot(row.series));
             if series.defined >= epoch {
+                continue;
+            }
+            if catalog.is_retired(row.series) {
+                is_retired = true;
                 continue;
             }
             series.defined = epoch;
@@ -271,6 +295,10 @@ impl Engine {
             }
         }
         shard.definitions = out;
+        if is_retired {
+            return Err(EngineError::SeriesRetired);
+        }
+        Ok(())
     }
 
     /// Takes back what [`Self::gather_definitions`] marked, where it did not reach the log.

@@ -2,6 +2,8 @@
 //!
 //! A segment repeats the definitions it needs, so that it explains itself. Layout in `FORMAT.md`.
 
+use std::ops::Range;
+
 use crate::limits::{NAME_BYTES, TAGS};
 use crate::log::PayloadError;
 use crate::log::varint::{put, take};
@@ -54,6 +56,11 @@ pub enum Definition<'a> {
         measurement: MeasurementId,
         /// Its series, ascending.
         series: Vec<SeriesId>,
+    },
+    /// Series that gave their place back: no row of them was left.
+    Retired {
+        /// Runs of numbers, ascending.
+        runs: Vec<Range<u32>>,
     },
     /// What a measurement does with what is new to it.
     Mode {
@@ -113,6 +120,7 @@ impl Definition<'_> {
                 measurement,
                 series,
             } => encode_dropped(out, *measurement, series),
+            Self::Retired { runs } => encode_retired(out, runs),
             Self::Mode {
                 measurement,
                 revision,
@@ -162,6 +170,18 @@ pub fn encode_dropped(out: &mut Vec<u8>, measurement: MeasurementId, series: &[S
     out.push(TAG_DROPPED);
     put(out, u64::from(measurement.0));
     put_ascending(out, series);
+}
+
+/// Appends that series of these runs of numbers, ascending and apart, gave their place back.
+pub fn encode_retired(out: &mut Vec<u8>, runs: &[Range<u32>]) {
+    out.push(TAG_RETIRED);
+    put(out, runs.len() as u64);
+    let mut before = 0;
+    for run in runs {
+        put(out, u64::from(run.start - before));
+        put(out, u64::from(run.end - run.start));
+        before = run.end;
+    }
 }
 
 /// Decodes all definitions of a payload.
@@ -214,6 +234,9 @@ fn take_one<'a>(tag: u8, rest: &mut &'a [u8]) -> Option<Definition<'a>> {
         TAG_DROPPED => Definition::Dropped {
             measurement: MeasurementId(id),
             series: take_ascending(rest)?,
+        },
+        TAG_RETIRED => Definition::Retired {
+            runs: take_runs(id, rest)?,
         },
         TAG_MODE => Definition::Mode {
             measurement: MeasurementId(id),
@@ -297,6 +320,26 @@ fn take_byte(rest: &mut &[u8]) -> Option<u8> {
     Some(byte)
 }
 
+/// Takes so many runs of numbers off the front.
+fn take_runs(count: u32, rest: &mut &[u8]) -> Option<Vec<Range<u32>>> {
+    // Every run takes two bytes.
+    let count = usize::try_from(count).ok();
+    let count = count.filter(|&count| count <= rest.len() / 2)?;
+    let mut runs = Vec::with_capacity(count);
+    let mut before = 0u32;
+    for _ in 0..count {
+        let gap = u32::try_from(take(rest)?).ok()?;
+        let len = u32::try_from(take(rest)?).ok()?;
+        if len == 0 {
+            return None;
+        }
+        let start = before.checked_add(gap)?;
+        before = start.checked_add(len)?;
+        runs.push(start..before);
+    }
+    Some(runs)
+}
+
 /// Appends a list of series, ascending.
 pub(super) fn put_ascending(out: &mut Vec<u8>, series: &[SeriesId]) {
     put(out, series.len() as u64);
@@ -351,6 +394,7 @@ const TAG_SERIES: u8 = 4;
 const TAG_DROPPED: u8 = 5;
 const TAG_MODE: u8 = 6;
 const TAG_FIELD: u8 = 7;
+const TAG_RETIRED: u8 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -381,6 +425,9 @@ mod tests {
             Definition::Dropped {
                 measurement: MeasurementId(300),
                 series: vec![SeriesId(0), SeriesId(70_000)],
+            },
+            Definition::Retired {
+                runs: vec![0..1, 7..9, 70_000..70_001],
             },
             Definition::Mode {
                 measurement: MeasurementId(300),
@@ -426,6 +473,20 @@ mod tests {
         let mut found = Vec::new();
         decode(&payload, |definition| found.push(definition)).expect("as encoded");
         assert_eq!(found, samples());
+    }
+
+    #[test]
+    fn runs_that_cannot_be_are_an_error() {
+        for bytes in [
+            &[TAG_RETIRED, 1, 5, 0][..],
+            &[TAG_RETIRED, 200, 1, 1, 1],
+            &[TAG_RETIRED, 2, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, 0, 1],
+            &[TAG_RETIRED, 2, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 1],
+        ] {
+            let mut found = 0;
+            assert!(decode(bytes, |_| found += 1).is_err(), "{bytes:?}");
+            assert_eq!(found, 0);
+        }
     }
 
     #[test]

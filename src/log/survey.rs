@@ -442,7 +442,9 @@ fn link(headers: Vec<(SegmentHeader, bool)>, replay_from: Position) -> Vec<Exten
             Some((other, _)) if other.epoch == header.previous_epoch && !inferred => {
                 limit = Some(header.previous_end);
             }
-            _ if header.previous_end <= replay_from => break,
+            // A group that moved leaves the page of its header to the segment before it: where that ends is not known
+            // of a header that was inferred.
+            _ if header.previous_end <= replay_from && !inferred => break,
             Some(_) => {
                 // Where the one before it ends is only known when it is walked.
                 limit = None;

@@ -335,6 +335,20 @@ impl<E: Clone> Series<E> {
         }
     }
 
+    /// Whether nothing is left of it: neither rows nor counts of rows that a manifest still has to take over.
+    pub fn is_vacant(&self) -> bool {
+        self.is_sealed() && self.ring.is_empty() && self.overwritten == 0 && self.dropped.is_none()
+    }
+
+    /// Whether it is as if nothing had ever been written to it.
+    pub fn is_blank(&self) -> bool {
+        self.is_vacant()
+            && self.defined == 0
+            && self.last_position == Position(0)
+            && self.left_through == Position(0)
+            && self.stamped == Timestamp::MIN
+    }
+
     /// Whether it was dropped.
     pub fn is_dropped(&self) -> bool {
         self.dropped.is_some()

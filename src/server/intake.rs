@@ -4,6 +4,7 @@
 //! comparison), then looked up by its raw bytes, and only then resolved by name. Owns no socket.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use edgetime_protocol::cell::{self, MARK_NULL};
@@ -53,8 +54,10 @@ pub struct Intake {
 }
 
 /// What the parser asks while it reads a line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
+    /// The key of the hashes: who sends lines cannot choose some that collide.
+    seed: u64,
     series: Vec<KnownSeries>,
     by_key: HashTable<u32>,
     layouts: Vec<KnownLayout>,
@@ -110,9 +113,22 @@ impl Hints for Known {
 }
 
 impl Known {
+    fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            series: Vec::new(),
+            by_key: HashTable::new(),
+            layouts: Vec::new(),
+            last: NONE,
+            current: NONE,
+        }
+    }
+
     fn find(&self, key: &[u8]) -> u32 {
         self.by_key
-            .find(hash(key), |&index| *self.series[index as usize].key == *key)
+            .find(hash(self.seed, key), |&index| {
+                *self.series[index as usize].key == *key
+            })
             .copied()
             .unwrap_or(NONE)
     }
@@ -121,9 +137,7 @@ impl Known {
         if self.series.len() >= SERIES_MAX {
             *self = Self {
                 layouts: std::mem::take(&mut self.layouts),
-                last: NONE,
-                current: NONE,
-                ..Self::default()
+                ..Self::new(self.seed)
             };
         }
         let index = self.series.len() as u32;
@@ -133,9 +147,10 @@ impl Known {
             layout,
             next: NONE,
         });
-        let all = &self.series;
-        self.by_key
-            .insert_unique(hash(key), index, |&index| hash(&all[index as usize].key));
+        let (all, seed) = (&self.series, self.seed);
+        self.by_key.insert_unique(hash(seed, key), index, |&index| {
+            hash(seed, &all[index as usize].key)
+        });
         index
     }
 
@@ -158,13 +173,9 @@ impl Intake {
     pub fn new(engine: Arc<Engine>, database: DatabaseId) -> Self {
         Self {
             drops: engine.drops(),
+            known: Known::new(engine.hash_seed()),
             engine,
             database,
-            known: Known {
-                last: NONE,
-                current: NONE,
-                ..Known::default()
-            },
             heap: Vec::new(),
             bits: Vec::new(),
             marks: Vec::new(),
@@ -328,11 +339,7 @@ impl Intake {
             return Ok(found as u32);
         }
         if self.known.layouts.len() >= LAYOUTS_MAX {
-            self.known = Known {
-                last: NONE,
-                current: NONE,
-                ..Known::default()
-            };
+            self.known = Known::new(self.known.seed);
         }
         let names = field_names(row);
         let plan = self
@@ -382,9 +389,9 @@ fn check_class(bounds: &TimeBounds, series: SeriesRef, row: &Row<'_>) -> Result<
         .map_err(|error| refusal(&error))
 }
 
-fn hash(key: &[u8]) -> u64 {
-    use std::hash::Hasher;
-    let mut hasher = rustc_hash::FxHasher::default();
+fn hash(seed: u64, key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u64(seed);
     hasher.write(key);
     hasher.finish()
 }

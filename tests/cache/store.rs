@@ -76,6 +76,7 @@ impl Cached {
             time_min_ns: 0,
             raw_age_max_ns: lives.raw_age_max_s * SECOND,
             rows_per_series_max: lives.rows_per_series_max,
+            empty_series_ns: 0,
             rejected_bytes_max: 1 << 20,
             chunk_rows: lives.chunk_rows,
             chunk_age_max_ns: i64::MAX,

@@ -31,7 +31,7 @@ pub fn ledger(engine: &Engine, plan: &Plan) -> Result<Received, Failure> {
             && ledger.duplicate == 0
             && (ledger.expired == 0 || plan.engine.raw_age_max_ns > 0)
             && (ledger.evicted == 0 || plan.engine.rows_per_series_max > 0)
-            && (ledger.deleted == 0 || plan.delete_one_in > 0);
+            && (ledger.deleted == 0 || plan.delete_one_in > 0 || plan.empty_one_in > 0);
         if !is_possible {
             let text = format!("{name}: {ledger:?} of {} rows", ledger.sum());
             return Err(Failure::new(Kind::Ledger, text));

@@ -59,7 +59,7 @@ const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
 }
 
 /// All of them.
-pub const PLANTED: [Planted; 25] = [
+pub const PLANTED: [Planted; 26] = [
     planted(Mutant::SkippedSync, 88),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 13),
@@ -78,10 +78,11 @@ pub const PLANTED: [Planted; 25] = [
     planted(Mutant::UnsyncedRestart, 4),
     faulty(Mutant::UnreadIgnored, 38, Wrong::Reads),
     planted(Mutant::ForgottenDeletion, 688),
-    planted(Mutant::ForgottenExpiry, 146),
+    planted(Mutant::ForgottenExpiry, 5),
     counted(Mutant::CountedTwice, 0),
     counted(Mutant::CountedNever, 0),
     counted(Mutant::CountedMoved, 1),
+    counted(Mutant::RetiredUnsettled, 81),
     of_policies(Mutant::ForgottenPolicy, 0),
     rolled(Mutant::ForgottenBuckets, 0),
     rolled(Mutant::RolledTwice, 0),

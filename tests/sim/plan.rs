@@ -45,6 +45,8 @@ pub struct Plan {
     pub replay_one_in: u32,
     /// One start in so many has no clock of its own.
     pub clockless_one_in: u32,
+    /// One step in so many empties a series.
+    pub empty_one_in: u32,
     /// One step in so many copies the store.
     pub backup_one_in: u32,
     /// One start in so many loses power again.
@@ -87,6 +89,7 @@ impl Plan {
                 time_min_ns: 0,
                 raw_age_max_ns: if ages { 60 * SECOND } else { 0 },
                 rows_per_series_max: if evicts { 64 } else { 0 },
+                empty_series_ns: 0,
                 chunk_rows: 16 << random.below(3),
                 chunk_age_max_ns: if random.one_in(3) {
                     20 * SECOND
@@ -122,6 +125,7 @@ impl Plan {
             reject_one_in: 0,
             replay_one_in: 0,
             clockless_one_in: 0,
+            empty_one_in: 0,
             backup_one_in: 0,
             may_lose: false,
             cut_again_one_in: [0, 3][random.below(2) as usize],

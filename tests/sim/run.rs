@@ -8,7 +8,7 @@ use std::sync::Arc;
 use edgetimedb::clock::Clock;
 use edgetimedb::engine::{Access, Engine, EngineError};
 use edgetimedb::storage::simulated::{Faults, Random, SimulatedStorage};
-use edgetimedb::types::MeasurementId;
+use edgetimedb::types::{MeasurementId, SeriesId};
 
 use super::check;
 use super::model::{Failure, Kind, Model, Row, SeriesName, Shown};
@@ -40,6 +40,8 @@ pub struct Done {
     pub replays: u64,
     /// Copies that were opened.
     pub backups: u64,
+    /// Series that gave their place back.
+    pub retired: u64,
 }
 
 impl Done {
@@ -58,6 +60,7 @@ impl Done {
         self.rejects += other.rejects;
         self.replays += other.replays;
         self.backups += other.backups;
+        self.retired += other.retired;
     }
 }
 
@@ -68,6 +71,7 @@ pub struct Run {
     /// Chance of deletions, and of what came later: their own, so that runs without them stay as they are.
     deletions: Random,
     others: Random,
+    vacancies: Random,
     /// A row that the server was to stamp when the power went.
     unstamped: Option<Row>,
     pub disk: SimulatedStorage,
@@ -120,10 +124,17 @@ impl Run {
         if others.one_in(8) {
             plan.engine.rows_per_series_max = 16 << others.below(3);
         }
+        let mut vacancies = Random::new(seed ^ 0xE397).fork();
+        if vacancies.one_in(4) {
+            // Each tick is a round.
+            plan.engine.empty_series_ns = 1;
+            plan.empty_one_in = 12;
+        }
         Self {
             plan,
             deletions,
             others,
+            vacancies,
             unstamped: None,
             disk: SimulatedStorage::new(random.next()),
             random,
@@ -247,6 +258,9 @@ impl Run {
         if self.others.one_in(self.plan.backup_one_in) {
             self.backup(engine)?;
         }
+        if self.vacancies.one_in(self.plan.empty_one_in) {
+            self.empty(engine)?;
+        }
         if self.random.one_in(self.plan.jump_one_in) {
             let hours = self.random.below(7) as i64 - 3;
             self.clock.jump(hours * 3_600 * SECOND);
@@ -320,6 +334,43 @@ impl Run {
             self.drop_measurement(engine, (database, measurement), id);
             return Ok(());
         }
+        self.delete_range(engine, (database, id), &chosen, range)
+    }
+
+    /// Deletes all rows of a series, and lets it give its place back, if nothing comes in between.
+    fn empty(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
+        let name = SeriesName {
+            database: self.vacancies.below(self.plan.databases) as u8,
+            measurement: self.vacancies.below(self.plan.measurements) as u8,
+            tag: self.vacancies.below(self.plan.tags) as u8,
+        };
+        let of_it = (name.database, name.measurement);
+        let chosen = world::series_of(engine, of_it, &|found| *found == name)
+            .map_err(|error| Failure::new(Kind::Refused, error))?;
+        let Some((id, chosen)) = chosen.filter(|(_, chosen)| !chosen.is_empty()) else {
+            return Ok(());
+        };
+        if self.vacancies.below(4) > 0 {
+            self.delete_range(engine, (name.database, id), &chosen, (0, i64::MAX))?;
+        }
+        for _ in 0..2 {
+            if self.vacancies.below(4) > 0 && !self.disk.is_off() {
+                self.checkpoint(engine);
+            }
+            if self.vacancies.below(4) > 0 && !self.disk.is_off() {
+                self.tick(engine)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_range(
+        &mut self,
+        engine: &Arc<Engine>,
+        (database, id): (u8, MeasurementId),
+        chosen: &[(SeriesId, SeriesName)],
+        range: (i64, i64),
+    ) -> Result<(), Failure> {
         let shards = self.plan.engine.shards;
         let of_shard = |shard: usize| -> Vec<SeriesName> {
             let there = chosen
@@ -331,7 +382,7 @@ impl Run {
             .map(|shard| self.model.hit(&of_shard(shard), range))
             .collect();
         let (begin, durable) = (engine.end().0, engine.durable().0);
-        let deleted = world::delete(engine, database, id, &chosen, range);
+        let deleted = world::delete(engine, database, id, chosen, range);
         let is_off = self.disk.is_off();
         self.tell(|| format!("delete {range:?} of {chosen:?} from {begin}: {deleted:?}"));
         let position = match &deleted {
@@ -339,11 +390,16 @@ impl Run {
             Ok(deleted) => Some(deleted.position.0),
             Err(_) => Some(engine.end().0),
         };
-        let shown = match &deleted {
-            Err(_) if !is_off => world::read(engine)?,
-            _ => BTreeMap::new(),
+        // What is too old is not shown, whether or not it was deleted: it may be gone or there, if the clock goes back.
+        let (shown, horizon) = match &deleted {
+            Err(_) if !is_off => {
+                self.note_horizon(engine);
+                (world::read(engine)?, engine.time_bounds().horizon)
+            }
+            _ => (BTreeMap::new(), i64::MIN),
         };
-        for keys in hit {
+        for mut keys in hit {
+            keys.retain(|(_, time)| *time >= horizon);
             // Of what failed some parts may have been done: then nothing of them is shown.
             if !keys.is_empty() && !keys.iter().any(|key| shown.contains_key(key)) {
                 self.done.deletions += 1;
@@ -400,6 +456,7 @@ impl Run {
         let (begin, durable) = (engine.end().0, engine.durable().0);
         let ticked = engine.tick();
         self.tell(|| format!("tick: {ticked:?}"));
+        self.done.retired += ticked.as_ref().map_or(0, |report| report.retired_series);
         let options = &self.plan.engine;
         let (rows_max, is_aging) = (options.rows_per_series_max, options.raw_age_max_ns > 0);
         if rows_max == 0 {

@@ -79,32 +79,86 @@ fn build(condition: &Condition, postings: &Postings, ahead: usize) -> TagFilter<
                 .take(ahead)
                 .cloned()
                 .collect();
-            test.learn(&values);
+            test.learn(postings.numbering(), &values);
             TagFilter::Test(TAGS[*tag], test)
         }
     }
 }
 
+fn tags_of(tags: &[Option<usize>]) -> Vec<Tag> {
+    let tags = tags.iter().enumerate();
+    tags.filter_map(|(tag, value)| Some((Arc::from(TAGS[tag]), Arc::from(VALUES[(*value)?]))))
+        .collect()
+}
+
 fn postings(series: &[Vec<Option<usize>>]) -> Postings {
     let mut postings = Postings::new(HashSeed(3));
     for (id, tags) in series.iter().enumerate() {
-        let tags: Vec<Tag> = tags
-            .iter()
-            .enumerate()
-            .filter_map(|(tag, value)| Some((Arc::from(TAGS[tag]), Arc::from(VALUES[(*value)?]))))
-            .collect();
-        postings.insert(SeriesId(id as u32 * 3), &tags);
+        postings.insert(SeriesId(id as u32 * 3), &tags_of(tags));
     }
     postings
 }
 
+#[test]
+fn values_that_no_series_has_any_more_are_forgotten_and_the_others_numbered_anew() {
+    let mut postings = Postings::new(HashSeed(3));
+    let tags = |id: u32| [(Arc::from("host"), Arc::from(format!("h{id}")))];
+    let mut filter = TagFilter::Test(
+        "host",
+        TagTest::new(|value| Some(value.is_some_and(|value| value.ends_with('7')))),
+    );
+    for id in 0..1000 {
+        postings.insert(SeriesId(id), &tags(id));
+    }
+    filter.visit_tests(&mut |tag, test| {
+        let values: Vec<_> = postings.values(tag, 0).cloned().collect();
+        test.learn(postings.numbering(), &values);
+        assert_eq!(test.known(postings.numbering()), 1000);
+    });
+    let before = postings.numbering();
+    for id in 0..700 {
+        postings.remove(SeriesId(id), &tags(id));
+        postings.remove(SeriesId(id), &tags(id));
+    }
+    assert!(postings.numbering() > before);
+    filter.visit_tests(&mut |_, test| assert_eq!(test.known(postings.numbering()), 0));
+    let found: Vec<u32> = postings.select(&filter).iter().collect();
+    assert_eq!(
+        found,
+        (700..1000).filter(|id| id % 10 == 7).collect::<Vec<_>>()
+    );
+    let values = || postings.values("host", 0).filter(|value| !value.is_empty());
+    assert_eq!(values().count(), 300);
+    assert!(postings.values("host", 0).count() < 700);
+    for id in 700..1000 {
+        let value = format!("h{id}");
+        let is = postings.select(&TagFilter::Is("host", &value));
+        assert_eq!(is.iter().collect::<Vec<_>>(), [id]);
+    }
+    for id in 700..1000 {
+        postings.remove(SeriesId(id), &tags(id));
+    }
+    assert_eq!((postings.len(), postings.values("host", 0).count()), (0, 0));
+    assert_eq!(postings.names().count(), 1, "its name is known for good");
+}
+
 proptest! {
     #[test]
-    fn sets_say_what_a_walk_says(series in series(), condition in condition(), ahead in 0..5usize) {
-        let postings = postings(&series);
-        let found = postings.select(&build(&condition, &postings, ahead));
+    fn sets_say_what_a_walk_says(
+        series in series(),
+        condition in condition(),
+        ahead in 0..5usize,
+        gone in proptest::collection::vec(any::<bool>(), 200),
+    ) {
+        let mut postings = postings(&series);
+        // What was asked ahead may be of a numbering that is no more.
+        let filter = build(&condition, &postings, ahead);
+        for id in (0..series.len()).filter(|&id| gone[id]) {
+            postings.remove(SeriesId(id as u32 * 3), &tags_of(&series[id]));
+        }
+        let found = postings.select(&filter);
         let expected: Vec<u32> = (0..series.len())
-            .filter(|&id| holds(&condition, &series[id]) == Some(true))
+            .filter(|&id| !gone[id] && holds(&condition, &series[id]) == Some(true))
             .map(|id| id as u32 * 3)
             .collect();
         prop_assert_eq!(found.iter().collect::<Vec<_>>(), expected);

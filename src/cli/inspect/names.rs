@@ -1,6 +1,7 @@
 //! Names of series, from the definitions of state files and the log.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::log::PayloadError;
 use crate::log::definitions::{self, Definition};
@@ -13,6 +14,8 @@ pub(super) struct Names {
     measurements: HashMap<MeasurementId, String>,
     /// Measurement and `,tag=value` of each.
     series: HashMap<SeriesId, (MeasurementId, String)>,
+    /// Series that gave their place back: their names may be forgotten.
+    retired: Vec<Range<u32>>,
 }
 
 impl Names {
@@ -33,6 +36,7 @@ impl Names {
                 let tags = tags.iter().map(|(name, value)| format!(",{name}={value}"));
                 self.series.insert(id, (measurement, tags.collect()));
             }
+            Definition::Retired { runs } => self.retired.extend(runs),
             // What is dropped keeps its name here: chunks of it may still lie in files.
             Definition::Column { .. }
             | Definition::Dropped { .. }
@@ -43,7 +47,8 @@ impl Names {
 
     /// Whether the series is known.
     pub(super) fn has(&self, series: SeriesId) -> bool {
-        self.series.contains_key(&series)
+        let is_retired = || self.retired.iter().any(|run| run.contains(&series.0));
+        self.series.contains_key(&series) || is_retired()
     }
 
     /// `measurement,tag=value`, or a number where nothing names it.

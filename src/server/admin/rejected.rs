@@ -74,6 +74,7 @@ fn gather(
     let (engine, access) = (&shared.engine, Access::full());
     let id = engine.resolve_database(&access, database)?;
     let counts = engine.rejected_by_reason(id);
+    let sent_back = engine.sent_back(id);
     let newest = engine.newest_letters(&access, database, count)?;
     let offsets = replay::offsets(shared, &access, database)?;
     if json {
@@ -84,6 +85,10 @@ fn gather(
         let value = json!({
             "database": database,
             "counts": counts,
+            "sent_back_since_start": sent_back
+                .into_iter()
+                .map(|(code, rows)| (code.into(), rows.into()))
+                .collect::<serde_json::Map<String, Value>>(),
             "rejected": newest.iter().map(letter_json).collect::<Vec<_>>(),
             "clocks": offsets.iter().map(|(device, run)| clock_json(device, run)).collect::<Vec<_>>(),
         });
@@ -122,7 +127,14 @@ fn gather(
     }
     let counts = counts.iter().map(|(code, rows)| format!("{code} {rows}"));
     let counts: Vec<String> = counts.collect();
-    let _ = writeln!(text, "refused since the start: {}", or_none(&counts));
+    let _ = writeln!(text, "refused: {}", or_none(&counts));
+    if !sent_back.is_empty() {
+        let counts = sent_back
+            .iter()
+            .map(|(code, rows)| format!("{code} {rows}"));
+        let counts: Vec<String> = counts.collect();
+        let _ = writeln!(text, "sent back since the start: {}", counts.join(", "));
+    }
     Ok(Answer::ok(text))
 }
 
