@@ -151,7 +151,7 @@ impl Engine {
             let measurement = catalog.series(series).map(|entry| entry.measurement);
             (owner_of_series(&catalog, series), measurement)
         };
-        let Some(measurement) = measurement.filter(|_| !owner.is_reject) else {
+        let Some(measurement) = measurement.filter(|_| owner.reject.is_none()) else {
             return;
         };
         let columns = self.columns_of_series(series);
