@@ -260,6 +260,9 @@ impl Run {
         }
         if self.vacancies.one_in(self.plan.empty_one_in) {
             self.empty(engine)?;
+            if self.disk.is_off() {
+                return Ok(());
+            }
         }
         if self.random.one_in(self.plan.jump_one_in) {
             let hours = self.random.below(7) as i64 - 3;
