@@ -95,14 +95,12 @@ impl<T> Paged<T> {
     pub fn iter_from(&self, index: usize) -> impl Iterator<Item = (usize, &T)> {
         let first = index / PAGE_ITEMS;
         let pages = self.pages.get(first..).unwrap_or_default();
-        let items = pages.iter().enumerate().flat_map(move |(page, items)| {
+        pages.iter().enumerate().flat_map(move |(page, items)| {
             let start = (first + page) * PAGE_ITEMS;
-            items
-                .iter()
-                .enumerate()
-                .map(move |(at, item)| (start + at, item))
-        });
-        items.skip_while(move |(at, _)| *at < index)
+            let items = items.iter().enumerate();
+            let items = items.skip(index.saturating_sub(start));
+            items.map(move |(at, item)| (start + at, item))
+        })
     }
 
     /// Gives back the page of an index if nothing of it is used. The last page stays: it is still growing.

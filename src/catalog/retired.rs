@@ -52,7 +52,6 @@ impl SeriesSet {
     /// Adds a run of numbers.
     pub fn insert_run(&mut self, run: Range<u32>) {
         self.0.insert_range(run);
-        self.0.optimize();
     }
 }
 
@@ -80,7 +79,6 @@ impl Catalog {
 
     /// Series of a run of numbers, as far as they are there, give their place back; which.
     pub fn retire_series(&mut self, run: Range<u32>) -> Vec<SeriesEntry> {
-        let run = run.start..run.end.max(run.start);
         self.reserve(0, 0, run.end);
         let there = self.series_from(run.start);
         let there = there.take_while(|series| series.id.0 < run.end);
@@ -96,6 +94,7 @@ impl Catalog {
 
     /// Begins a round: the keys of series that were retired before the last one are forgotten.
     pub fn forget_retired(&mut self) {
+        self.retired.all.0.optimize();
         let recent = std::mem::take(&mut self.retired.recent);
         for (_, series) in std::mem::replace(&mut self.retired.earlier, recent) {
             for (name, value) in &*series.tags {

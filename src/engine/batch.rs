@@ -7,7 +7,7 @@ use std::sync::Arc;
 use edgetime_protocol::cell::{self, MARK_NULL};
 
 use crate::engine::SeriesRef;
-use crate::types::{FieldType, Layout, MeasurementId, SeriesId, Timestamp};
+use crate::types::{FieldType, Layout, SeriesId, Timestamp};
 
 /// Rows of one shard.
 #[derive(Debug, Default)]
@@ -98,14 +98,27 @@ impl Batch {
         series: SeriesRef,
         layout_index: u16,
         time: Option<Timestamp>,
+        cells: (&[u64], &[u8], &[u8]),
+        tag: u32,
+    ) {
+        let to = (usize::from(series.shard), series.id);
+        self.push_to(to, layout_index, time.unwrap_or(NO_TIME), cells, tag);
+    }
+
+    #[inline]
+    fn push_to(
+        &mut self,
+        (shard, series): (usize, SeriesId),
+        layout_index: u16,
+        time: Timestamp,
         (bits, marks, heap): (&[u64], &[u8], &[u8]),
         tag: u32,
     ) {
-        let shard = &mut self.shards[usize::from(series.shard)];
+        let shard = &mut self.shards[shard];
         let at = shard.bits.len();
         shard.rows.push(BatchRow {
-            time: time.unwrap_or(NO_TIME),
-            series: series.id,
+            time,
+            series,
             cells: at as u32,
             layout: layout_index,
             tag,
@@ -149,35 +162,45 @@ impl Batch {
         }
     }
 
-    /// Gives rows to other series, as told for each and its measurement: behind those that are there.
-    pub(super) fn redirect(
-        &mut self,
-        target: impl Fn(SeriesId, MeasurementId) -> Option<SeriesRef>,
-    ) {
-        for index in 0..self.shards.len() {
-            let rows = std::mem::take(&mut self.shards[index].rows);
+    /// Takes the rows of some series out, into a batch of their own.
+    pub(super) fn split_off(&mut self, is_wanted: impl Fn(SeriesId) -> bool) -> Self {
+        let mut taken = self.emptied();
+        for (index, shard) in self.shards.iter_mut().enumerate() {
+            let wanted = shard.rows.extract_if(.., |row| is_wanted(row.series));
+            let rows: Vec<BatchRow> = wanted.collect();
             self.rows -= rows.len();
-            let (mut left, mut moved) = (Vec::with_capacity(rows.len()), Vec::new());
-            for row in rows {
-                let measurement = self.layouts[usize::from(row.layout)].measurement;
-                match target(row.series, measurement) {
-                    Some(series) => moved.push((row, series)),
-                    None => left.push(row),
-                }
+            for row in &rows {
+                taken.copy(shard, row, (index, row.series));
             }
-            self.rows += left.len();
-            self.shards[index].rows = left;
-            for (row, series) in moved {
-                let stride = self.layouts[usize::from(row.layout)].stride();
-                let from = &self.shards[index];
-                let cells = row.cells as usize..row.cells as usize + stride;
-                let (bits, marks) = (
-                    from.bits[cells.clone()].to_vec(),
-                    from.marks[cells].to_vec(),
-                );
-                let heap = from.heap.clone();
-                let time = (row.time != NO_TIME).then_some(row.time);
-                self.push(series, row.layout, time, (&bits, &marks, &heap), row.tag);
+        }
+        taken
+    }
+
+    /// A batch without rows that has the same layouts.
+    pub(super) fn emptied(&self) -> Self {
+        Self {
+            layouts: self.layouts.clone(),
+            ..Self::new(self.shards.len())
+        }
+    }
+
+    /// Adds a row of a batch with the same layouts, for a series of a shard.
+    pub(super) fn copy(&mut self, from: &ShardRows, row: &BatchRow, to: (usize, SeriesId)) {
+        let stride = self.layouts[usize::from(row.layout)].stride();
+        let cells = row.cells as usize..row.cells as usize + stride;
+        let cells = (
+            &from.bits[cells.clone()],
+            &from.marks[cells],
+            &from.heap[..],
+        );
+        self.push_to(to, row.layout, row.time, cells, row.tag);
+    }
+
+    /// Adds all rows of a batch with the same layouts.
+    pub(super) fn append(&mut self, other: &Self) {
+        for (index, shard) in other.shards.iter().enumerate() {
+            for row in &shard.rows {
+                self.copy(shard, row, (index, row.series));
             }
         }
     }

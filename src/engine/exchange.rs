@@ -83,7 +83,7 @@ impl Engine {
         let _settled = self.settled.write();
         let catalog = self.catalog.read();
         let (position, hidden) = loop {
-            // Nobody else holds two shards; these come in the order of their numbers.
+            // Whoever holds several shards takes them in the order of their numbers.
             let mut held: BTreeMap<usize, RwLockWriteGuard<'_, Shard>> = BTreeMap::new();
             for index in [from.min(to), from.max(to)] {
                 held.entry(index)

@@ -201,8 +201,8 @@ fn news(catalog: &Catalog, since: &Indexed) -> (Batch, Indexed, bool) {
     batch.removed_measurements.extend(removed);
     reached.dropped = catalog.dropped().len();
     let mut more = false;
-    if since.generation == 0 {
-        // Whether it has any of them is seen when its records are counted.
+    if since.applied.is_none() {
+        // Nothing was told yet. Whether it has any of them is seen when its records are counted.
         reached.retired = catalog.retired().clone();
     }
     for run in catalog.retired().runs_beyond(&reached.retired) {

@@ -18,7 +18,7 @@ use crate::codec::chunk::Chunk;
 use crate::engine::Engine;
 use crate::mutants::{self, Mutant};
 use crate::paged::Paged;
-use crate::series::{Cause, HiddenRows, Location, Sealed, Series};
+use crate::series::{Cause, DroppedRows, HiddenRows, Location, Sealed, Series};
 use crate::types::{DatabaseId, MeasurementId, SeriesId, Timestamp};
 
 /// Rows by their state.
@@ -230,32 +230,28 @@ impl Settled {
     }
 
     /// A series that is dropped with all that it has: what has not left before is deleted.
-    pub(super) fn dropped(&mut self, owner: Owner, gone: &crate::series::DroppedRows<ChunkEntry>) {
-        self.deleted(owner, gone.unsealed);
-        self.overwritten(owner, gone.overwritten);
-        for chunk in gone.ring.iter() {
-            let hidden = chunk.hidden_rows();
-            self.hidden(owner, hidden);
-            self.deleted(owner, u64::from(chunk.rows.saturating_sub(hidden.total())));
-            self.overwritten(owner, u64::from(chunk.overwritten));
-        }
+    pub(super) fn dropped(&mut self, owner: Owner, gone: &DroppedRows<ChunkEntry>) {
+        self.gone(owner, gone, |ledger| &mut ledger.deleted);
     }
 
     /// A series that is retired though it has rows, because what took them out is missing: they have expired.
-    pub(super) fn retired(&mut self, owner: Owner, gone: &crate::series::DroppedRows<ChunkEntry>) {
-        let mut expired = gone.unsealed;
+    pub(super) fn retired(&mut self, owner: Owner, gone: &DroppedRows<ChunkEntry>) {
+        self.gone(owner, gone, |ledger| &mut ledger.expired);
+    }
+
+    /// All rows of a series: those that have not left before are in a state that is given.
+    fn gone(&mut self, owner: Owner, gone: &DroppedRows<ChunkEntry>, state: CountOf) {
+        let mut left = gone.unsealed;
         self.overwritten(owner, gone.overwritten);
         for chunk in gone.ring.iter() {
             let hidden = chunk.hidden_rows();
             self.hidden(owner, hidden);
-            expired += u64::from(chunk.rows.saturating_sub(hidden.total()));
+            left += u64::from(chunk.rows.saturating_sub(hidden.total()));
             self.overwritten(owner, u64::from(chunk.overwritten));
         }
-        let expired = Ledger {
-            expired,
-            ..Ledger::default()
-        };
-        self.settle(owner, expired);
+        let mut rows = Ledger::default();
+        *state(&mut rows) = left;
+        self.settle(owner, rows);
     }
 
     fn settle(&mut self, owner: Owner, rows: Ledger) {

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::catalog::{Catalog, SeriesSet};
+use crate::catalog::{Catalog, Column, SeriesSet};
 use crate::engine::Engine;
 use crate::engine::retention::STATE_POLICY;
 use crate::engine::rules::encode_change;
@@ -139,15 +139,7 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
         }
         let columns = measurement.columns()[reached.columns[index]..].iter();
         for column in columns.filter(|column| column.is_known()) {
-            add(&|out| {
-                Definition::Column {
-                    measurement: measurement.id,
-                    id: column.id,
-                    field_type: column.field_type,
-                    name: &column.name,
-                }
-                .encode(out);
-            });
+            add(&|out| encode_column(out, measurement.id, column));
         }
         reached.columns[index] = measurement.columns().len();
         if reached.rules.len() <= index {
@@ -168,6 +160,17 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
     reached.series = catalog.series_end();
     records.retain(|record| !record.is_empty());
     (records, reached)
+}
+
+/// Appends the definition of a column.
+pub(super) fn encode_column(out: &mut Vec<u8>, measurement: MeasurementId, column: &Column) {
+    Definition::Column {
+        measurement,
+        id: column.id,
+        field_type: column.field_type,
+        name: &column.name,
+    }
+    .encode(out);
 }
 
 impl Persisted {

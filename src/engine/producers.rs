@@ -304,9 +304,9 @@ impl Engine {
             self.write_unit(batch, producer)
         };
         if matches!(stored, Err(EngineError::SeriesRetired)) {
-            stored = self
-                .lead_on(batch)
-                .and_then(|()| self.write_unit(batch, producer));
+            let (stuck, reason) = self.lead_on(batch);
+            batch.append(&stuck);
+            stored = reason.map_or_else(|| self.write_unit(batch, producer), Err);
         }
         match stored {
             Ok(position) => {

@@ -5,12 +5,11 @@
 //! counts its rows is in force already. Whoever resolved it before and writes to it afterwards is led to the series
 //! that has its key then (see [`Engine::write`]): no row is lost to it.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use crate::blocks::ChunkEntry;
 use crate::catalog::{Catalog, REJECTED, SeriesSet};
-use crate::engine::{Batch, Engine, EngineError, SeriesRef, TickReport};
+use crate::engine::{Batch, Engine, EngineError, TickReport};
 use crate::log::definitions::encode_retired;
 use crate::log::{FrameParts, FrameType};
 use crate::mutants::{self, Mutant};
@@ -104,7 +103,7 @@ impl Engine {
     /// Retires those of some series that are empty, ascending; how many.
     fn retire_empty(&self, ids: &[SeriesId]) -> Result<u64, EngineError> {
         let mut catalog = self.catalog.write();
-        // Nobody else holds more than two shards; these come in the order of their numbers.
+        // Whoever holds several shards takes them in the order of their numbers.
         let mut shards: Vec<_> = self.shards.iter().map(|shard| shard.write()).collect();
         let place = |id| (self.placement.shard(id), self.placement.slot(id));
         let mut gone = SeriesSet::default();
@@ -134,27 +133,25 @@ impl Engine {
         Ok(gone.len())
     }
 
-    /// Leads rows of series that were retired since they were resolved to the series that have their keys now. An error
-    /// where one of them is not known any more, or has no room.
+    /// Leads rows of series that were retired since they were resolved to the series that have their keys now. Those for
+    /// which there is none are taken out of the batch: with the reason, and the others do not wait for them.
     #[cold]
-    pub(super) fn lead_on(&self, batch: &mut Batch) -> Result<(), EngineError> {
+    pub(super) fn lead_on(&self, batch: &mut Batch) -> (Batch, Option<EngineError>) {
         let mut catalog = self.catalog.write();
-        let mut successors = BTreeMap::new();
-        for row in batch.shards.iter().flat_map(|shard| &shard.rows) {
-            if catalog.is_retired(row.series) && !successors.contains_key(&row.series) {
-                successors.insert(row.series, catalog.successor(row.series)?);
+        let gone = batch.split_off(|series| catalog.is_retired(series));
+        let (mut stuck, mut reason) = (gone.emptied(), None);
+        for (index, rows) in gone.shards.iter().enumerate() {
+            for row in &rows.rows {
+                match catalog.successor(row.series) {
+                    Ok(id) => batch.copy(rows, row, (self.placement.shard(id), id)),
+                    Err(error) => {
+                        stuck.copy(rows, row, (index, row.series));
+                        reason = Some(error.into());
+                    }
+                }
             }
         }
-        batch.redirect(|series, measurement| {
-            let id = *successors.get(&series)?;
-            Some(SeriesRef {
-                id,
-                measurement,
-                class: self.class_in(&catalog, id) as u8,
-                shard: self.placement.shard(id) as u16,
-            })
-        });
-        Ok(())
+        (stuck, reason)
     }
 }
 

@@ -8,6 +8,7 @@ use parking_lot::RwLockReadGuard;
 
 use crate::catalog::Catalog;
 use crate::engine::batch::{BatchRow, NO_TIME, ShardRows};
+use crate::engine::persisted::encode_column;
 use crate::engine::shard::Shard;
 use crate::engine::{Batch, Engine, EngineError, SeriesRef};
 use crate::limits::RETENTION_CLASSES;
@@ -119,13 +120,14 @@ impl Engine {
         }
         self.write_shards(batch, &mut written);
         if matches!(written.error, Some(EngineError::SeriesRetired)) {
-            // Those of other shards had their turn.
-            match self.lead_on(batch) {
-                Ok(()) => {
-                    (written.refused, written.error) = (0, None);
-                    self.write_shards(batch, &mut written);
-                }
-                Err(error) => written.error = Some(error),
+            (written.refused, written.error) = (0, None);
+            let (stuck, reason) = self.lead_on(batch);
+            self.write_shards(batch, &mut written);
+            if let Some(reason) = reason {
+                written.refused += stuck.len();
+                batch.append(&stuck);
+                // Of a batch that may be written again this is found again.
+                written.error.get_or_insert(reason);
             }
         }
         if written.error.is_none() {
@@ -469,17 +471,8 @@ fn define_measurement(out: &mut Vec<u8>, catalog: &Catalog, layout: &Layout) {
         name: &measurement.name,
     }
     .encode(out);
-    for column in measurement
-        .columns()
-        .iter()
-        .filter(|column| column.is_known())
-    {
-        Definition::Column {
-            measurement: measurement.id,
-            id: column.id,
-            field_type: column.field_type,
-            name: &column.name,
-        }
-        .encode(out);
+    let columns = measurement.columns().iter();
+    for column in columns.filter(|column| column.is_known()) {
+        encode_column(out, measurement.id, column);
     }
 }

@@ -304,12 +304,19 @@ fn where_there_is_no_room_for_its_successor_the_rest_is_written() {
     let layout = batch.layout_index(&plan.layout);
     let bits = [5, edgetime_protocol::cell::heap(0, 0)];
     batch.push(old, layout, Some(NOW), (&bits, &[0, 0], b""), 3);
+    // One of the same shard that can be written.
+    let mut tags = [("zone", "z"), ("host", "d")];
+    let other = store.engine.resolve_series(DatabaseId(0), "cpu", &mut tags);
+    let other = other.expect("known");
+    assert_eq!(other.id.0 % 3, old.id.0 % 3);
+    batch.push(other, layout, Some(NOW + 1), (&bits, &[0, 0], b""), 4);
     let written = store.engine.write(&mut batch);
     let error = written.error.expect("no room");
     assert!(matches!(error, EngineError::Catalog(_)), "{error}");
-    assert_eq!((written.rows, written.refused), (0, 1));
+    assert_eq!((written.rows, written.refused), (1, 1));
     assert_eq!(batch.tags().collect::<Vec<_>>(), [3]);
-    assert_eq!(store.ledger().stored, 41);
+    assert_eq!(store.ledger().stored, 42);
+    assert_eq!(read_all(&store.engine, "d").len(), 2);
 }
 
 #[test]

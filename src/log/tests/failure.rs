@@ -36,6 +36,44 @@ fn a_failed_sync_moves_its_frames_under_the_same_positions() {
 }
 
 #[test]
+fn the_page_of_a_lost_header_is_no_gap_where_the_segment_before_has_it() {
+    let (memory, storage) = disk();
+    let (log, _, _) = open(&storage);
+    let kept = append(&log, &[rows(b"kept")]);
+    let durable = log.sync().expect("syncs");
+    let moved = append(&log, &[rows(b"moved")]);
+    memory.fail_syncs(1);
+    log.sync().expect("moved and synced");
+    drop(log);
+    // The group lies behind its segment's first page under the positions that it had: the page that the header took
+    // belongs to the segment before, up to the end of its last group.
+    let first = durable.0.next_multiple_of(4096);
+    assert_eq!(moved.first, Position(first));
+    memory.change("log/0001.segment", |bytes| bytes[..4096].fill(0));
+    for replay_from in [kept.first, kept.end] {
+        let mut handed = Vec::new();
+        let known = Known {
+            replay_from,
+            durable,
+        };
+        let (_, recovery) = Log::open(
+            Arc::new(memory.copy()),
+            STORE,
+            options(),
+            known,
+            &mut |view| {
+                handed.push(view.payload.to_vec());
+                Ok(())
+            },
+        )
+        .expect("opens");
+        assert!(recovery.corruption.is_empty(), "{recovery:?}");
+        let from = usize::from(replay_from == kept.end);
+        assert_eq!(handed, [&b"kept"[..], b"moved"][from..]);
+    }
+}
+
+#[test]
 fn a_group_over_two_segments_moves_as_a_whole() {
     let (memory, storage) = disk();
     let (log, _, _) = open(&storage);

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::commands::{Answer, say};
+use super::commands::{Answer, database_and_sql, say};
 use crate::engine::Access;
 use crate::query::cache::{CacheStats, ShardStats};
+use crate::server::Shared;
 use crate::server::sql::{self, Request};
-use crate::server::{DEFAULT_DATABASE, Shared};
 
 /// How the command is used.
 pub const USAGE: &str = "[stats] | clear | warm [@DATABASE] SQL";
@@ -34,10 +34,7 @@ pub fn cache(shared: &Shared, json: bool, rest: &str) -> Answer {
 
 /// Asks a query whose answer nobody reads.
 fn warm(shared: &Shared, json: bool, rest: &str) -> Answer {
-    let (database, text) = match rest.strip_prefix('@') {
-        Some(named) => named.split_once(' ').unwrap_or((named, "")),
-        None => (DEFAULT_DATABASE, rest),
-    };
+    let (database, text) = database_and_sql(rest);
     let request = Request {
         database,
         sql: text,

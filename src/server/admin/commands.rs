@@ -368,11 +368,16 @@ fn series(shared: &Shared, json: bool, words: &[&str]) -> Answer {
     say(json, list.join("\n"), json!({ "series": list }))
 }
 
-fn query(shared: &Shared, json: bool, rest: &str) -> Answer {
-    let (database, text) = match rest.strip_prefix('@') {
+/// `@DATABASE SQL`, or SQL for the default database.
+pub(super) fn database_and_sql(rest: &str) -> (&str, &str) {
+    match rest.strip_prefix('@') {
         Some(named) => named.split_once(' ').unwrap_or((named, "")),
         None => (DEFAULT_DATABASE, rest),
-    };
+    }
+}
+
+fn query(shared: &Shared, json: bool, rest: &str) -> Answer {
+    let (database, text) = database_and_sql(rest);
     let request = Request {
         database,
         sql: text,
