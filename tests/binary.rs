@@ -463,6 +463,32 @@ fn a_silent_client_that_promised_to_answer_pings_is_let_go() {
 }
 
 #[test]
+fn a_batch_that_finds_no_room_is_not_taken_for_answered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let full = format!("limits.disk_full_bytes={}", i64::MAX);
+    let low = format!("limits.disk_low_bytes={}", i64::MAX);
+    let arguments = ["--no-self-monitor", "--set", &low, "--set", &full];
+    let server = Server::start(folder.path(), &arguments);
+    let options = BatchOptions {
+        retries_max: 1,
+        retry_pause: Duration::from_millis(1),
+        ..BatchOptions::default()
+    };
+    let mut writer = BatchWriter::connect(server.data, options).expect("connects");
+    for row in 0..10 {
+        // One of them would be refused by itself.
+        let time = if row == 3 { 5 } else { T + row as i64 };
+        let fields = [("v", FieldValue::Unsigned(row))];
+        let pushed = writer.push("m", &[], &fields, Some(time), row);
+        pushed.expect("gathered");
+    }
+    let error = writer.sync().expect_err("there is no room");
+    assert!(error.is_retryable(), "{error}");
+    let report = writer.report();
+    assert_eq!((report.rows, report.refused_count), (0, 0), "{report:?}");
+}
+
+#[test]
 fn a_client_batches_names_refused_rows_and_survives_a_cut() {
     let (_folder, server) = server();
     let options = BatchOptions {

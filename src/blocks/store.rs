@@ -377,10 +377,10 @@ impl BlockStore {
         self.table.lock().revive(entry);
     }
 
-    /// Files of which less than half is alive, and that can be read.
+    /// Files of which less than half is alive, or of a store over its budget all but a sixteenth, and that can be read.
     #[must_use]
-    pub fn sparse_files(&self) -> HashSet<FileId> {
-        self.table.lock().sparse().collect()
+    pub fn sparse_files(&self, over_budget: bool) -> HashSet<FileId> {
+        self.table.lock().sparse(over_budget).collect()
     }
 
     /// All block files, by id.

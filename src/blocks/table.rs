@@ -27,6 +27,9 @@ pub struct FileInfo {
     pub damaged: bool,
 }
 
+/// The part of a file that has to be dead for a store over its budget to write the rest anew: one in so many.
+const DEAD_SHARE: u64 = 16;
+
 impl FileInfo {
     /// Bytes of the records of dead chunks.
     fn dead_bytes(&self) -> u64 {
@@ -35,10 +38,12 @@ impl FileInfo {
         records_bytes.saturating_sub(self.live_bytes)
     }
 
-    /// Whether records take less than half of what they took.
-    fn is_sparse(&self) -> bool {
+    /// Whether it is worth to write anew what is alive of it: where that is less than half; for a store that is over its
+    /// budget already where a sixteenth is dead.
+    fn is_sparse(&self, over_budget: bool) -> bool {
         let is_partly_dead = 0 < self.live_chunks && self.live_chunks < self.chunks;
-        is_partly_dead && !self.damaged && self.live_bytes < self.dead_bytes()
+        let live_bytes = self.live_bytes / if over_budget { DEAD_SHARE } else { 1 };
+        is_partly_dead && !self.damaged && live_bytes < self.dead_bytes()
     }
 }
 
@@ -57,7 +62,7 @@ pub struct BlockUsage {
     pub live_bytes: u64,
     /// Bytes of the records of dead chunks, in files that have others.
     pub dead_bytes: u64,
-    /// Of these, the bytes in files that checkpoints write anew because less than half of them is alive.
+    /// Of these, the bytes in files that checkpoints of a store over its budget write anew.
     pub sparse_bytes: u64,
     /// Bytes of the state file.
     pub state_bytes: u64,
@@ -180,10 +185,11 @@ impl Table {
         self.files.remove(&id).map(|file| file.info.damaged)
     }
 
-    /// Files in which records take less than half of what they took.
-    pub(super) fn sparse(&self) -> impl Iterator<Item = FileId> {
+    /// Files that are worth to be written anew.
+    pub(super) fn sparse(&self, over_budget: bool) -> impl Iterator<Item = FileId> {
         let infos = self.files.values().map(|file| &file.info);
-        infos.filter(|info| info.is_sparse()).map(|info| info.id)
+        let sparse = infos.filter(move |info| info.is_sparse(over_budget));
+        sparse.map(|info| info.id)
     }
 
     pub(super) fn infos(&self) -> Vec<FileInfo> {
@@ -201,7 +207,7 @@ impl Table {
             if file.info.live_chunks > 0 {
                 usage.dead_bytes += file.info.dead_bytes();
             }
-            if file.info.is_sparse() {
+            if file.info.is_sparse(true) {
                 usage.sparse_bytes += file.info.dead_bytes();
             }
         }

@@ -13,7 +13,7 @@ use edgetime_protocol::client::{BatchOptions, BatchReport, BatchWriter, Writer, 
 use edgetime_protocol::command::Directive;
 use edgetime_protocol::error::Code;
 use edgetime_protocol::limits::Limits;
-use edgetime_protocol::line::NoHints;
+use edgetime_protocol::line::{LineError, NoHints};
 use edgetime_protocol::session::{Item, Session};
 
 use super::connect::precision_parser;
@@ -68,36 +68,34 @@ pub fn run(args: &WriteArgs) -> Result<(), CommandError> {
                 break;
             }
             let lines = places.take(&buffer[at..]);
-            sender.consume(&mut buffer)?;
+            sender.consume(&mut buffer, &places)?;
             progress.advance(len as u64, lines);
         }
         if places.ends_inside_a_line() {
             places.take(b"\n");
             buffer.push(b'\n');
-            sender.consume(&mut buffer)?;
+            sender.consume(&mut buffer, &places)?;
         }
     }
-    let (report, strays) = sender.finish(&mut buffer)?;
+    let (report, mut rejects) = sender.finish(&mut buffer, &places)?;
     progress.finish(&match args.ack.ack {
         AckLevel::None => format!("{} lines sent", places.lines),
         level => format!("{} rows {}", report.rows, level.name()),
     });
-    let mut rejects = Rejects::default();
-    rejects.add_batches(&report, |line| places.of(line));
-    for stray in &strays {
-        let code = stray.code.name();
-        rejects.add(code, || {
-            format!("{}: {code}: {}", places.of(stray.line), stray.message)
-        });
+    if report.duplicates > 0 {
+        let (batches, were) = match report.duplicates {
+            1 => ("batch", "was"),
+            _ => ("batches", "were"),
+        };
+        super::say(format_args!(
+            "edgetime: the answer to {} {batches} was lost, and {were} stored: rows of {} that were refused are in \
+             `_rejected`, and not counted here",
+            report.duplicates,
+            if report.duplicates == 1 { "it" } else { "them" },
+        ));
     }
+    rejects.add_batches(&report, |line| places.of(line));
     report_rejects(&rejects, "line")
-}
-
-/// A line that is none.
-struct Stray {
-    line: u64,
-    code: Code,
-    message: &'static str,
 }
 
 /// Lines in, batches out.
@@ -106,7 +104,12 @@ struct Sender<'a> {
     batches: BatchWriter,
     session: Session,
     database: Option<String>,
-    strays: Vec<Stray>,
+    /// Lines that are none.
+    rejects: Rejects,
+    /// How many of them the server was asked to keep.
+    kept: usize,
+    /// Why the server could not be asked, each time.
+    unkept: Vec<CommandError>,
 }
 
 impl<'a> Sender<'a> {
@@ -117,6 +120,7 @@ impl<'a> Sender<'a> {
             client: concat!("edgetime ", env!("CARGO_PKG_VERSION")).to_owned(),
             ack: args.ack.ack,
             refused_max: super::rejects::SHOWN_MAX,
+            retries_max: RETRIES_MAX,
             ..BatchOptions::default()
         };
         let address = args.server.addr.as_str();
@@ -128,12 +132,14 @@ impl<'a> Sender<'a> {
             batches: batches.map_err(|error| CommandError::client(address, &error))?,
             session,
             database: args.server.db.clone(),
-            strays: Vec::new(),
+            rejects: Rejects::default(),
+            kept: 0,
+            unkept: Vec::new(),
         })
     }
 
     /// Takes every whole line off the buffer.
-    fn consume(&mut self, buffer: &mut Vec<u8>) -> Result<(), CommandError> {
+    fn consume(&mut self, buffer: &mut Vec<u8>, places: &Places) -> Result<(), CommandError> {
         let address = self.args.server.addr.as_str();
         let failed = |error| CommandError::client(address, &error);
         loop {
@@ -141,13 +147,8 @@ impl<'a> Sender<'a> {
                 Item::Row(row) => {
                     let pushed = self.batches.push_row(&row, row.line).map_err(failed)?;
                     if let Err(error) = pushed {
-                        let stray = Stray {
-                            line: row.line,
-                            code: error.code,
-                            message: error.message,
-                        };
-                        let raw = row.raw.to_vec();
-                        self.stray(stray, &raw)?;
+                        let (line, raw) = (row.line, row.raw.to_vec());
+                        self.stray(error, &raw, || places.of(line));
                     }
                 }
                 Item::Directive(line) => {
@@ -157,13 +158,9 @@ impl<'a> Sender<'a> {
                     }
                 }
                 Item::Rejected(rejected) => {
-                    let stray = Stray {
-                        line: rejected.line,
-                        code: rejected.error.code,
-                        message: rejected.error.message,
-                    };
+                    let (line, error) = (rejected.line, rejected.error);
                     let raw = rejected.raw.to_vec();
-                    self.stray(stray, &raw)?;
+                    self.stray(error, &raw, || places.of(line));
                 }
                 Item::Incomplete { .. } => break,
             }
@@ -173,11 +170,13 @@ impl<'a> Sender<'a> {
     }
 
     /// Notes a line that is none, and has the server keep it.
-    fn stray(&mut self, stray: Stray, raw: &[u8]) -> Result<(), CommandError> {
-        let is_kept = self.strays.len() < STRAYS_KEPT && stray.code != Code::LineTooLong;
-        self.strays.push(stray);
-        if !is_kept {
-            return Ok(());
+    fn stray(&mut self, error: LineError, raw: &[u8], place: impl FnOnce() -> String) {
+        let code = error.code.name();
+        let line = || format!("{}: {code}: {}", place(), error.message);
+        self.rejects.add(code, line);
+        let is_tried = self.kept < STRAYS_KEPT && self.unkept.len() < KEEP_FAILURES_MAX;
+        if !is_tried || error.code == Code::LineTooLong {
+            return;
         }
         let address = self.args.server.addr.as_str();
         let options = WriterOptions {
@@ -192,18 +191,30 @@ impl<'a> Sender<'a> {
             text.write_raw(raw)?;
             text.finish()
         });
-        kept.map(|_| ())
-            .map_err(|error| CommandError::client(address, &error))
+        match kept {
+            Ok(_) => self.kept += 1,
+            // The load goes on: the line is named here, too.
+            Err(error) => self.unkept.push(CommandError::client(address, &error)),
+        }
     }
 
     /// Waits for the answers to everything.
-    fn finish(mut self, buffer: &mut Vec<u8>) -> Result<(BatchReport, Vec<Stray>), CommandError> {
+    fn finish(
+        mut self,
+        buffer: &mut Vec<u8>,
+        places: &Places,
+    ) -> Result<(BatchReport, Rejects), CommandError> {
         self.session.finish();
-        self.consume(buffer)?;
+        self.consume(buffer, places)?;
         let address = self.args.server.addr.as_str();
         let report = self.batches.finish();
         let report = report.map_err(|error| CommandError::client(address, &error))?;
-        Ok((report, self.strays))
+        if let Some(error) = self.unkept.first() {
+            super::say(format_args!(
+                "edgetime: not every line that is none could be handed to the server to be kept: {error}"
+            ));
+        }
+        Ok((report, self.rejects))
     }
 }
 
@@ -307,6 +318,10 @@ impl Places {
 
 /// Lines that are none which the server is to keep; more are only counted.
 const STRAYS_KEPT: usize = 1_000;
+/// Connections for them that may fail before no more are made.
+const KEEP_FAILURES_MAX: usize = 3;
+/// Connections made anew in a row without progress: about two minutes, as long as a server may take to be back.
+const RETRIES_MAX: u32 = 20;
 /// Bytes read and sent at a time.
 const BUFFER_BYTES: usize = 1024 * 1024;
 

@@ -113,23 +113,6 @@ impl Engine {
                 continue;
             }
             let of_shard = |id: &&SeriesId| self.placement.shard(**id) == index;
-            let is_retired = {
-                let catalog = self.catalog.read();
-                let any = !catalog.retired().is_empty();
-                any && series
-                    .iter()
-                    .filter(of_shard)
-                    .any(|id| catalog.is_retired(*id))
-            };
-            if is_retired {
-                // What changed in it is not known any more.
-                let all = Change {
-                    version: u64::MAX,
-                    first: Timestamp::MIN,
-                    last: Timestamp::MAX,
-                };
-                changes.found.push((*shard, all));
-            }
             let mut left = series.iter().filter(of_shard).peekable();
             while left.peek().is_some() {
                 let guard = self.shards[index].read();
@@ -142,19 +125,32 @@ impl Engine {
                     changes.found.extend(noted.map(|change| (*shard, change)));
                 }
             }
+            // Of one that was retired before it was looked at, it is not known any more what changed: whoever empties
+            // its slot has the catalog say so first.
+            let catalog = self.catalog.read();
+            let mut of_shard = series.iter().filter(of_shard);
+            if !catalog.retired().is_empty() && of_shard.any(|id| catalog.is_retired(*id)) {
+                let all = Change {
+                    version: u64::MAX,
+                    first: Timestamp::MIN,
+                    last: Timestamp::MAX,
+                };
+                changes.found.push((*shard, all));
+            }
             *version = current;
         }
         (now, changes)
     }
 
-    /// What has come to a series in order, since its newest row was the one of a time, before another time.
-    pub fn growth(&self, series: SeriesId, behind: Timestamp, end: Timestamp) -> Growth {
+    /// What has come to a series in order, since its newest row was the one of a time, to a range that ends behind that.
+    pub fn growth(&self, series: SeriesId, behind: Timestamp, range: TimeRange) -> Growth {
         let shard = self.shards[self.placement.shard(series)].read();
         let found = shard.get(self.placement.slot(series));
         let newest = found.and_then(Series::newest);
-        let (Some(start), Some(found)) = (behind.checked_add(1), found) else {
+        let (Some(next), Some(found)) = (behind.checked_add(1), found) else {
             return Growth::Nothing;
         };
+        let (start, end) = (range.start.max(next), range.end);
         if newest.is_none_or(|newest| newest <= behind) {
             return Growth::Nothing;
         }
@@ -184,7 +180,7 @@ impl Engine {
 
     /// Rows of some series from this time on are shown, of all of them; earlier ones have expired of one at least.
     pub fn shown_from(&self, series: &[SeriesId]) -> Timestamp {
-        let (horizons, classes) = self.horizons();
+        let (horizons, classes, _) = self.horizons();
         let horizons = horizons.iter().take(classes).copied();
         let (least, most) = (horizons.clone().min(), horizons.max());
         if least == most {

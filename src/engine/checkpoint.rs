@@ -180,7 +180,9 @@ impl Engine {
         let mut sides = deletions;
         sides.extend(collected.account_records());
         if !mutants::is(Mutant::ForgottenProducers) {
-            let record = producers.encode(self.server_time().retention);
+            // A clock that was set meanwhile makes nobody silent.
+            let now = self.server_time().retention.min(producers.newest());
+            let record = producers.encode(now);
             sides.extend(record.map(SideRecord::Producers));
         }
         let settled = {
@@ -305,7 +307,8 @@ impl Engine {
             (false, true) => PASSING_BYTES,
             (false, false) => COMPACTED_BYTES,
         };
-        Compaction::new(self.blocks.sparse_files(), bytes_max)
+        let sparse = self.blocks.sparse_files(self.is_over_budget());
+        Compaction::new(sparse, bytes_max)
     }
 
     /// Records of the deletions and expiries that chunks need; the others are forgotten. One that no chunk needs any more

@@ -249,4 +249,4 @@ fn counted(series: &Series<ChunkEntry>, tombstone: Tombstone) -> u32 {
 /// Checkpoints that only give bytes back to the device are made this often, nanoseconds.
 const COMPACTION_INTERVAL_NS: u64 = 10_000_000_000;
 /// Series whose rows leave with one frame, under one hold of their shard's lock.
-const SLICE_SERIES: usize = 256;
+pub(super) const SLICE_SERIES: usize = 256;

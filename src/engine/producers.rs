@@ -136,10 +136,17 @@ impl ProducerTable {
             Some(_) if position < counted_through => {}
             Some(rows) => {
                 for &(database, rows) in rows {
-                    *self.repeated.entry(database).or_default() += rows;
+                    let sum = self.repeated.entry(database).or_default();
+                    *sum = sum.saturating_add(rows);
                 }
             }
         }
+    }
+
+    /// When the producer that was heard last was heard.
+    pub(super) fn newest(&self) -> Timestamp {
+        let times = self.known.values().map(|known| known.time);
+        times.max().unwrap_or(Timestamp::MIN)
     }
 
     /// Rows of repeated batches, as the manifest counts them.

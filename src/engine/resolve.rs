@@ -18,6 +18,8 @@ pub struct SeriesRef {
     pub(super) shard: u16,
     /// Its retention class when it was resolved.
     pub(super) class: u8,
+    /// Under which policy: the last byte of its revision.
+    pub(super) policy: u8,
 }
 
 /// How the fields of a row become the cells of a layout.
@@ -126,11 +128,13 @@ impl Engine {
                 (catalog.ensure_series(&key)?, measurement)
             }
         };
+        let (class, revision) = self.class_in(&self.catalog.read(), id);
         Ok(SeriesRef {
             id,
             measurement,
             shard: self.placement.shard(id) as u16,
-            class: self.class_in(&self.catalog.read(), id) as u8,
+            class: class as u8,
+            policy: revision as u8,
         })
     }
 

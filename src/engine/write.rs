@@ -48,6 +48,8 @@ pub struct TimeBounds {
     pub horizon: Timestamp,
     /// The same of each class, by its number.
     class_horizons: [Timestamp; RETENTION_CLASSES],
+    /// Under which policy these are the classes: the last byte of its revision.
+    policy: u8,
 }
 
 impl TimeBounds {
@@ -60,12 +62,15 @@ impl TimeBounds {
         Err(self.refusal(time))
     }
 
-    /// Refuses a time that has expired for the class of a series.
+    /// Refuses a time that has expired for the class of a series. Where the policy has changed between the two, nobody
+    /// can tell: the row is taken, and expires.
     #[inline]
     pub fn check_class(&self, series: SeriesRef, time: Timestamp) -> Result<(), EngineError> {
         let horizons = self.class_horizons.get(usize::from(series.class));
         match horizons {
-            Some(&horizon) if time < horizon => Err(EngineError::Expired { time, horizon }),
+            Some(&horizon) if time < horizon && series.policy == self.policy => {
+                Err(EngineError::Expired { time, horizon })
+            }
             _ => Ok(()),
         }
     }
@@ -99,13 +104,14 @@ impl Engine {
     /// Which times were to be accepted at some time, as far as they have not expired since.
     pub fn time_bounds_at(&self, now: Timestamp) -> TimeBounds {
         let ahead = self.options.time_future_max_ns;
-        let (class_horizons, classes) = self.horizons();
+        let (class_horizons, classes, revision) = self.horizons();
         let horizons = class_horizons.iter().take(classes);
         TimeBounds {
             min: self.options.time_min_ns,
             max: now.saturating_add(ahead),
             horizon: horizons.copied().min().unwrap_or(Timestamp::MIN),
             class_horizons,
+            policy: revision as u8,
         }
     }
 

@@ -312,10 +312,7 @@ impl Session {
             self.shared.committer.written();
             match written.error {
                 Some(EngineError::Busy) if Instant::now() < deadline => {
-                    self.shared.maintenance.request_checkpoint();
-                    let freed = self.shared.maintenance.checkpointed();
-                    // Either way the next attempt tells.
-                    let _ = timeout(Duration::from_millis(200), freed).await;
+                    self.shared.maintenance.make_room().await;
                 }
                 Some(error) => self.refuse_rest(&mut gathered, &error),
                 None => {}
@@ -360,10 +357,7 @@ impl Session {
             match counted {
                 Ok(()) => return self.shared.committer.written(),
                 Err(EngineError::Busy) if Instant::now() < deadline => {
-                    self.shared.maintenance.request_checkpoint();
-                    let freed = self.shared.maintenance.checkpointed();
-                    // Either way the next attempt tells.
-                    let _ = timeout(Duration::from_millis(200), freed).await;
+                    self.shared.maintenance.make_room().await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a repeated batch could not be counted");
@@ -373,14 +367,21 @@ impl Session {
         }
     }
 
-    /// Refuses every row that is still in the batch.
+    /// Refuses every row that is still in the batch; of a producer's batch all rows there are.
     fn refuse_rest(&mut self, gathered: &mut Gathered, error: &EngineError) {
         let refusal = refusal(error);
-        let mut count = 0;
-        for row in self.batch.tags().filter(|&tag| tag != REJECT_TAG) {
-            count += 1;
+        let written = &mut gathered.written;
+        let mut rows: Vec<u32> = self.batch.tags().collect();
+        rows.retain(|&tag| tag != REJECT_TAG);
+        let count = rows.len() as u64;
+        if gathered.head.producer.is_some() {
+            // It counts as never sent: nobody is told yet which of its rows cannot be stored.
+            written.refused.clear();
+            rows = (0..gathered.rows as u32).collect();
+        }
+        for row in rows {
             let message = || refusal.message.clone();
-            gathered.written.refuse(row, refusal.code, message);
+            written.refuse(row, refusal.code, message);
         }
         // Rows of a batch may be of several databases: those that found no room count where a connection begins.
         let database = DatabaseId::default();

@@ -9,6 +9,9 @@ use tokio::sync::watch;
 
 use crate::engine::Engine;
 
+/// How long a writer waits for room in the log before it tries again.
+const ROOM_WAIT: Duration = Duration::from_millis(200);
+
 /// How often what is due is done.
 #[derive(Clone, Copy, Debug)]
 pub struct MaintenanceOptions {
@@ -73,12 +76,13 @@ impl Maintenance {
         }
     }
 
-    /// Returns after the next checkpoint.
-    pub async fn checkpointed(&self) {
+    /// Has a checkpoint free room in the log, and waits for it a while: the next attempt to write tells.
+    pub async fn make_room(&self) {
         let mut checkpoints = self.checkpoints.clone();
         checkpoints.mark_unchanged();
+        self.request_checkpoint();
         // An error means that the thread has ended: nobody waits for it then.
-        let _ = checkpoints.changed().await;
+        let _ = tokio::time::timeout(ROOM_WAIT, checkpoints.changed()).await;
     }
 
     /// Ends the thread.

@@ -200,10 +200,7 @@ impl Reader {
             };
             match written.error {
                 Some(EngineError::Busy) if Instant::now() < deadline => {
-                    self.shared.maintenance.request_checkpoint();
-                    let freed = self.shared.maintenance.checkpointed();
-                    // Either way the next attempt tells.
-                    let _ = timeout(Duration::from_millis(200), freed).await;
+                    self.shared.maintenance.make_room().await;
                 }
                 Some(error) => {
                     self.gatherer.refuse_batch(&self.shared, &refusal(&error));

@@ -132,7 +132,11 @@ pub struct BatchWriter {
     rows: RowsBuilder,
     oldest: Option<Instant>,
     in_flight: VecDeque<InFlight>,
+    /// Batches that may be on their way at once: few on a connection that has not proved itself.
+    window: usize,
     producer: u64,
+    /// The server that was welcomed last tells batches of a producer apart.
+    has_producers: bool,
     sequence: u64,
     report: BatchReport,
 }
@@ -194,11 +198,13 @@ impl BatchWriter {
             rows: RowsBuilder::default(),
             oldest: None,
             in_flight: VecDeque::new(),
+            window: IN_FLIGHT_MAX,
             producer: chance().max(1),
+            has_producers: false,
             sequence: 0,
             report: BatchReport::default(),
         };
-        writer.link = Some(writer.open()?);
+        writer.begin()?;
         Ok(writer)
     }
 
@@ -330,13 +336,9 @@ impl BatchWriter {
         }
         self.oldest = None;
         self.sequence += 1;
-        let has_producers = self
-            .link
-            .as_ref()
-            .is_some_and(|link| link.end.has(feature::PRODUCERS));
         let head = BatchHead {
             ack: self.options.ack.max(AckLevel::Accepted),
-            producer: has_producers.then_some(Producer {
+            producer: self.has_producers.then_some(Producer {
                 id: self.producer,
                 sequence: self.sequence,
             }),
@@ -347,7 +349,7 @@ impl BatchWriter {
             request: 0,
             payload,
             tags,
-            has_producer: has_producers,
+            has_producer: self.has_producers,
         });
         let most = self.options.in_flight_max.min(IN_FLIGHT_MAX);
         let most = most.saturating_sub(1);
@@ -401,8 +403,10 @@ impl BatchWriter {
 
     fn exchange(&mut self, done: &impl Fn(&Self) -> bool) -> Result<(), ClientError> {
         if self.link.is_none() {
-            self.link = Some(self.open()?);
+            self.begin()?;
             self.report.reconnects += 1;
+            // One batch at first: where little passes before it breaks again, its answer is what has to come back.
+            self.window = 1;
             self.names.declarer.begin_again();
             for batch in &mut self.in_flight {
                 batch.request = 0;
@@ -422,12 +426,12 @@ impl BatchWriter {
         }
     }
 
-    /// Sends what the credits allow.
+    /// Sends what the credits and the window allow.
     fn send_waiting(&mut self) -> Result<(), ClientError> {
         let Some(Link { stream, end }) = &mut self.link else {
             return Err(ClientError::Closed);
         };
-        for batch in &mut self.in_flight {
+        for batch in self.in_flight.iter_mut().take(self.window) {
             if batch.request != 0 {
                 continue;
             }
@@ -488,6 +492,7 @@ impl BatchWriter {
                         return Err(failure.into());
                     }
                     if let Some(batch) = at.and_then(|at| self.in_flight.remove(at)) {
+                        self.window = (self.window * 2).min(IN_FLIGHT_MAX);
                         let kept = self.options.refused_max;
                         self.report.add(&written, &batch.tags, kept);
                     }
@@ -505,6 +510,14 @@ impl BatchWriter {
             crate::write::Declaration::Forget.encode(&mut payload);
             link.end.declare(&payload)?;
         }
+        Ok(())
+    }
+
+    /// Makes the connection.
+    fn begin(&mut self) -> Result<(), ClientError> {
+        let link = self.open()?;
+        self.has_producers = link.end.has(feature::PRODUCERS);
+        self.link = Some(link);
         Ok(())
     }
 

@@ -9,8 +9,10 @@ use std::vec::Vec;
 use super::*;
 use crate::columns::{ResultBatch, ResultColumn, ResultType, ResultValues};
 use crate::frame::{Frame, MAGIC, PAYLOAD_BYTES_MAX};
-use crate::message::{End, Failure, Message, QueryOptions, Welcome};
+use crate::message::{End, Failure, Message, QueryOptions, Welcome, feature};
+use crate::peer::{ServerEnd, ServerEvent};
 use crate::types::{AckLevel, Precision};
+use crate::write::{BatchReader, Producer, Section, Written};
 
 /// A server for one connection.
 fn server<T: Send + 'static>(
@@ -215,4 +217,101 @@ fn queries_stream_fail_and_are_cancelled_on_drop() {
     assert_eq!((end.rows, end.warnings.len()), (3, 1));
     drop(connection);
     assert_eq!(script.join().expect("script"), [3]);
+}
+
+/// Takes the batches of one connection, each answered by what `answer` makes of its rows, until there is none.
+fn batch_server(
+    mut stream: TcpStream,
+    answer: impl Fn(u32) -> Option<Written>,
+) -> Vec<Option<Producer>> {
+    let mut end = ServerEnd::default();
+    let mut producers = Vec::new();
+    loop {
+        let mut said = Vec::new();
+        match end.next_event().expect("well formed") {
+            ServerEvent::Incomplete => {
+                let mut bytes = [0; 1024];
+                match stream.read(&mut bytes).expect("read") {
+                    0 => return producers,
+                    read => end.buffer().extend_from_slice(&bytes[..read]),
+                }
+            }
+            ServerEvent::Hello(hello) => {
+                let features = feature::WRITES | feature::PRODUCERS;
+                let welcome = end.welcome(&hello, Welcome::new("test", 1), features);
+                let welcome = welcome.expect("a version in common");
+                said.extend([(0, welcome), (0, Message::Credits(1_000_000))]);
+            }
+            ServerEvent::Write {
+                request, payload, ..
+            } => {
+                let mut batch = BatchReader::open(payload).expect("a batch");
+                let (mut section, mut rows) = (Section::default(), 0);
+                while batch.next_section(&mut section).expect("sections") {
+                    rows += section.rows() as u32;
+                }
+                producers.push(batch.head().producer);
+                match answer(rows) {
+                    Some(written) => said.push((request, Message::Written(written))),
+                    None => return producers,
+                }
+            }
+            _ => {}
+        }
+        for (request, message) in said {
+            send(&mut stream, request, &message);
+        }
+    }
+}
+
+#[test]
+fn a_batch_refused_as_a_whole_is_sent_again_as_the_same() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let address = listener.local_addr().expect("an address");
+    let script = thread::spawn(move || {
+        let accept = || listener.accept().expect("a client").0;
+        let busy = |rows| {
+            let mut written = Written::default();
+            (0..rows).for_each(|row| written.refuse(row, Code::Busy, || "full".to_owned()));
+            Some(written)
+        };
+        let stored = |rows: u32| {
+            Some(Written {
+                rows: rows.into(),
+                ..Written::default()
+            })
+        };
+        let refused = batch_server(accept(), busy);
+        let lost = batch_server(accept(), |_| None);
+        [refused, lost, batch_server(accept(), stored)]
+    });
+    let options = BatchOptions {
+        retries_max: 0,
+        ..BatchOptions::default()
+    };
+    let mut writer = BatchWriter::connect(address, options).expect("connects");
+    let push = |writer: &mut BatchWriter, value| {
+        let fields = [("v", FieldValue::Integer(value))];
+        writer.push("m", &[], &fields, None, 0).expect("gathered");
+    };
+    push(&mut writer, 1);
+    push(&mut writer, 2);
+    let error = writer.sync().expect_err("refused");
+    assert!(error.is_retryable(), "{error}");
+    // There is no connection now: what the next one will know of producers is remembered.
+    push(&mut writer, 3);
+    assert!(matches!(writer.sync(), Err(ClientError::Closed)));
+    let report = writer.finish().expect("stored");
+    assert_eq!((report.rows, report.refused_count), (3, 0));
+    let [refused, lost, stored] = script.join().expect("script");
+    let sequences = |batches: &[Option<Producer>]| -> Vec<Option<u64>> {
+        batches
+            .iter()
+            .map(|one| Some(one.as_ref()?.sequence))
+            .collect()
+    };
+    assert_eq!(sequences(&refused), [Some(1)]);
+    assert_eq!(sequences(&lost), [Some(1)]);
+    assert_eq!(sequences(&stored), [Some(1), Some(2)]);
+    assert_eq!(refused[0], stored[0]);
 }

@@ -8,6 +8,7 @@ use std::collections::BinaryHeap;
 
 use super::{PolicyError, RetentionPolicy, Revised};
 use crate::blocks::{BlockUsage, ChunkEntry};
+use crate::engine::maintenance::SLICE_SERIES;
 use crate::engine::{Engine, TickReport};
 use crate::limits::PAGE_BYTES;
 use crate::series::Sealed;
@@ -34,9 +35,6 @@ const CATALOG_BYTES: u64 = 1 << 20;
 /// The part of a budget that is freed beyond what has to be: one in so many.
 const SLACK: u64 = 16;
 
-/// Series whose rows leave with one frame.
-const SLICE_SERIES: usize = 256;
-
 impl Engine {
     /// Whether a store can keep the budget of a policy.
     pub(super) fn check_budget(&self, policy: &RetentionPolicy) -> Result<(), PolicyError> {
@@ -62,6 +60,12 @@ impl Engine {
     pub(super) fn disk_bytes(&self) -> u64 {
         let blocks = self.blocks.usage();
         self.overhead_bytes(&blocks) + blocks.bytes
+    }
+
+    /// Whether the store takes more of its device than it may.
+    pub(in crate::engine) fn is_over_budget(&self) -> bool {
+        let budget = self.retention.current().policy.disk_bytes;
+        budget > 0 && self.disk_bytes() > budget
     }
 
     /// What there is of each class.
@@ -105,7 +109,7 @@ impl Engine {
         if policy.disk_bytes == 0 {
             return;
         }
-        // What is dead in sparse files comes free with the next checkpoints.
+        // What is dead in sparse files comes free with the next checkpoints: no more has to leave for it.
         let blocks = self.blocks.usage();
         let dead = blocks.dead_bytes - blocks.sparse_bytes;
         let alive: u64 = uses.iter().map(|class| class.bytes).sum();
@@ -122,7 +126,7 @@ impl Engine {
                 wanted = wanted.saturating_sub(self.free(revised, class, wanted_here, report));
             }
         }
-        report.over_budget |= self.disk_bytes() > policy.disk_bytes;
+        report.over_budget |= self.is_over_budget();
     }
 
     /// Lets the oldest chunks of a class leave until at least so many bytes are free; how many bytes these are.

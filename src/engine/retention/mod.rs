@@ -24,7 +24,7 @@ use crate::catalog::Catalog;
 use crate::engine::write::refusal;
 use crate::engine::{Access, Engine, EngineError, Verb};
 use crate::limits::RETENTION_CLASSES;
-use crate::log::{AppendError, FrameParts, FrameType};
+use crate::log::{FrameParts, FrameType};
 use crate::types::{Position, SeriesId, Timestamp};
 
 /// The policy in force, and what it comes to now.
@@ -169,13 +169,8 @@ impl Engine {
         self.check_budget(&policy)?;
         let payload = policy.encode();
         let frame = FrameParts::new(FrameType::Policy, &payload);
-        let position = loop {
-            match self.log.append(self.log.epoch(), &[frame]) {
-                Ok(appended) => break appended.end,
-                Err(AppendError::EpochChanged(_)) => {}
-                Err(error) => return Err(refusal(error)),
-            }
-        };
+        let appended = self.log.append_in_any_epoch(&[frame]);
+        let position = appended.map_err(refusal)?.end;
         *self.retention.current.write() = Arc::new(Revised {
             policy,
             revision: before.revision + 1,
@@ -208,14 +203,15 @@ impl Engine {
         keeps.collect()
     }
 
-    /// The horizons of the classes, by number, and how many classes there are.
-    pub(super) fn horizons(&self) -> ([Timestamp; RETENTION_CLASSES], usize) {
+    /// The horizons of the classes, by number, how many classes there are, and under which revision of the policy.
+    pub(super) fn horizons(&self) -> ([Timestamp; RETENTION_CLASSES], usize, u64) {
         let mut horizons = [Timestamp::MIN; RETENTION_CLASSES];
-        let keeps = self.keeps(&self.retention.current());
+        let current = self.retention.current();
+        let keeps = self.keeps(&current);
         for (horizon, keep) in horizons.iter_mut().zip(&keeps) {
             *horizon = keep.horizon;
         }
-        (horizons, keeps.len())
+        (horizons, keeps.len(), current.revision)
     }
 
     /// Rows of a series before this have expired.
@@ -229,9 +225,11 @@ impl Engine {
         keeps.get(class).map_or(Timestamp::MIN, |keep| keep.horizon)
     }
 
-    /// The class of a series, looked up by its names.
-    pub(super) fn class_in(&self, catalog: &Catalog, series: SeriesId) -> usize {
-        class_of(catalog, &self.retention.current().policy, series)
+    /// The class of a series, looked up by its names, and under which revision of the policy.
+    pub(super) fn class_in(&self, catalog: &Catalog, series: SeriesId) -> (usize, u64) {
+        let current = self.retention.current();
+        let class = class_of(catalog, &current.policy, series);
+        (class, current.revision)
     }
 
     /// Gives every series its class.

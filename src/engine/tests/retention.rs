@@ -111,6 +111,15 @@ fn rows_of_each_class_are_as_old_as_their_class_allows() {
         let checked = bounds.check_class(series, time);
         assert_eq!(checked.is_ok(), is_taken, "{host} {age}: {checked:?}");
     }
+    // Numbers of classes say nothing under another policy.
+    let tags = &mut [("zone", "z"), ("host", "aged")];
+    let before = engine.resolve_series(database, "cpu", tags);
+    let before = before.expect("known");
+    change(&engine, &limits("critical", Some(1), None, None));
+    let expired = NOW + (1_200 - 1_001) * SECOND;
+    let after = engine.time_bounds();
+    assert!(bounds.check_class(before, expired).is_err());
+    assert!(after.check_class(before, expired).is_ok());
 }
 
 #[test]
@@ -221,29 +230,10 @@ fn a_store_keeps_its_budget_and_what_matters() {
     let hosts = ["pump", "normal", "noise"];
     let mut number = 1_u64;
     for round in 0..ROUNDS {
-        for host in hosts {
-            for row in 0..32 {
-                // No two texts have anything in common.
-                let mut text = String::new();
-                for _ in 0..20 {
-                    number = number
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1);
-                    write!(text, "{:08x}", number >> 32).expect("writing to a string");
-                }
-                let time = NOW - 5_000 * SECOND + (round * 32 + row) * SECOND;
-                while let Err(error) = try_write(&engine, host, Some(time), row, &text) {
-                    assert!(matches!(error, EngineError::Busy), "{error}");
-                    engine.checkpoint().expect("checkpoints");
-                }
-            }
-        }
+        fill_with_noise(&engine, &hosts, round, &mut number);
         engine.seal_all().expect("seals");
         // What leaves makes files sparse, and the next checkpoint writes them anew.
-        for _ in 0..3 {
-            clock.advance(11 * SECOND as u64);
-            engine.tick().expect("ticks");
-        }
+        tick_thrice(&engine, &clock);
         let taken = size_of_folder(folder.path());
         assert!(taken <= budget, "round {round}: {taken} bytes");
     }
@@ -256,8 +246,68 @@ fn a_store_keeps_its_budget_and_what_matters() {
     assert_eq!(first(&read_all(&engine, "pump")), NOW - 5_000 * SECOND);
 }
 
+#[test]
+fn no_more_leaves_than_a_budget_needs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (engine, clock) = open(folder.path(), small_chunks());
+    change(&engine, &of_host("critical", "pump"));
+    change(&engine, &of_host("critical", "motor"));
+    change(&engine, &of_host("bulk", "noise"));
+    // Every file has chunks of both: two thirds of it stay alive whatever leaves.
+    let hosts = ["pump", "motor", "noise"];
+    let mut number = 1;
+    for round in 0..ROUNDS {
+        fill_with_noise(&engine, &hosts, round, &mut number);
+    }
+    engine.seal_all().expect("seals");
+    engine.checkpoint().expect("checkpoints");
+    let budget = engine.retention().disk_used_bytes - 40_000;
+    change(&engine, &RetentionChange::DiskBytes(budget));
+    for _ in 0..5 {
+        tick_thrice(&engine, &clock);
+    }
+    let uses = engine.retention();
+    assert!(uses.disk_used_bytes <= budget, "{budget}: {uses:?}");
+    assert!(size_of_folder(folder.path()) <= budget);
+    let [pump, motor, noise] = hosts.map(|host| read_all(&engine, host).len());
+    let all = ROUNDS as usize * 32;
+    assert_eq!([pump, motor], [all; 2]);
+    assert!(
+        (all / 2..all).contains(&noise),
+        "{noise} of {all}: {uses:?}"
+    );
+}
+
 /// Batches of a row a second that are written under a budget.
 const ROUNDS: i64 = 160;
+
+/// 32 rows a host with texts that have nothing in common.
+fn fill_with_noise(engine: &Engine, hosts: &[&str], round: i64, number: &mut u64) {
+    for host in hosts {
+        for row in 0..32 {
+            let mut text = String::new();
+            for _ in 0..20 {
+                *number = number
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                write!(text, "{:08x}", *number >> 32).expect("writing to a string");
+            }
+            let time = NOW - 5_000 * SECOND + (round * 32 + row) * SECOND;
+            while let Err(error) = try_write(engine, host, Some(time), row, &text) {
+                assert!(matches!(error, EngineError::Busy), "{error}");
+                engine.checkpoint().expect("checkpoints");
+            }
+        }
+    }
+}
+
+/// With time enough between them for whatever gives bytes back.
+fn tick_thrice(engine: &Engine, clock: &ManualClock) {
+    for _ in 0..3 {
+        clock.advance(11 * SECOND as u64);
+        engine.tick().expect("ticks");
+    }
+}
 
 fn size_of_folder(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).expect("a folder");

@@ -1,6 +1,6 @@
 //! Values found by their keys: sharded, least recently used first out, bounded by bytes, gone after a time.
 //!
-//! The only place that knows the crate behind it. A shard's lock is held for a look at a table, never for work on a
+//! A shard's lock is held for a look at a table, never for work on a
 //! value. Who takes a value from here decides whether it still holds, and says so afterwards.
 
 use std::hash::{BuildHasher, Hash};

@@ -38,8 +38,8 @@ impl Watched {
         self.engine.changes_since(series, since, range)
     }
 
-    pub(crate) fn growth(&self, series: SeriesId, behind: Timestamp, end: Timestamp) -> Growth {
-        self.engine.growth(series, behind, end)
+    pub(crate) fn growth(&self, series: SeriesId, behind: Timestamp, range: TimeRange) -> Growth {
+        self.engine.growth(series, behind, range)
     }
 
     pub(crate) fn extent(&self, series: &[SeriesId]) -> Option<(Timestamp, Timestamp)> {

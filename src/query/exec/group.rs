@@ -38,8 +38,10 @@ pub(super) fn run(
     let Some(grouping) = &plan.grouping else {
         return Ok(());
     };
-    let mut groups = Groups::new(plan, grouping, &context.limits, source.hash_seed());
+    let new = || Groups::new(plan, grouping, &context.limits, source.hash_seed());
+    let mut groups = new();
     if !reuse::add_up(&mut groups, source, series, context, stats)? {
+        groups = new();
         add_all(&mut groups, source, series, context, stats)?;
     }
     if grouping.keys.is_empty() && groups.groups.is_empty() {

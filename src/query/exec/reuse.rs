@@ -25,8 +25,8 @@ use crate::types::{SeriesId, TimeRange, Timestamp};
 /// More series than these are not worth to be told apart by their changes.
 const SERIES_MAX: usize = 100_000;
 
-/// Adds up a query's groups with the help of what is kept; false where nothing was added because nothing can be
-/// kept of it, or it is better read anew.
+/// Adds up a query's groups with the help of what is kept; false where that cannot be, or it is better read anew: then
+/// the groups are of no use.
 pub(super) fn add_up(
     groups: &mut Groups<'_>,
     source: &dyn Source,
@@ -47,9 +47,19 @@ pub(super) fn add_up(
             return Ok(false);
         }
     };
-    let outcome = reading.add_up(groups, context, stats)?;
+    let outcome = match reading.add_up(groups, context, stats) {
+        // There are more groups of parts than of the whole.
+        Err(QueryError::Budget { .. }) => {
+            stats.cache = CacheUse::Passed("its parts take too much memory");
+            QueryOutcome::Passed
+        }
+        outcome => outcome?,
+    };
     results.note_outcome(outcome);
-    Ok(outcome != QueryOutcome::Again)
+    Ok(!matches!(
+        outcome,
+        QueryOutcome::Again | QueryOutcome::Passed
+    ))
 }
 
 /// One query on its way.
@@ -246,7 +256,7 @@ impl<'a> Reading<'a> {
             let Some(&id) = self.ids.get(at as usize) else {
                 return Growth::Some;
             };
-            match self.watched.growth(id, newest, part.range.end) {
+            match self.watched.growth(id, newest, part.range) {
                 Growth::Some => return Growth::Some,
                 Growth::Nothing => all = Growth::Nothing,
                 Growth::Never => {}
@@ -354,7 +364,9 @@ impl<'a> Reading<'a> {
 
     /// Whether nothing has touched the range since the start, nor grown into parts that were found.
     fn still_holds(&self, range: TimeRange, found: &Found) -> bool {
-        if mutants::is(Mutant::ChangesUncheckedAtEnd) {
+        // What was read alone is of one moment for each series, as without the cache.
+        let is_read_alone = found.iter().all(Option::is_none);
+        if is_read_alone || mutants::is(Mutant::ChangesUncheckedAtEnd) {
             return true;
         }
         if self.watched.versions(&self.ids) != self.started {

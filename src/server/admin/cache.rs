@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::commands::{Answer, database_and_sql, say};
-use crate::engine::Access;
+use crate::engine::{Access, Verb};
 use crate::query::cache::{CacheStats, ShardStats};
 use crate::server::Shared;
 use crate::server::sql::{self, Request};
@@ -43,7 +43,8 @@ fn warm(shared: &Shared, json: bool, rest: &str) -> Answer {
     };
     let began = Instant::now();
     let mut rows = 0;
-    let ran = sql::run(shared, &Access::full(), &request, &|| false, &mut |part| {
+    let access = Access::restricted(&[database], &[Verb::Read]);
+    let ran = sql::run(shared, &access, &request, &|| false, &mut |part| {
         if let sql::Part::Batch(batch) = part {
             rows += batch.rows();
         }
