@@ -189,7 +189,7 @@ typedef struct {
     uint8_t ack, duplicate;   /* written */
     uint64_t position, rows;  /* written */
     uint32_t reasons;         /* written: how many reasons have refused rows; et_next_refused has them */
-    const uint8_t *refused;
+    const uint8_t *refused, *refused_end;
     uint64_t features;        /* welcome */
     uint32_t payload_max;     /* welcome */
     uint32_t bytes;           /* credits */
@@ -238,10 +238,11 @@ int32_t et_take(et_session *session, const void *bytes, size_t length, et_event 
 extern "C" {
 #endif
 
-#define ET_PAYLOAD_MAX ((size_t)1 << 20)
+/* int and size_t may have 16 bits: what can be beyond 65535 is of 32. */
+#define ET_PAYLOAD_MAX ((uint32_t)0x100000ul)
 #define ET_HEADER 16u
-#define ET_ROWS_MAX 65536u
-#define ET_CELLS_MAX 262144u
+#define ET_ROWS_MAX ((uint32_t)65536ul)
+#define ET_CELLS_MAX ((uint32_t)262144ul)
 #define ET_GROUP 128u
 #define ET_SCALE_MAX 22u
 #define ET_MANTISSA_MAX ((uint64_t)1 << 53)
@@ -331,7 +332,8 @@ static ET__APART size_t et__length(const char *text) {
 static ET__APART int et__is_utf8(const uint8_t *text, size_t length) {
     size_t i = 0;
     while (i < length) {
-        unsigned lead = text[i++], more, least, value;
+        unsigned lead = text[i++], more;
+        uint32_t least, value;
         if (lead < 0x80) {
             continue;
         }
@@ -340,7 +342,7 @@ static ET__APART int et__is_utf8(const uint8_t *text, size_t length) {
         } else if ((lead & 0xf0) == 0xe0) {
             more = 2, least = 0x800, value = lead & 0x0f;
         } else if (lead >= 0xf0 && lead < 0xf5) {
-            more = 3, least = 0x10000, value = lead & 0x07;
+            more = 3, least = 0x10000ul, value = lead & 0x07;
         } else {
             return 0;
         }
@@ -350,7 +352,7 @@ static ET__APART int et__is_utf8(const uint8_t *text, size_t length) {
             }
             value = value << 6 | (text[i] & 0x3fu);
         }
-        if (value < least || value > 0x10ffff || (value >= 0xd800 && value < 0xe000)) {
+        if (value < least || value > 0x10fffful || (value >= 0xd800 && value < 0xe000)) {
             return 0;
         }
     }
@@ -848,13 +850,13 @@ static ET__APART void et__frame(et_out *out, uint8_t state, uint8_t type, uint32
 /* Patches length and checksum into the frame that begins at `header`. */
 static ET__APART int et__close(et_out *out, size_t header) {
     uint8_t *frame = out->bytes + header;
-    size_t payload = out->used - header - ET_HEADER;
+    uint64_t payload = out->used - header - ET_HEADER;
     if (out->error == ET_OK) {
         if (payload > ET_PAYLOAD_MAX) {
             et__fail(out, ET_TOO_LARGE);
         } else {
             et__store(frame, payload, 4);
-            et__store(frame + 12, et__crc(et__crc(0, frame, 12), frame + ET_HEADER, payload), 4);
+            et__store(frame + 12, et__crc(et__crc(0, frame, 12), frame + ET_HEADER, (size_t)payload), 4);
         }
     }
     return et__finish(out);
@@ -895,7 +897,7 @@ static ET__APART void et__text(et_out *out, const char *text) {
 int et_hello(et_out *out, uint64_t features, const char *client, const char *token) {
     size_t magic;
     et__frame(out, ET__OTHER, 1, 0);
-    et__little(out, 0x00010001, 4); /* versions 1 to 1 */
+    et__little(out, 0x00010001ul, 4); /* versions 1 to 1 */
     et__little(out, features, 8);
     et__text(out, client);
     et__text(out, token);
@@ -1255,7 +1257,7 @@ void et_batch(et_out *out, uint32_t request, unsigned ack, uint64_t producer, ui
     out->batch_rows = out->batch_cells = 0;
     out->columns = 0;
     out->sections = (uint16_t)sections;
-    if (ack > ET_ACK_DURABLE || sections == 0 || sections > 0xffff) {
+    if (ack > ET_ACK_DURABLE || sections == 0 || sections != out->sections) {
         et__fail(out, ET_MISUSE);
     }
     et__byte(out, ack | (producer != 0 ? 4u : 0u));
@@ -1268,10 +1270,11 @@ void et_batch(et_out *out, uint32_t request, unsigned ack, uint64_t producer, ui
 
 void et_rows(et_out *out, uint32_t layout, size_t rows, et_values series, const et_values *times, unsigned columns) {
     et__cursor cursor = et__walk(&series, NULL);
+    uint64_t count = rows;
     if (out->state != ET__BATCH || out->columns != 0 || out->sections == 0 || columns == 0 || rows == 0) {
         et__fail(out, ET_MISUSE);
     }
-    if (columns > 1024 || rows > ET_ROWS_MAX || (uint64_t)rows * columns > ET_CELLS_MAX) {
+    if (columns > 1024 || count > ET_ROWS_MAX || count * columns > ET_CELLS_MAX) {
         et__fail(out, ET_TOO_LARGE);
     }
     if (out->error != ET_OK) {
@@ -1299,7 +1302,7 @@ void et_rows(et_out *out, uint32_t layout, size_t rows, et_values series, const 
 
 /* Begins a column; how many values it has, or 0 after an error, too. */
 static size_t et__open_column(et_out *out, uint8_t type, const et_values *missing) {
-    size_t count = out->rows, row;
+    size_t count = (size_t)out->rows, row;
     if (out->state != ET__BATCH || out->columns == 0) {
         et__fail(out, ET_MISUSE);
     }
@@ -1446,7 +1449,7 @@ static ET__APART void et__take_text(et__in *in, const char **text, size_t *lengt
     uint64_t bytes = et__take_varint(in);
     *text = NULL;
     *length = 0;
-    if (in->at == NULL || bytes > (uint64_t)(in->end - in->at) || !et__is_utf8(in->at, (size_t)bytes)) {
+    if (in->at == NULL || bytes > (size_t)(in->end - in->at) || !et__is_utf8(in->at, (size_t)bytes)) {
         in->at = NULL;
         return;
     }
@@ -1463,12 +1466,13 @@ static ET__APART void et__take_written(et__in *in, et_event *event) {
     event->position = et__take_varint(in);
     event->rows = et__take_varint(in);
     reasons = et__take_varint(in);
-    if (in->at == NULL || flags > 7 || event->ack > ET_ACK_DURABLE || reasons > (uint64_t)(in->end - in->at)) {
+    if (in->at == NULL || flags > 7 || event->ack > ET_ACK_DURABLE || reasons > (size_t)(in->end - in->at)) {
         in->at = NULL;
         return;
     }
     event->reasons = (uint32_t)reasons;
     event->refused = in->at;
+    event->refused_end = in->end;
     for (; reasons > 0 && in->at != NULL; reasons--) {
         (void)et__take_little(in, 2);
         et__take_text(in, &event->message, &event->message_length);
@@ -1488,7 +1492,7 @@ static ET__APART void et__take_written(et__in *in, et_event *event) {
 int et_next_refused(const et_event *written, et_refused *refused) {
     et__in in;
     in.at = refused->at != NULL ? refused->at : written->refused;
-    in.end = in.at != NULL ? in.at + ET_PAYLOAD_MAX : NULL; /* et_take has read to the end of all of it */
+    in.end = written->refused_end;
     while (refused->left == 0) {
         if (refused->reason == written->reasons) {
             return 0;
@@ -1527,7 +1531,7 @@ void et_sent(et_session *session, size_t bytes) {
 }
 
 int32_t et_take(et_session *session, const void *bytes, size_t length, et_event *event) {
-    static const et_event nothing = {0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0};
+    static const et_event nothing = {0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0};
     const uint8_t *frame = (const uint8_t *)bytes;
     et__in in;
     uint64_t size, number;

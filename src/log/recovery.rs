@@ -194,6 +194,7 @@ pub(super) fn replay(
             break;
         }
         let limit = end.min(survey.end);
+        let read_before = handed_over;
         let bytes = read_segment(storage, &extent.header)?;
         let walked = walk(&extent.header, store, &bytes, limit, &mut |unit| {
             for frame in unit {
@@ -215,7 +216,7 @@ pub(super) fn replay(
                 Ok(())
             })?;
         }
-        recovery.note_unstable(&walked.holes, extent, limit, replay_from);
+        recovery.note_unstable(&walked.holes, extent, limit, read_before);
     }
     recovery.corruption.sort_by_key(|gap| gap.from);
     Ok(recovery)
@@ -264,16 +265,16 @@ impl Recovery {
         })
     }
 
-    /// Notes what validated in the survey and does not any more.
+    /// Notes what validated in the survey and does not any more. What a segment before has handed over is no loss.
     fn note_unstable(
         &mut self,
         holes: &[super::walk::Hole],
         extent: &Extent,
         limit: Position,
-        replay_from: Position,
+        read_before: Position,
     ) {
         for hole in holes {
-            let from = hole.from.max(replay_from);
+            let from = hole.from.max(read_before);
             let to = hole.to.unwrap_or(limit);
             let known = |gap: &Gap| gap.from <= from && to <= gap.to;
             if from < to && !self.corruption.iter().any(known) {

@@ -5,7 +5,7 @@ from ._client import Client, connect
 from ._errors import EdgetimeError, ProtocolError, ServerError
 from ._result import Result
 from ._session import Refused
-from ._spool import SpoolFull
+from ._spool import SpoolError, SpoolFull
 from ._values import Unsigned
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Refused",
     "Result",
     "ServerError",
+    "SpoolError",
     "SpoolFull",
     "Unsigned",
     "aio",

@@ -107,7 +107,7 @@ class Client:
         return result
 
     def close(self) -> None:
-        """Closes, whether or not everything was answered. With a spool what was written is in it."""
+        """Closes, whether or not everything was answered. With a spool what was written is in it, or it stays open."""
         if self._session.spool is not None:
             self.flush()
             self._session.spool.close()

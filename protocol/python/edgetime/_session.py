@@ -6,13 +6,14 @@ Gathers rows, keeps every batch until it is answered, and says all of it again o
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import unquote, urlsplit
 
 from ._errors import CODES, ProtocolError, ServerError
 from ._result import Result
-from ._spool import Spool, SpoolFull
+from ._spool import Spool, SpoolError, SpoolFull
 from ._values import Value, plain, put_column, read_result_column, type_of
 from ._wire import HEADER_BYTES, MAGIC, Reader, bitmap, frame, packed, sized, take_frame, text, varint
 
@@ -191,7 +192,7 @@ class Session:
     def write(
         self, measurement: str, tags: Mapping[str, str], fields: Mapping[str, Optional[Value]], time: Time = None
     ) -> int:
-        """Gathers a row; its number, counted from 0."""
+        """Gathers a row; its number, counted from 0. An error says that the row was not taken."""
         if self.spool is not None and self.spool.is_full():
             raise SpoolFull("spool %s is full; the row was not taken" % self.spool.path)
         at = nanoseconds(time)
@@ -199,12 +200,15 @@ class Session:
         if not present:
             raise ValueError("a row without a value")
         kinds = tuple(type_of(value) for value in present.values())
+        if self._is_full_of_rows():
+            # The spool could not keep them when they became so many.
+            self.gather()
         if self._is_full_of_names():
             self.gather()
             if self.pending() == 0:
-                self._forget_names()
                 if self.spool is not None:
                     self.spool.forget_names()
+                self._forget_names()
                 self.output += frame(DECLARE, 0, b"\x04")
         table = self._table(measurement)
         series = self._declare_series(table, tags)
@@ -222,18 +226,20 @@ class Session:
         self._row += 1
         self._gathered += 1
         self._bytes += 18 + 9 * len(kinds)
-        if self._gathered >= ROWS_MAX or self._bytes >= PAYLOAD_ABOUT_MAX:
-            self.gather()
+        if self._is_full_of_rows():
+            # This row is taken: where they cannot be kept now, the next one is refused.
+            with suppress(SpoolError):
+                self.gather()
         return self._row - 1
 
     def gather(self) -> None:
-        """Makes a batch of the rows so far."""
+        """Makes a batch of the rows so far. Where the spool cannot keep it they stay gathered."""
         if not self._gathered:
             return
-        self._sequence += 1
+        sequence = self._sequence + 1
         head = bytes([self.level])
         if self._features & PRODUCERS or self.spool is not None:
-            head = bytes([self.level | 4]) + self._producer.to_bytes(8, "little") + varint(self._sequence)
+            head = bytes([self.level | 4]) + self._producer.to_bytes(8, "little") + varint(sequence)
         payload = [head, varint(len(self._sections))]
         rows: List[int] = []
         for layout, section in self._sections.items():
@@ -248,11 +254,12 @@ class Session:
                 payload += [b"\x02", bitmap([time is None for time in section.times]), packed(times)]
             payload.append(varint(len(section.kinds)))
             payload += [put_column(kind, column) for kind, column in zip(section.kinds, section.columns)]
+        batch = _InFlight(b"".join(payload), rows, sequence)
+        if self.spool is not None:
+            self.spool.add(self._declarations, sequence, batch.payload, len(rows))
+        self._sequence = sequence
         self._sections = {}
         self._gathered = self._bytes = 0
-        batch = _InFlight(b"".join(payload), rows, self._sequence)
-        if self.spool is not None:
-            self.spool.add(self._declarations, batch.sequence, batch.payload, len(rows))
         self._waiting.append(batch)
         self.send_waiting()
 
@@ -276,6 +283,9 @@ class Session:
             self._credits -= HEADER_BYTES + len(payload)
             self.output += frame(DECLARE, 0, payload)
         self._declared = at
+
+    def _is_full_of_rows(self) -> bool:
+        return self._gathered >= ROWS_MAX or self._bytes >= PAYLOAD_ABOUT_MAX
 
     def _is_full_of_names(self) -> bool:
         return (
