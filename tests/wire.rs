@@ -3,7 +3,8 @@
 mod support;
 
 use std::fmt::Write as _;
-use std::net::UdpSocket;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 
 use support::{Server, Text};
 
@@ -119,6 +120,29 @@ fn a_quoted_string_may_hold_newlines_and_a_slow_sender_may_drip() {
         server.query("SELECT text FROM note"),
         [["two\nlines, \"quoted\""]]
     );
+}
+
+#[test]
+fn a_line_that_broke_off_is_no_row() {
+    let (_folder, server) = server();
+    for is_broken in [true, false] {
+        let mut stream = TcpStream::connect(server.data).expect("listens");
+        let lines =
+            format!("broken\nm,b={is_broken} v=1 1700000000000000000\nm,b={is_broken} v=22");
+        stream.write_all(lines.as_bytes()).expect("writable");
+        // To close it with an answer that was not read breaks a connection, and does not end it.
+        assert_eq!(stream.peek(&mut [0]).expect("an answer"), 1);
+        if !is_broken {
+            stream.shutdown(Shutdown::Write).expect("connected");
+            stream.read_to_end(&mut Vec::new()).expect("answers");
+        }
+        drop(stream);
+        while server.admin("clients --json").contains("\"id\"") {
+            std::thread::yield_now();
+        }
+    }
+    let rows = server.query("SELECT b, v FROM m ORDER BY b, v");
+    assert_eq!(rows, [["false", "1"], ["false", "22"], ["true", "1"]]);
 }
 
 #[test]

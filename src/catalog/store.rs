@@ -481,11 +481,12 @@ impl Catalog {
                 given: format!("{tags:?}"),
             });
         }
-        if self.is_dropped(id) || self.is_dropped_measurement(measurement) {
-            self.drop_series(id);
+        if self.is_retired(id) {
+            // Also where its measurement was dropped since: its rows are counted, and no others are its own.
             return Ok(());
         }
-        if self.is_retired(id) {
+        if self.is_dropped(id) || self.is_dropped_measurement(measurement) {
+            self.drop_series(id);
             return Ok(());
         }
         let interned: Arc<[Tag]> = tags

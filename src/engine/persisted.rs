@@ -100,12 +100,7 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
             encode(last);
         }
     };
-    // They come before measurements that have their names now.
-    for dropped in &catalog.dropped()[since.dropped..] {
-        add(&|out| encode_dropped(out, dropped.measurement, &dropped.series));
-    }
-    reached.dropped = catalog.dropped().len();
-    // Likewise series that have their keys.
+    // They come before series that have their keys now, and did not go with their measurement.
     for runs in catalog
         .retired()
         .runs_beyond(&since.retired)
@@ -114,6 +109,11 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
         add(&|out| encode_retired(out, runs));
     }
     reached.retired = catalog.retired().clone();
+    // Likewise measurements that have their names.
+    for dropped in &catalog.dropped()[since.dropped..] {
+        add(&|out| encode_dropped(out, dropped.measurement, &dropped.series));
+    }
+    reached.dropped = catalog.dropped().len();
     for database in catalog
         .databases()
         .filter(|d| d.id.0 as usize >= since.databases)

@@ -99,6 +99,17 @@ struct Reader {
     gatherer: Gatherer,
 }
 
+/// What a socket gave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// All that has come so far.
+    All,
+    /// The peer has closed it: a last line without its newline is whole.
+    End,
+    /// The connection broke: what is left of a line may be a part of it, and would be a wrong value.
+    Break,
+}
+
 impl Reader {
     async fn run(&mut self) {
         let mut rest: Vec<u8> = Vec::new();
@@ -118,7 +129,7 @@ impl Reader {
             }
             let mut buffer = self.shared.buffers.lend();
             buffer.append(&mut rest);
-            let ended = self.drain_socket(&mut buffer).await;
+            let heard = self.drain_socket(&mut buffer).await;
             let quoted = self.gatherer.quoted;
             quote_since = if quoted {
                 quote_since.or_else(|| Some(Instant::now()))
@@ -132,33 +143,33 @@ impl Reader {
             } else {
                 rest = buffer;
             }
-            if ended || self.outbox.is_broken() {
-                if ended {
-                    self.gatherer.session.finish();
-                    self.consume(&mut rest).await;
-                    self.flush().await;
-                }
+            if heard == Heard::End {
+                self.gatherer.session.finish();
+                self.consume(&mut rest).await;
+                self.flush().await;
+            }
+            if heard != Heard::All || self.outbox.is_broken() {
                 break;
             }
         }
         self.flush().await;
     }
 
-    /// Reads and applies until the socket holds no more; true when the peer has closed it.
-    async fn drain_socket(&mut self, buffer: &mut Vec<u8>) -> bool {
+    /// Reads and applies until the socket holds no more.
+    async fn drain_socket(&mut self, buffer: &mut Vec<u8>) -> Heard {
         loop {
             if buffer.capacity() - buffer.len() < BUFFER_BYTES / 4 {
                 buffer.reserve(BUFFER_BYTES);
             }
             match self.read.try_read_buf(buffer) {
-                Ok(0) => return true,
+                Ok(0) => return Heard::End,
                 Ok(read) => {
                     self.client.received(read);
                     self.consume(buffer).await;
                     self.pause().await;
                     let over = self.outbox.is_broken();
                     if over || self.client.is_closed() {
-                        return false;
+                        return Heard::All;
                     }
                     // A sender that never pauses must not keep a worker for itself.
                     tokio::task::yield_now().await;
@@ -166,9 +177,9 @@ impl Reader {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     self.flush().await;
                     self.pause().await;
-                    return false;
+                    return Heard::All;
                 }
-                Err(_) => return true,
+                Err(_) => return Heard::Break,
             }
         }
     }

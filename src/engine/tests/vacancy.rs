@@ -219,6 +219,45 @@ fn what_has_expired_stays_counted_once_when_its_series_is_gone() {
 }
 
 #[test]
+fn what_was_counted_is_not_counted_again_when_its_measurement_goes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Store::open(folder.path(), roomy());
+    // A slow series, for whose sake the log keeps all that follows.
+    let slow = &mut [("host", "slow")];
+    let slow = store
+        .engine
+        .resolve_database(&Access::full(), "default")
+        .and_then(|database| store.engine.resolve_series(database, "slow", slow));
+    let slow = slow.expect("room");
+    let fields = [("value", FieldType::Integer)];
+    let plan = store.engine.resolve_layout(slow.measurement, &fields);
+    let mut batch = store.engine.batch();
+    let layout = batch.layout_index(&plan.expect("room").layout);
+    batch.push(slow, layout, Some(NOW), (&[1], &[0], b""), 1);
+    assert!(store.engine.write(&mut batch).error.is_none());
+    fill(&store.engine, "a", 3);
+    fill(&store.engine, "b", 2);
+    store.empty("a");
+    let report = store.engine.checkpoint().expect("checkpoints");
+    let held = report.replay_from;
+    assert_eq!(store.rounds(), 1);
+    let access = Access::full();
+    let cpu = store.engine.measurement(&access, "default", "cpu");
+    let cpu = cpu.expect("allowed").expect("written").id;
+    let dropped = store.engine.drop_measurement(&access, "default", cpu);
+    assert_eq!(dropped.expect("drops").rows, 2);
+    let report = store.engine.checkpoint().expect("checkpoints");
+    assert_eq!(report.replay_from, held, "the log has all of it");
+    let before = store.ledger();
+    assert_eq!((before.deleted, before.stored), (5, 1));
+    for round in 0..3 {
+        store = store.again(folder.path(), roomy());
+        assert_eq!(store.ledger(), before, "round {round}");
+        store.engine.checkpoint().expect("checkpoints");
+    }
+}
+
+#[test]
 fn whoever_resolved_it_before_is_led_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path(), roomy());
