@@ -166,9 +166,10 @@ fn list(tokens: &[TokenView], json: bool) -> Answer {
     let mut values = Vec::new();
     for token in tokens {
         let verbs: Vec<&str> = token.verbs.iter().map(|verb| verb.name()).collect();
-        let databases = match token.databases.is_empty() {
-            true => "all".to_owned(),
-            false => token.databases.join(","),
+        let databases = if token.databases.is_empty() {
+            "all".to_owned()
+        } else {
+            token.databases.join(",")
         };
         let limit = match token.series_max {
             0 => "none".to_owned(),
