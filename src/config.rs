@@ -20,8 +20,8 @@ use option::{Refusal, Section};
 pub use error::{ConfigError, Source};
 pub use option::OptionInfo;
 pub use sections::{
-    Backend, CheckpointConfig, ClockKind, EngineConfig, GeneralConfig, LimitsConfig, LogConfig,
-    MetaConfig, QueryConfig, RetentionConfig, ServerConfig, SyncPolicy,
+    AuthConfig, Backend, CheckpointConfig, ClockKind, EngineConfig, GeneralConfig, LimitsConfig,
+    LogConfig, MetaConfig, QueryConfig, RetentionConfig, ServerConfig, SyncPolicy,
 };
 
 /// The whole configuration.
@@ -41,6 +41,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// `[server]`
     pub server: ServerConfig,
+    /// `[auth]`
+    pub auth: AuthConfig,
     /// `[query]`
     pub query: QueryConfig,
     /// `[meta]`
@@ -87,7 +89,7 @@ macro_rules! for_each_section {
     ($config:expr, $section:ident => $run:expr) => {{
         let config = $config;
         for_each_section!(@run config, $section, $run,
-            general, log, engine, retention, checkpoint, limits, server, query, meta);
+            general, log, engine, retention, checkpoint, limits, server, auth, query, meta);
     }};
     (@run $config:ident, $section:ident, $run:expr, $($name:ident),+) => {
         $({
@@ -181,27 +183,27 @@ impl Config {
     }
 
     /// Refuses addresses that others can reach while nobody has to say who they are.
-    pub fn validate_listeners(&self, authenticated: bool) -> Result<(), ConfigError> {
+    pub fn validate_listeners(&self) -> Result<(), ConfigError> {
         let general = &self.general;
+        let none = "it knows no tokens";
         let listeners = [
-            ("listen", Some(general.listen)),
-            ("admin", Some(general.admin)),
-            ("http", general.http),
-            ("udp", general.udp),
+            (
+                "listen",
+                Some(general.listen).filter(|_| !self.auth.required),
+                "or set auth.required = true, and make tokens (admin command `token create`)",
+            ),
+            ("admin", Some(general.admin), none),
+            ("http", general.http, none),
+            ("udp", general.udp, none),
         ];
-        for (name, address) in listeners {
-            if let Some(address) = address.filter(|address| !address.ip().is_loopback())
-                && !authenticated
-            {
+        for (name, address, or) in listeners {
+            if let Some(address) = address.filter(|address| !address.ip().is_loopback()) {
                 return Err(ConfigError {
                     source_of: Source::Flag,
                     wrong: format!(
                         "{name} = {address} can be reached from outside, and nobody is asked who they are"
                     ),
-                    right: format!(
-                        "use 127.0.0.1:{}: this version has no authentication",
-                        address.port()
-                    ),
+                    right: format!("use 127.0.0.1:{}; {or}", address.port()),
                 });
             }
         }

@@ -88,6 +88,15 @@ pub const RETENTION_RULES: usize = 256;
 pub const RETENTION_RULE_TAGS: usize = 16;
 /// Largest retention policy as it is logged, bytes: a unit of it fits the smallest segment.
 pub const RETENTION_POLICY_BYTES: usize = 48 * 1024;
+/// Most tokens at a time.
+pub const TOKENS: usize = 1_000;
+/// Longest name of a token, bytes.
+pub const TOKEN_NAME_BYTES: usize = 64;
+/// Most databases that one token is bound to.
+pub const TOKEN_DATABASES: usize = 32;
+/// Largest token as it is logged, bytes.
+pub const TOKEN_RECORD_BYTES: usize =
+    TOKEN_NAME_BYTES + TOKEN_DATABASES * (DATABASE_NAME_BYTES + 1) + 96;
 
 const _: () = assert!(STAGING_ROWS > BLOCK_ROWS);
 const _: () = assert!(CHUNK_ROWS.is_multiple_of(BLOCK_ROWS));
@@ -106,3 +115,5 @@ const _: () = assert!(COLUMNS <= u16::MAX as usize);
 const _: () = assert!(RETENTION_CLASSES <= u8::MAX as usize);
 const _: () =
     assert!((RETENTION_POLICY_BYTES as u64) < LOG_SEGMENT_BYTES_MIN - 2 * PAGE_BYTES as u64);
+const _: () = assert!(TOKENS * TOKEN_RECORD_BYTES < CHECKPOINT_RECORD_BYTES);
+const _: () = assert!((TOKEN_RECORD_BYTES as u64) < LOG_SEGMENT_BYTES_MIN - 2 * PAGE_BYTES as u64);

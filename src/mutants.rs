@@ -57,6 +57,8 @@ pub enum Mutant {
     UnsyncedProducers,
     /// A checkpoint does not write a retention policy that was changed.
     ForgottenPolicy,
+    /// A checkpoint does not write tokens that were made or revoked.
+    ForgottenTokens,
     /// Pages of log and manifest that a killed process left are not synced before they count.
     UnsyncedRestart,
     /// What the device does not give counts as never written.

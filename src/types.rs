@@ -41,6 +41,10 @@ id! {
     ColumnId(u16)
 }
 id! {
+    /// A token. Never reused within a store; 0 is none.
+    TokenId(u32)
+}
+id! {
     /// A place in the log: bytes since the store began, over all segments. Strictly increasing.
     Position(u64)
 }

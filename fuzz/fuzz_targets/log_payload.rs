@@ -1,4 +1,4 @@
-//! Any bytes into the decoders of the log's payloads: no panic, no more memory than the input can mean, and what
+//! Any bytes into the decoders of the log's payloads, and of the state file's tokens: no panic, no more memory than the input can mean, and what
 //! decodes is written the same way again.
 #![no_main]
 
@@ -7,13 +7,14 @@ use edgetimedb::log::deletion::Deletion;
 use edgetimedb::log::expiry::Expiry;
 use edgetimedb::log::producer::ProducerMark;
 use edgetimedb::log::rows::RowsPayload;
+use edgetimedb::log::token::{TokenChange, TokenList};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let Some((&kind, payload)) = input.split_first() else {
         return;
     };
-    match kind % 5 {
+    match kind % 7 {
         0 => {
             let mut known = 0;
             let decoded = definitions::decode(payload, |_| known += 1);
@@ -36,6 +37,17 @@ fuzz_target!(|input: &[u8]| {
             if let Ok(mark) = ProducerMark::decode(payload) {
                 assert!(mark.repeated.iter().flatten().count() <= payload.len() / 2);
                 assert_eq!(ProducerMark::decode(&mark.encode()), Ok(mark));
+            }
+        }
+        4 => {
+            if let Ok(change) = TokenChange::decode(payload) {
+                assert_eq!(TokenChange::decode(&change.encode()), Ok(change));
+            }
+        }
+        5 => {
+            if let Ok(list) = TokenList::decode(payload) {
+                assert!(list.tokens.len() <= payload.len() / 32);
+                assert_eq!(TokenList::decode(&list.encode()), Ok(list));
             }
         }
         _ => {

@@ -22,6 +22,23 @@ pub enum CatalogError {
         /// Series it holds.
         held: usize,
     },
+    /// More series than a token may have.
+    #[error(
+        "series_max = {limit} of token {token:?} is reached; \
+         measurement {measurement:?} of database {database:?} holds {held} of its series"
+    )]
+    TooManySeriesOfToken {
+        /// The token's name.
+        token: String,
+        /// Its limit.
+        limit: u64,
+        /// The database of the measurement.
+        database: String,
+        /// The measurement that has most of them, whichever was written to.
+        measurement: String,
+        /// Series of the token that it holds.
+        held: u64,
+    },
     /// More columns than a measurement may have.
     #[error("measurement {measurement:?} already has {limit} columns, its limit")]
     TooManyColumns {
@@ -96,6 +113,7 @@ impl CatalogError {
         matches!(
             self,
             Self::TooManySeries { .. }
+                | Self::TooManySeriesOfToken { .. }
                 | Self::TooManyColumns { .. }
                 | Self::TooManyDatabases { .. }
         )

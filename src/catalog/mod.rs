@@ -7,6 +7,7 @@
 mod error;
 mod keyed;
 mod measurement;
+mod owners;
 mod postings;
 mod retired;
 mod room;
@@ -21,6 +22,7 @@ pub const REJECTED: &str = "_rejected";
 pub use self::error::CatalogError;
 pub use self::keyed::HashSeed;
 pub use self::measurement::{Column, Measurement};
+pub use self::owners::Maker;
 pub use self::postings::{TagFilter, TagTest};
 pub use self::retired::SeriesSet;
 pub use self::rules::{FieldRange, RuleChange, Rules};

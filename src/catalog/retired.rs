@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use roaring::RoaringBitmap;
 
-use crate::catalog::{Catalog, CatalogError, SeriesEntry, SeriesKey};
-use crate::types::SeriesId;
+use crate::catalog::{Catalog, CatalogError, Maker, SeriesEntry, SeriesKey};
+use crate::types::{SeriesId, TokenId};
 
 /// Numbers of series. Long runs of them take few bytes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,10 +60,13 @@ impl SeriesSet {
 pub(super) struct Retired {
     all: SeriesSet,
     /// Those of this round, for whoever has resolved them before.
-    recent: HashMap<SeriesId, SeriesEntry>,
+    recent: HashMap<SeriesId, Gone>,
     /// Those of the round before.
-    earlier: HashMap<SeriesId, SeriesEntry>,
+    earlier: HashMap<SeriesId, Gone>,
 }
+
+/// A series that was retired, and whose it was.
+type Gone = (SeriesEntry, Option<TokenId>);
 
 impl Catalog {
     /// Whether a series has given its place back.
@@ -84,8 +87,10 @@ impl Catalog {
         let there = there.take_while(|series| series.id.0 < run.end);
         let gone: Vec<SeriesEntry> = there.cloned().collect();
         for series in &gone {
+            let owner = self.owner(series.id);
             self.take_series(series.id);
-            self.retired.recent.insert(series.id, series.clone());
+            let gone = (series.clone(), owner);
+            self.retired.recent.insert(series.id, gone);
         }
         self.retired.all.insert_run(run);
         self.touch();
@@ -96,7 +101,7 @@ impl Catalog {
     pub fn forget_retired(&mut self) {
         self.retired.all.0.optimize();
         let recent = std::mem::take(&mut self.retired.recent);
-        for (_, series) in std::mem::replace(&mut self.retired.earlier, recent) {
+        for (_, (series, _)) in std::mem::replace(&mut self.retired.earlier, recent) {
             for (name, value) in &*series.tags {
                 self.forget(name);
                 self.forget(value);
@@ -104,8 +109,13 @@ impl Catalog {
         }
     }
 
-    /// The series that has the key of one that was retired not long ago, made where there is none.
-    pub fn successor(&mut self, retired: SeriesId) -> Result<SeriesId, CatalogError> {
+    /// The series that has the key of one that was retired not long ago, made where there is none: for the same token,
+    /// whose limit is asked for.
+    pub fn successor(
+        &mut self,
+        retired: SeriesId,
+        maker_of: &dyn Fn(TokenId) -> Maker,
+    ) -> Result<SeriesId, CatalogError> {
         let Retired {
             recent, earlier, ..
         } = &self.retired;
@@ -114,14 +124,14 @@ impl Catalog {
             what: "series",
             id: retired.0,
         };
-        let entry = entry.ok_or(unknown)?.clone();
+        let (entry, owner) = entry.ok_or(unknown)?.clone();
         let tags: Vec<(&str, &str)> = entry.tags.iter().map(|(k, v)| (&**k, &**v)).collect();
         let measurement = entry.measurement;
         let key = SeriesKey {
             measurement,
             tags: &tags,
         };
-        self.ensure_series(&key)
+        self.ensure_series_of(&key, owner.map(maker_of).as_ref())
     }
 }
 
@@ -142,6 +152,10 @@ mod tests {
         let database = catalog.ensure_database("d").expect("room");
         let m = catalog.ensure_measurement(database, "m").expect("room");
         (catalog, m)
+    }
+
+    fn nobody(_: TokenId) -> Maker {
+        unreachable!("no token made any")
     }
 
     fn add(catalog: &mut Catalog, measurement: MeasurementId, host: &str) -> Option<SeriesId> {
@@ -182,13 +196,17 @@ mod tests {
         let (mut catalog, m) = catalog();
         let old = add(&mut catalog, m, "a").expect("room");
         catalog.retire_series(0..1);
-        let new = catalog.successor(old).expect("made");
+        let new = catalog.successor(old, &nobody).expect("made");
         assert_ne!(new, old);
-        assert_eq!(catalog.successor(old), Ok(new));
+        assert_eq!(catalog.successor(old, &nobody), Ok(new));
         assert_eq!(add(&mut catalog, m, "a"), Some(new));
         let unknown = |id| CatalogError::Unknown { what: "series", id };
-        assert_eq!(catalog.successor(SeriesId(7)), Err(unknown(7)));
-        assert_eq!(catalog.successor(new), Err(unknown(new.0)), "it is there");
+        assert_eq!(catalog.successor(SeriesId(7), &nobody), Err(unknown(7)));
+        assert_eq!(
+            catalog.successor(new, &nobody),
+            Err(unknown(new.0)),
+            "it is there"
+        );
     }
 
     #[test]
@@ -223,9 +241,11 @@ mod tests {
         catalog.forget_retired();
         let strings = catalog.string_count();
         assert!(strings > 2_000);
-        catalog.successor(SeriesId(7)).expect("known");
+        catalog.successor(SeriesId(7), &nobody).expect("known");
         catalog.forget_retired();
-        catalog.successor(SeriesId(8)).expect_err("forgotten");
+        catalog
+            .successor(SeriesId(8), &nobody)
+            .expect_err("forgotten");
         // host, d, m, host-7, last
         assert_eq!(catalog.string_count(), 5);
     }

@@ -7,33 +7,69 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-use crate::catalog::{Catalog, CatalogError, Measurement};
-use crate::types::{DatabaseId, MeasurementId};
+use crate::catalog::{Catalog, CatalogError, Maker, Measurement};
+use crate::types::{DatabaseId, MeasurementId, TokenId};
 
-/// The largest measurement of the store (`None`) or of a database, as of a generation of the catalog.
+/// The largest measurements, as of a generation of the catalog.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
-    known: Mutex<(u64, BTreeMap<Option<DatabaseId>, MeasurementId>)>,
+    known: Mutex<(u64, BTreeMap<Whole, MeasurementId>)>,
+}
+
+/// What a measurement is the largest of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Whole {
+    Store,
+    Database(DatabaseId),
+    /// Of the series of a token.
+    Token(TokenId),
 }
 
 impl Catalog {
-    /// Refuses one more series of a database where a limit is reached.
-    pub fn check_room(&self, database: DatabaseId) -> Result<(), CatalogError> {
+    /// Refuses one more series of a database where a limit is reached: its own, the store's or its maker's.
+    pub fn check_room(
+        &self,
+        database: DatabaseId,
+        maker: Option<&Maker>,
+    ) -> Result<(), CatalogError> {
         let limit = self.limits.series_per_database_max;
         let held = self
             .database_by_id(database)
             .map_or(0, |found| found.series_count);
         if limit > 0 && held >= limit {
-            return Err(self.too_many(Some(database), "limits.series_per_database_max", limit));
+            let of = Whole::Database(database);
+            return Err(self.too_many(of, "limits.series_per_database_max", limit));
         }
         let limit = self.limits.series_max;
         if self.series_count() >= limit {
-            return Err(self.too_many(None, "limits.series_max", limit));
+            return Err(self.too_many(Whole::Store, "limits.series_max", limit));
         }
-        Ok(())
+        match maker {
+            Some(maker)
+                if maker.series_max > 0
+                    && self.series_of_token(maker.token) >= maker.series_max =>
+            {
+                Err(self.too_many_of(maker))
+            }
+            _ => Ok(()),
+        }
     }
 
-    fn too_many(&self, of: Option<DatabaseId>, option: &'static str, limit: usize) -> CatalogError {
+    fn too_many_of(&self, maker: &Maker) -> CatalogError {
+        let largest = self.largest(Whole::Token(maker.token));
+        let owner = largest.and_then(|found| self.database_by_id(found.database));
+        let held = self.held(maker.token);
+        let held = largest.and_then(|found| held?.by_measurement.get(&found.id));
+        CatalogError::TooManySeriesOfToken {
+            token: maker.name.to_string(),
+            limit: maker.series_max,
+            database: owner.map_or_else(String::new, |owner| owner.name.to_string()),
+            measurement: largest.map_or_else(String::new, |found| found.name.to_string()),
+            held: held.copied().unwrap_or(0),
+        }
+    }
+
+    fn too_many(&self, of: Whole, option: &'static str, limit: usize) -> CatalogError {
         let largest = self.largest(of);
         let owner = largest.and_then(|found| self.database_by_id(found.database));
         CatalogError::TooManySeries {
@@ -45,8 +81,8 @@ impl Catalog {
         }
     }
 
-    /// The measurement with most series, of the store or of a database.
-    fn largest(&self, of: Option<DatabaseId>) -> Option<&Measurement> {
+    /// The measurement with most series, of the store, of a database or of a token.
+    fn largest(&self, of: Whole) -> Option<&Measurement> {
         let mut known = self.crowd.known.lock();
         if known.0 != self.generation() {
             *known = (self.generation(), BTreeMap::new());
@@ -56,11 +92,16 @@ impl Catalog {
         }
         let mut all = self.measurements();
         let largest = match of {
-            None => all.max_by_key(|found| found.series_count()),
-            Some(database) => all
+            Whole::Store => all.max_by_key(|found| found.series_count()),
+            Whole::Database(database) => all
                 .by_ref()
                 .filter(|found| found.database == database)
                 .max_by_key(|found| found.series_count()),
+            Whole::Token(token) => {
+                let held = self.held(token)?.by_measurement.iter();
+                let most = held.max_by_key(|(_, count)| **count);
+                most.and_then(|(&id, _)| self.measurement_by_id(id))
+            }
         };
         if let Some(found) = largest {
             known.1.insert(of, found.id);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::catalog::keyed::{HashSeed, KeyTable, NameMap};
+use crate::catalog::owners::{Maker, Owners};
 use crate::catalog::retired::Retired;
 use crate::catalog::room::Crowd;
 use crate::catalog::{CatalogError, Measurement, REJECTED, SeriesKey, Tag};
@@ -82,6 +83,7 @@ pub struct Catalog {
     dropped_measurements: HashSet<MeasurementId>,
     dropped_series: HashSet<SeriesId>,
     pub(super) retired: Retired,
+    pub(super) owners: Owners,
 }
 
 type LayoutKey = (MeasurementId, Box<[ColumnId]>);
@@ -106,6 +108,7 @@ impl Catalog {
             dropped_measurements: HashSet::new(),
             dropped_series: HashSet::new(),
             retired: Retired::default(),
+            owners: Owners::default(),
         }
     }
 
@@ -248,6 +251,7 @@ impl Catalog {
             self.by_key
                 .remove(key.hash(self.seed), |known| *known == id);
             self.count_series(key.measurement, -1);
+            self.disown(id, key.measurement);
             if let Ok(owner) = self.measurement_mut(entry.measurement) {
                 owner.remove_series(id, &entry.tags);
             }
@@ -327,18 +331,30 @@ impl Catalog {
         Ok(column)
     }
 
-    /// The series of a key, made if it is new.
+    /// The series of a key, made if it is new, and nobody's then.
     pub fn ensure_series(&mut self, key: &SeriesKey<'_>) -> Result<SeriesId, CatalogError> {
+        self.ensure_series_of(key, None)
+    }
+
+    /// The series of a key, made if it is new, and its maker's then.
+    pub fn ensure_series_of(
+        &mut self,
+        key: &SeriesKey<'_>,
+        maker: Option<&Maker>,
+    ) -> Result<SeriesId, CatalogError> {
         if let Some(id) = self.find_series(key) {
             return Ok(id);
         }
         let measurement = self.measurement_mut(key.measurement)?;
         if *measurement.name != *REJECTED {
             let database = measurement.database;
-            self.check_room(database)?;
+            self.check_room(database, maker)?;
         }
         let id = SeriesId(self.series.len() as u32);
         self.define_series(id, key.measurement, key.tags)?;
+        if let Some(maker) = maker {
+            self.define_owner(id, maker.token)?;
+        }
         Ok(id)
     }
 

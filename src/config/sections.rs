@@ -178,6 +178,15 @@ section! {
 }
 
 section! {
+    /// Who may use the data port.
+    AuthConfig = "auth" {
+        /// Whether every connection to the data port has to give a token, as `token create` on the admin port makes
+        /// them. Then the data port may listen on addresses that others can reach. UDP knows no tokens.
+        required: bool = false;
+    }
+}
+
+section! {
     /// Queries.
     QueryConfig = "query" {
         /// Rows of one result.

@@ -225,12 +225,30 @@ fn a_file_that_is_named_has_to_be_there() {
 #[test]
 fn only_loopback_without_tokens() {
     let mut config = Config::default();
-    assert!(config.validate_listeners(false).is_ok());
-    config.general.udp = Some(([0, 0, 0, 0], 7480).into());
-    let error = config.validate_listeners(false).expect_err("is refused");
-    assert!(error.to_string().contains("udp = 0.0.0.0:7480"), "{error}");
-    assert!(config.validate_listeners(true).is_ok());
+    assert!(config.validate_listeners().is_ok());
+    let refused = |config: &Config| {
+        let error = config.validate_listeners().expect_err("is refused");
+        error.to_string()
+    };
+    let outside = ([0, 0, 0, 0], 7480).into();
+    config.general.listen = outside;
+    let error = refused(&config);
+    assert!(
+        error.contains("listen = 0.0.0.0:7480") && error.contains("auth.required = true"),
+        "{error}"
+    );
+    config.auth.required = true;
+    assert!(config.validate_listeners().is_ok());
+    // Nobody gives a token there.
+    config.general.udp = Some(outside);
+    let error = refused(&config);
+    assert!(
+        error.contains("udp = 0.0.0.0:7480") && error.contains("use 127.0.0.1:7480"),
+        "{error}"
+    );
     config.general.udp = None;
+    config.general.admin = outside;
+    assert!(refused(&config).contains("admin = 0.0.0.0:7480"));
     config.general.admin = "[::1]:7481".parse().expect("an address");
-    assert!(config.validate_listeners(false).is_ok());
+    assert!(config.validate_listeners().is_ok());
 }

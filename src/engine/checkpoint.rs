@@ -199,6 +199,7 @@ impl Engine {
             counters.push(through_counter(repeated_through));
         }
         counters.extend(reached.column_counters());
+        counters.extend(self.tokens.counter());
         let metas = ready.iter().map(|ready| self.meta_of(ready));
         let chunks = ready.iter().map(|ready| &ready.shown.bytes);
         let entries = self.blocks.write_chunks(metas.zip(chunks))?;

@@ -3,7 +3,7 @@
 use crate::blocks::BlockError;
 use crate::catalog::CatalogError;
 use crate::codec::CodecError;
-use crate::engine::{PolicyError, Verb};
+use crate::engine::{PolicyError, TokenError, Verb};
 use crate::log::LogError;
 use crate::storage::StorageError;
 use crate::types::Timestamp;
@@ -103,6 +103,9 @@ pub enum EngineError {
     /// A retention policy that cannot be.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A token that cannot be.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The log failed.
     #[error("log: {0}")]
     Log(#[from] LogError),

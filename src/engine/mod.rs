@@ -34,6 +34,7 @@ mod server_time;
 mod shard;
 mod space;
 mod status;
+mod tokens;
 mod vacancy;
 mod verify;
 mod wear;
@@ -77,11 +78,12 @@ pub use self::server_time::{ServerTime, TimeDoubt};
 pub use self::shard::RowCounts;
 pub use self::space::{SpaceLevel, SpaceLimits, SpaceUse};
 pub use self::status::{MemoryUse, Status};
+pub use self::tokens::{NewToken, STATE_TOKENS, TokenError, TokenView};
 pub use self::verify::VerifyReport;
 pub use self::wear::CheckpointUse;
 pub use self::write::{TimeBounds, Written};
 /// What the layers above meet of those below: refusals inside of errors, the history of lanes.
-pub use crate::catalog::CatalogError;
+pub use crate::catalog::{CatalogError, Maker};
 pub use crate::series::LaneUse;
 
 use self::history::History;
@@ -95,6 +97,7 @@ use self::retention::Retention;
 use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
 use self::space::Space;
+use self::tokens::Tokens;
 use self::vacancy::Vacancies;
 use self::wear::Wear;
 use crate::blocks::{BlockStore, ChunkEntry, SideRecord};
@@ -154,6 +157,7 @@ pub struct Engine {
     storage: Arc<dyn Storage>,
     space: Space,
     retention: Retention,
+    tokens: Tokens,
     catalog: RwLock<Catalog>,
     placement: Placement,
     shards: Box<[RwLock<Shard>]>,

@@ -1,4 +1,4 @@
-//! What the state file has of the catalog and of the policy, and what it lacks: a checkpoint appends the news, a new
+//! What the state file has of the catalog, of the policy and of tokens, and what it lacks: a checkpoint appends the news, a new
 //! file gets all of it.
 
 use std::sync::atomic::Ordering;
@@ -7,6 +7,7 @@ use crate::catalog::{Catalog, Column, SeriesSet};
 use crate::engine::Engine;
 use crate::engine::retention::STATE_POLICY;
 use crate::engine::rules::encode_change;
+use crate::engine::tokens::STATE_TOKENS;
 use crate::limits::MEASUREMENTS_RESERVED;
 use crate::log::definitions::{Definition, encode_dropped, encode_retired, encode_series};
 use crate::mutants::{self, Mutant};
@@ -27,6 +28,8 @@ pub(super) struct Persisted {
     pub(super) defined_series: u64,
     /// The revision of the retention policy.
     policy: u64,
+    /// The revision of the tokens.
+    tokens: u64,
 }
 
 /// The kind of a state record that holds definitions.
@@ -76,8 +79,12 @@ impl Engine {
         let records = records.into_iter();
         let records = records.map(|record| (STATE_DEFINITIONS, record));
         let policy = policy.map(|policy| (STATE_POLICY, policy.record()));
+        let (tokens, revision) = self.tokens.settled();
+        let is_news = revision > persisted.tokens && !mutants::is(Mutant::ForgottenTokens);
+        reached.tokens = revision;
+        let tokens = is_news.then(|| (STATE_TOKENS, tokens.list().encode()));
         StateNews {
-            records: records.chain(policy).collect(),
+            records: records.chain(policy).chain(tokens).collect(),
             reached,
             layouts,
             is_whole,
@@ -155,6 +162,10 @@ pub(super) fn news(catalog: &Catalog, since: &Persisted) -> (Vec<Vec<u8>>, Persi
             let tags = series.tags.iter().map(|(name, value)| (&**name, &**value));
             encode_series(out, series.id, series.measurement, series.tags.len(), tags);
         });
+        if let Some(token) = catalog.owner(series.id) {
+            let series = series.id;
+            add(&|out| Definition::Owner { series, token }.encode(out));
+        }
         reached.defined_series += 1;
     }
     reached.series = catalog.series_end();
@@ -199,10 +210,11 @@ impl Persisted {
         self.series
     }
 
-    /// The same, with the policy that the store was opened with, or without one.
-    pub(super) fn with_policy(self, has_policy: bool) -> Self {
+    /// The same, with the policy and the tokens that the store was opened with, or without them.
+    pub(super) fn with_settings(self, has_policy: bool, has_tokens: bool) -> Self {
         Self {
             policy: u64::from(has_policy),
+            tokens: u64::from(has_tokens),
             ..self
         }
     }

@@ -28,6 +28,7 @@ use crate::engine::retention::{self, PolicyError, Retention, RetentionPolicy, ST
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
 use crate::engine::space::Space;
+use crate::engine::tokens::{STATE_TOKENS, TokenTable, Tokens, given_out};
 use crate::engine::write::row_position;
 use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::log::definitions::{self, Definition};
@@ -70,6 +71,7 @@ struct Restored {
     losses: Losses,
     /// The retention policy, and behind which position it counts.
     policy: Option<(Position, RetentionPolicy)>,
+    tokens: TokenTable,
     /// Where something of the log is missing.
     edges: Vec<Edge>,
     gaps_before: usize,
@@ -105,6 +107,7 @@ impl Engine {
             overwritten: BTreeMap::new(),
             losses: Losses::default(),
             policy: None,
+            tokens: TokenTable::default(),
             edges: Vec::new(),
             gaps_before: 0,
             producers: ProducerTable::default(),
@@ -165,6 +168,7 @@ impl Engine {
             persisted
         };
         let policy_before = restored.policy.clone();
+        let tokens_before = restored.tokens.clone();
         if opened.created {
             // The identity has to last before anything carries it.
             blocks.commit(crate::blocks::CommitInfo::default())?;
@@ -192,8 +196,13 @@ impl Engine {
         restored.mark_defined(persisted.series_end());
         let time = Timekeeper::new(&*clock, newest_wall, options.follow_data.is_some());
         restored.name_losses(&*storage, time.read(&*clock).now);
-        let persisted =
-            persisted.with_policy(restored.policy.is_some() && restored.policy == policy_before);
+        // Numbers whose tokens are lost, and what they own is not.
+        let owner = restored.catalog.highest_owner().unwrap_or_default();
+        restored.tokens.reserve(owner.max(given_out(counters)));
+        let persisted = persisted.with_settings(
+            restored.policy.is_some() && restored.policy == policy_before,
+            !tokens_before.is_virgin() && restored.tokens == tokens_before,
+        );
         let began_ns = clock.monotonic_ns();
         let changes = restored.shards.iter();
         let changes = changes.map(|shard| shard.scratch.changes.clone()).collect();
@@ -205,6 +214,7 @@ impl Engine {
             newcomers: Newcomers::new(options.new_series),
             producers: Producers::new(restored.producers),
             retention: Retention::restored(restored.policy),
+            tokens: Tokens::restored(restored.tokens),
             storage,
             options,
             clock,
@@ -243,6 +253,10 @@ impl Visitor for Restored {
             self.define(payload, STATE_FILE);
         } else if kind == STATE_POLICY {
             self.policy(STATE_FILE, retention::decode_record(payload));
+        } else if kind == STATE_TOKENS {
+            if let Err(error) = self.tokens.restore(payload) {
+                self.report.problem(format!("{STATE_FILE}: {error}"));
+            }
         } else if !self.losses.restore(kind, payload) {
             self.report
                 .problem(format!("state record of unknown kind {kind}"));
@@ -425,6 +439,12 @@ impl Restored {
             FrameType::Policy => {
                 let policy = RetentionPolicy::decode(frame.payload);
                 self.policy("log", policy.map(|policy| (frame.position, policy)));
+            }
+            FrameType::Token => {
+                if let Err(error) = self.tokens.replay(frame.payload) {
+                    let problem = format!("token at position {}: {error}", frame.position);
+                    self.report.problem(problem);
+                }
             }
             FrameType::Rows => {
                 self.rows(frame.position, frame.payload);
@@ -622,6 +642,7 @@ impl Restored {
                     name,
                     rule,
                 } => catalog.define_rule(measurement, revision, RuleChange::Field(name, rule)),
+                Definition::Owner { series, token } => catalog.define_owner(series, token),
             };
             failed.extend(result.err());
         });

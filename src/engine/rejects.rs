@@ -129,7 +129,8 @@ impl Engine {
         reject: &Reject<'_>,
         id: Timestamp,
     ) -> Result<(), EngineError> {
-        let series = self.resolve_any_series(database, REJECTED, &mut [("code", reject.code)])?;
+        let series =
+            self.resolve_any_series(None, database, REJECTED, &mut [("code", reject.code)])?;
         let plan = self.resolve_layout(series.measurement, &COLUMNS)?;
         // A row must fit into a segment of the log, whatever its size.
         let segment = self.options.log.segment_size_bytes;

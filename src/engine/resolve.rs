@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, FieldRange, REJECTED, SeriesKey};
+use crate::catalog::{Catalog, FieldRange, Maker, REJECTED, SeriesKey};
 use crate::engine::{Access, Engine, EngineError, Verb};
 use crate::types::{
     DatabaseId, FieldType, Layout, LayoutColumn, MeasurementId, SchemaMode, SeriesId,
@@ -75,9 +75,20 @@ impl Engine {
         Ok(self.catalog.write().ensure_database(name)?)
     }
 
-    /// The series of a measurement with these tags, made if it is new. Sorts the tags by name.
+    /// The series of a measurement with these tags, made if it is new, and nobody's then. Sorts the tags by name.
     pub fn resolve_series(
         &self,
+        database: DatabaseId,
+        measurement: &str,
+        tags: &mut [(&str, &str)],
+    ) -> Result<SeriesRef, EngineError> {
+        self.resolve_series_for(None, database, measurement, tags)
+    }
+
+    /// The same for the rows of a token, whose the series is if it is new.
+    pub fn resolve_series_for(
+        &self,
+        maker: Option<&Maker>,
         database: DatabaseId,
         measurement: &str,
         tags: &mut [(&str, &str)],
@@ -87,12 +98,13 @@ impl Engine {
                 measurement: REJECTED,
             });
         }
-        self.resolve_any_series(database, measurement, tags)
+        self.resolve_any_series(maker, database, measurement, tags)
     }
 
     /// The same, for a measurement of the server's own, too.
     pub(super) fn resolve_any_series(
         &self,
+        maker: Option<&Maker>,
         database: DatabaseId,
         measurement: &str,
         tags: &mut [(&str, &str)],
@@ -105,7 +117,7 @@ impl Engine {
             let found = known_series(&catalog, database, measurement, tags);
             if found.is_none() && !is_own {
                 // Whoever is refused again and again keeps nobody from the catalog.
-                catalog.check_room(database)?;
+                catalog.check_room(database, maker)?;
                 self.newcomers.check(now_ns)?;
             }
             found
@@ -120,12 +132,12 @@ impl Engine {
             } else {
                 if !is_own {
                     // No measurement comes into being by a row that is refused.
-                    catalog.check_room(database)?;
+                    catalog.check_room(database, maker)?;
                     self.newcomers.take(now_ns, measurement)?;
                 }
                 let measurement = catalog.ensure_measurement(database, measurement)?;
                 let key = SeriesKey { measurement, tags };
-                (catalog.ensure_series(&key)?, measurement)
+                (catalog.ensure_series_of(&key, maker)?, measurement)
             }
         };
         let (class, revision) = self.class_in(&self.catalog.read(), id);

@@ -11,6 +11,7 @@ mod producers;
 mod rejects;
 mod retention;
 mod space;
+mod tokens;
 mod vacancy;
 mod wear;
 

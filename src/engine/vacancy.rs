@@ -142,7 +142,7 @@ impl Engine {
         let (mut stuck, mut reason) = (gone.emptied(), None);
         for (index, rows) in gone.shards.iter().enumerate() {
             for row in &rows.rows {
-                match catalog.successor(row.series) {
+                match catalog.successor(row.series, &|token| self.tokens.maker(token)) {
                     Ok(id) => batch.copy(rows, row, (self.placement.shard(id), id)),
                     Err(error) => {
                         stuck.copy(rows, row, (index, row.series));

@@ -5,12 +5,13 @@ use crate::codec::{Cells, CodecError, chunk::Chunk};
 use crate::engine::persisted::STATE_DEFINITIONS;
 use crate::engine::producers::is_record;
 use crate::engine::retention::{self, STATE_POLICY};
-use crate::engine::{Engine, EngineError, Loss, RetentionPolicy};
+use crate::engine::{Engine, EngineError, Loss, RetentionPolicy, STATE_TOKENS};
 use crate::log::definitions;
 use crate::log::deletion::Deletion;
 use crate::log::expiry::Expiry;
 use crate::log::producer::ProducerMark;
 use crate::log::rows::RowsPayload;
+use crate::log::token::{TokenChange, TokenList};
 use crate::log::{FrameType, scan};
 use crate::types::Position;
 
@@ -54,6 +55,11 @@ impl Visitor for Seen {
         }
         if kind == STATE_POLICY
             && let Err(error) = retention::decode_record(payload)
+        {
+            self.report.damage.push(format!("state file: {error}"));
+        }
+        if kind == STATE_TOKENS
+            && let Err(error) = TokenList::decode(payload)
         {
             self.report.damage.push(format!("state file: {error}"));
         }
@@ -163,6 +169,7 @@ impl Engine {
                 Some(FrameType::Delete) => Deletion::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Expire) => Expiry::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Producer) => ProducerMark::decode(frame.payload).map(|_| ()),
+                Some(FrameType::Token) => TokenChange::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Rows) => {
                     RowsPayload::open(frame.payload).and_then(|rows| rows.visit(|_| {}))
                 }

@@ -300,6 +300,10 @@ impl Engine {
                     entry.tags.len(),
                     tags,
                 );
+                if let Some(token) = catalog.owner(row.series) {
+                    let series = row.series;
+                    Definition::Owner { series, token }.encode(&mut out);
+                }
             }
         }
         shard.definitions = out;

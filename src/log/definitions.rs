@@ -8,7 +8,7 @@ use crate::limits::{NAME_BYTES, TAGS};
 use crate::log::PayloadError;
 use crate::log::varint::{put, take};
 use crate::types::{
-    ColumnId, DatabaseId, FieldRule, FieldType, MeasurementId, SchemaMode, SeriesId,
+    ColumnId, DatabaseId, FieldRule, FieldType, MeasurementId, SchemaMode, SeriesId, TokenId,
 };
 
 /// One definition, borrowed from the payload.
@@ -82,6 +82,13 @@ pub enum Definition<'a> {
         /// What is declared; `None`: nothing any more.
         rule: Option<FieldRule>,
     },
+    /// By whose rows a series came into being, where that was a token's.
+    Owner {
+        /// The series.
+        series: SeriesId,
+        /// The token.
+        token: TokenId,
+    },
 }
 
 impl Definition<'_> {
@@ -142,6 +149,11 @@ impl Definition<'_> {
                 put(out, *revision);
                 put_text(out, name);
                 put_rule(out, rule.as_ref());
+            }
+            Self::Owner { series, token } => {
+                out.push(TAG_OWNER);
+                put(out, u64::from(series.0));
+                put(out, u64::from(token.0));
             }
         }
     }
@@ -249,6 +261,13 @@ fn take_one<'a>(tag: u8, rest: &mut &'a [u8]) -> Option<Definition<'a>> {
             name: take_text(rest)?,
             rule: take_rule(rest)?,
         },
+        TAG_OWNER => {
+            let token = u32::try_from(take(rest)?).ok().filter(|&token| token > 0)?;
+            Definition::Owner {
+                series: SeriesId(id),
+                token: TokenId(token),
+            }
+        }
         _ => return None,
     })
 }
@@ -314,7 +333,7 @@ fn take_bound(rest: &mut &[u8]) -> Option<f64> {
     Some(f64::from_le_bytes(*bytes)).filter(|bound| !bound.is_nan())
 }
 
-fn take_byte(rest: &mut &[u8]) -> Option<u8> {
+pub(super) fn take_byte(rest: &mut &[u8]) -> Option<u8> {
     let (&byte, after) = rest.split_first()?;
     *rest = after;
     Some(byte)
@@ -368,12 +387,12 @@ pub(super) fn take_ascending(rest: &mut &[u8]) -> Option<Vec<SeriesId>> {
     Some(series)
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     put(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
-fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+pub(super) fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let len = usize::try_from(take(rest)?)
         .ok()
         .filter(|&n| n <= NAME_BYTES)?;
@@ -395,6 +414,7 @@ const TAG_DROPPED: u8 = 5;
 const TAG_MODE: u8 = 6;
 const TAG_FIELD: u8 = 7;
 const TAG_RETIRED: u8 = 8;
+const TAG_OWNER: u8 = 9;
 
 #[cfg(test)]
 mod tests {
@@ -461,6 +481,10 @@ mod tests {
                 name: "temperature",
                 rule: None,
             },
+            Definition::Owner {
+                series: SeriesId(70_000),
+                token: TokenId(300),
+            },
         ]
     }
 
@@ -500,6 +524,13 @@ mod tests {
         not_a_number.extend(f64::NAN.to_le_bytes());
         assert!(decode(&not_a_number, |_| {}).is_err());
         assert!(decode(&[TAG_MODE, 1, 1, 3], |_| {}).is_err());
+    }
+
+    #[test]
+    fn nobody_is_no_owner() {
+        assert!(decode(&[TAG_OWNER, 7, 1], |_| {}).is_ok());
+        assert!(decode(&[TAG_OWNER, 7, 0], |_| {}).is_err());
+        assert!(decode(&[TAG_OWNER, 7, 0xff, 0xff, 0xff, 0xff, 0x1f], |_| {}).is_err());
     }
 
     #[test]

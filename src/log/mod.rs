@@ -21,6 +21,7 @@ mod scan;
 mod segment;
 mod state;
 mod survey;
+pub mod token;
 pub mod varint;
 mod walk;
 mod writer;

@@ -301,10 +301,13 @@ fn column_summary(column: &series::ColumnSummary) -> ColumnSummary {
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn failed(error: EngineError) -> SourceError {
-    SourceError::Failed(error.to_string())
+    match error {
+        EngineError::Denied { .. } => refused(error),
+        other => SourceError::Failed(other.to_string()),
+    }
 }
 
-/// A change that the engine does not take, with the code of the wire.
+/// What the engine does not do, with the code of the wire.
 #[allow(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn refused(error: EngineError) -> SourceError {
     let code = match &error {

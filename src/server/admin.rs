@@ -7,6 +7,7 @@ mod rejected;
 mod report;
 mod retention;
 mod schema;
+mod token;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

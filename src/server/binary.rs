@@ -30,6 +30,7 @@ use self::answers::Answers;
 use self::queries::{QUERIES_MAX, Queries};
 use self::rows::{Gathered, REJECT_TAG, Repeated, Rows};
 use super::Shared;
+use super::auth::Standing;
 use super::buffers::BUFFER_BYTES;
 use super::clients::Client;
 use super::intake::refusal;
@@ -48,6 +49,9 @@ const PING_AFTER: Duration = Duration::from_secs(5);
 const PONG: Duration = Duration::from_secs(PONG_SECONDS_MAX);
 /// How long a batch waits for the log to be freed before it is refused.
 const LOG_FULL: Duration = Duration::from_secs(10);
+/// How long a peer that was refused may take to read why, and bytes that it may still send meanwhile.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes an idle connection may keep.
 const IDLE_BYTES: usize = 4096;
 /// Features of this server.
@@ -70,6 +74,7 @@ pub async fn serve(shared: Arc<Shared>, stream: TcpStream, client: Arc<Client>) 
         read,
         end: ServerEnd::default(),
         queries: Queries::new(Arc::clone(&shared), frames.clone()),
+        standing: Standing::of_nobody(&shared),
         shared,
         frames,
         answers: Arc::clone(&answers),
@@ -82,10 +87,29 @@ pub async fn serve(shared: Arc<Shared>, stream: TcpStream, client: Arc<Client>) 
     };
     session.run().await;
     session.queries.cancel_all();
-    drop(session);
+    let is_stranger = session.standing.access(&session.shared).is_err();
+    let read = session.into_read();
     answers.end();
+    if is_stranger {
+        let _ = timeout(LINGER, discard(read)).await;
+    }
     if let Err(error) = sender.await {
         tracing::error!(%error, "the sender of a session failed");
+    }
+}
+
+/// Takes what still comes from a peer that was refused: a connection that is closed with bytes unread is reset, and the
+/// peer might never read why.
+async fn discard(read: OwnedReadHalf) {
+    let mut rest = LINGER_BYTES;
+    let mut bytes = vec![0; IDLE_BYTES];
+    while rest > 0 && read.readable().await.is_ok() {
+        match read.try_read(&mut bytes) {
+            Ok(0) => return,
+            Ok(read) => rest = rest.saturating_sub(read),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
     }
 }
 
@@ -147,6 +171,7 @@ struct Session {
     frames: mpsc::Sender<Vec<u8>>,
     answers: Arc<Answers>,
     queries: Queries,
+    standing: Standing,
     client: Arc<Client>,
     rows: Rows,
     batch: Batch,
@@ -163,6 +188,11 @@ struct Session {
 }
 
 impl Session {
+    /// Lets go of everything but where bytes come from.
+    fn into_read(self) -> OwnedReadHalf {
+        self.read
+    }
+
     async fn run(&mut self) {
         loop {
             if !self.consume().await {
@@ -172,7 +202,13 @@ impl Session {
             self.shrink();
             tokio::select! {
                 ready = self.read.readable() => if ready.is_err() { return },
-                () = self.client.closed() => return,
+                () = self.client.closed() => {
+                    if self.client.token().is_some() {
+                        // It was closed because its token was revoked, or for another reason.
+                        self.may_go_on(0);
+                    }
+                    return;
+                }
                 () = self.frames.closed() => return,
                 () = sleep_until(self.deadline()) => {
                     if !self.is_patient() {
@@ -237,13 +273,23 @@ impl Session {
                         return false;
                     }
                 }
-                ServerEvent::Declared(bytes) => self.owed += bytes,
+                ServerEvent::Declared(bytes) => {
+                    self.owed += bytes;
+                    if !self.may_go_on(0) {
+                        return false;
+                    }
+                }
                 ServerEvent::Write {
                     request,
                     payload,
                     names,
                 } => {
                     self.owed += HEADER_BYTES + payload.len();
+                    if let Err(refusal) = self.standing.access(&self.shared) {
+                        let (code, message) = (refusal.code, refusal.message.clone());
+                        self.fail(request, code, &message);
+                        return false;
+                    }
                     let bounds = self.shared.engine.time_bounds();
                     let has_producers = self.has_producers;
                     let batch = &mut self.batch;
@@ -254,12 +300,19 @@ impl Session {
                         return false;
                     }
                 }
-                ServerEvent::Message(request, message) => self.obey(request, message),
+                ServerEvent::Message(request, message) => {
+                    if !self.obey(request, message) {
+                        return false;
+                    }
+                }
             }
         }
     }
 
     fn greet(&mut self, hello: &Hello) -> bool {
+        if !hello.token.is_empty() && !self.take_token(0, &hello.token) {
+            return false;
+        }
         let name = concat!("edgetimedb/", env!("CARGO_PKG_VERSION"));
         let welcome = Welcome::new(name, QUERIES_MAX as u32);
         match self.end.welcome(hello, welcome, FEATURES) {
@@ -279,19 +332,47 @@ impl Session {
         }
     }
 
-    fn obey(&mut self, request: u32, message: Message) {
+    /// False where the connection is over.
+    fn obey(&mut self, request: u32, message: Message) -> bool {
         match message {
             Message::Ping => self.answers.say(request, &Message::Pong),
-            // This server asks for no token: one that is given opens nothing and harms nothing.
-            Message::Auth(_) => self.answers.say(request, &Message::Ready),
+            Message::Auth(token) => {
+                if !self.take_token(request, &token.0) {
+                    return false;
+                }
+                self.answers.say(request, &Message::Ready);
+            }
             Message::Query(query) => {
-                if let Err((code, message)) = self.queries.start(request, query) {
+                let Ok(access) = self.standing.access(&self.shared).map(Arc::clone) else {
+                    return self.may_go_on(request);
+                };
+                if let Err((code, message)) = self.queries.start(access, request, query) {
                     self.fail(request, code, message);
                 }
             }
             Message::Cancel => self.queries.cancel(request),
             _ => {}
         }
+        true
+    }
+
+    /// Takes a token that was given; false where the connection is over.
+    fn take_token(&mut self, request: u32, token: &str) -> bool {
+        self.standing.take(&self.shared, token, Some(&self.client));
+        if let Ok(access) = self.standing.access(&self.shared) {
+            self.rows.set_access(access);
+        }
+        self.may_go_on(request)
+    }
+
+    /// Whether the peer may do anything at all; it is told where it may not, and the connection is over.
+    fn may_go_on(&mut self, request: u32) -> bool {
+        let refused = self.standing.access(&self.shared).err();
+        let refused = refused.map(|refusal| (refusal.code, refusal.message.clone()));
+        if let Some((code, message)) = &refused {
+            self.fail(request, *code, message);
+        }
+        refused.is_none()
     }
 
     /// Writes what was gathered, waiting while the log is full, and answers; false where the connection is over.

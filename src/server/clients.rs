@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::Maker;
+use crate::types::TokenId;
+
 /// One connection.
 #[derive(Debug)]
 pub struct Client {
@@ -16,6 +19,7 @@ pub struct Client {
     pub port: &'static str,
     peer: SocketAddr,
     received_bytes: AtomicU64,
+    token: Mutex<Option<Arc<Maker>>>,
     close: CancellationToken,
 }
 
@@ -34,6 +38,16 @@ impl Client {
     /// Bytes that came.
     pub fn received_bytes(&self) -> u64 {
         self.received_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes by which token it is there.
+    pub fn set_token(&self, token: Option<Arc<Maker>>) {
+        *self.token.lock() = token;
+    }
+
+    /// The token by which it is there.
+    pub fn token(&self) -> Option<Arc<Maker>> {
+        self.token.lock().clone()
     }
 
     /// Whether the connection is to be closed.
@@ -77,6 +91,7 @@ impl Clients {
             port,
             peer,
             received_bytes: AtomicU64::new(0),
+            token: Mutex::default(),
             close: self.stop.child_token(),
         });
         open.push(Arc::clone(&client));
@@ -96,6 +111,15 @@ impl Clients {
             client.close.cancel();
         }
         found.is_some()
+    }
+
+    /// Closes all connections by a token; how many.
+    pub fn kill_token(&self, token: TokenId) -> usize {
+        let open = self.open.lock();
+        let theirs = open
+            .iter()
+            .filter(|client| client.token().is_some_and(|maker| maker.token == token));
+        theirs.map(|client| client.close.cancel()).count()
     }
 
     /// All connections, oldest first.

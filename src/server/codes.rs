@@ -12,7 +12,9 @@ pub fn code_of(error: &EngineError) -> Code {
         EngineError::Catalog(CatalogError::TypeConflict { .. }) => Code::TypeConflict,
         EngineError::Catalog(CatalogError::FieldNotDeclared { .. }) => Code::FieldNotDeclared,
         EngineError::Catalog(CatalogError::OutOfRange { .. }) => Code::OutOfRange,
-        EngineError::BadRule { .. } => Code::BadValue,
+        EngineError::BadRule { .. } | EngineError::Policy(_) | EngineError::Token(_) => {
+            Code::BadValue
+        }
         EngineError::TooEarly { .. } => Code::TimeOutOfRange,
         EngineError::TooLate { .. } => Code::TimeInFuture,
         EngineError::Expired { .. } => Code::Expired,

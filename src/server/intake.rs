@@ -13,7 +13,7 @@ use edgetime_protocol::line::key;
 use edgetime_protocol::line::{Hints, Layout as LineLayout, RawKey, Row, unescape_string};
 use hashbrown::HashTable;
 
-use crate::engine::{Batch, Engine, EngineError, RowPlan, SeriesRef, TimeBounds};
+use crate::engine::{Batch, Engine, EngineError, Maker, RowPlan, SeriesRef, TimeBounds};
 use crate::types::{DatabaseId, FieldType, Timestamp};
 
 use super::codes::code_of;
@@ -44,6 +44,8 @@ impl Refusal {
 #[derive(Debug)]
 pub struct Intake {
     engine: Arc<Engine>,
+    /// Whose series are that are made.
+    maker: Option<Arc<Maker>>,
     database: DatabaseId,
     /// Measurements that were dropped when `known` began.
     drops: u64,
@@ -170,8 +172,9 @@ impl Known {
 
 impl Intake {
     /// Nothing known yet.
-    pub fn new(engine: Arc<Engine>, database: DatabaseId) -> Self {
+    pub fn new(engine: Arc<Engine>, maker: Option<Arc<Maker>>, database: DatabaseId) -> Self {
         Self {
+            maker,
             drops: engine.drops(),
             known: Known::new(engine.hash_seed()),
             engine,
@@ -186,7 +189,8 @@ impl Intake {
     pub fn hints(&mut self) -> &mut impl Hints {
         if self.engine.drops() != self.drops {
             // Among what is known may be a measurement that is gone, or a series of another class now.
-            *self = Self::new(Arc::clone(&self.engine), self.database);
+            let maker = self.maker.take();
+            *self = Self::new(Arc::clone(&self.engine), maker, self.database);
         }
         self.known.current = NONE;
         &mut self.known
@@ -324,7 +328,12 @@ impl Intake {
         let tags: Vec<_> = key.tags().collect();
         let mut tags: Vec<(&str, &str)> = tags.iter().map(|(k, v)| (&**k, &**v)).collect();
         self.engine
-            .resolve_series(self.database, &measurement, &mut tags)
+            .resolve_series_for(
+                self.maker.as_deref(),
+                self.database,
+                &measurement,
+                &mut tags,
+            )
             .map_err(|error| refusal(&error))
     }
 

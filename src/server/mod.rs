@@ -4,6 +4,7 @@
 //! store, and the server's own figures.
 
 mod admin;
+mod auth;
 mod binary;
 mod buffers;
 mod clients;

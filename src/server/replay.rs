@@ -161,7 +161,7 @@ impl Replay<'_> {
         }
         let intake = self
             .intake
-            .get_or_insert_with(|| Intake::new(Arc::clone(engine), letter.database));
+            .get_or_insert_with(|| Intake::new(Arc::clone(engine), None, letter.database));
         let mut session = Session::new(line_limits());
         session.set_precision(letter.precision);
         session.finish();

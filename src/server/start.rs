@@ -82,7 +82,7 @@ pub struct Listeners {
 impl Listeners {
     /// Takes the addresses of a configuration.
     pub fn bind(config: &Config) -> Result<Self, ServerError> {
-        config.validate_listeners(false)?;
+        config.validate_listeners()?;
         let general = &config.general;
         if general.http.is_some() {
             return Err(ServerError::Unsupported(

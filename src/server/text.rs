@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use edgetime_protocol::command::Directive;
 use edgetime_protocol::error::Code;
+use edgetime_protocol::message::Token;
 use edgetime_protocol::session::{Item, Session};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -18,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::engine::{Access, Batch, EngineError, Written};
 use crate::types::{AckLevel, Position};
 
+use super::auth::Standing;
 use super::buffers::BUFFER_BYTES;
 use super::clients::Client;
 use super::intake::{Intake, Refusal, refusal};
@@ -41,8 +43,10 @@ pub async fn serve(shared: Arc<Shared>, stream: TcpStream, client: Arc<Client>) 
     let (read, write) = stream.into_split();
     let outbox = Arc::new(Outbox::default());
     let sender = tokio::spawn(send(Arc::clone(&shared), write, Arc::clone(&outbox)));
-    match Gatherer::new(&shared, &outbox, client.peer()) {
-        Ok(gatherer) => {
+    let standing = Standing::of_nobody(&shared);
+    match Gatherer::new(&shared, &outbox, client.peer(), standing) {
+        Ok(mut gatherer) => {
+            gatherer.client = Some(Arc::clone(&client));
             let mut reader = Reader {
                 shared,
                 read,
@@ -153,6 +157,7 @@ impl Reader {
             }
         }
         self.flush().await;
+        self.gatherer.say_revoked(&self.shared);
     }
 
     /// Reads and applies until the socket holds no more.
@@ -251,7 +256,9 @@ pub struct Gatherer {
     batch: Batch,
     batch_number: u64,
     line_base: u64,
-    access: Access,
+    standing: Standing,
+    /// Whose rights are shown, where there is a connection.
+    client: Option<Arc<Client>>,
     database: String,
     ack: AckLevel,
     outbox: Arc<Outbox>,
@@ -262,24 +269,30 @@ pub struct Gatherer {
     waiting: Option<(u64, OwnedDirective)>,
     source: String,
     quoted: bool,
-    database_refused: bool,
+    /// Why no row of the database that was chosen is taken.
+    database_refused: Option<Refusal>,
 }
 
 impl Gatherer {
     /// A session of the default database. `source` is what rejected lines say of where they came from.
-    pub fn new(shared: &Shared, outbox: &Arc<Outbox>, source: String) -> Result<Self, Refusal> {
-        let access = Access::full();
+    pub fn new(
+        shared: &Shared,
+        outbox: &Arc<Outbox>,
+        source: String,
+        standing: Standing,
+    ) -> Result<Self, Refusal> {
         let database = shared
             .engine
-            .resolve_database(&access, DEFAULT_DATABASE)
+            .resolve_database(&Access::full(), DEFAULT_DATABASE)
             .map_err(|error| refusal(&error))?;
         Ok(Self {
             session: Session::new(line_limits()),
-            intake: Intake::new(Arc::clone(&shared.engine), database),
+            intake: Intake::new(Arc::clone(&shared.engine), None, database),
             batch: shared.engine.batch(),
             batch_number: 0,
             line_base: 0,
-            access,
+            standing,
+            client: None,
             database: DEFAULT_DATABASE.to_owned(),
             ack: AckLevel::None,
             outbox: Arc::clone(outbox),
@@ -287,7 +300,7 @@ impl Gatherer {
             waiting: None,
             source,
             quoted: false,
-            database_refused: false,
+            database_refused: None,
         })
     }
 
@@ -302,6 +315,7 @@ impl Gatherer {
         if let Some((line, directive)) = self.waiting.take() {
             self.obey(shared, line, directive);
         }
+        let mut is_welcome = self.standing.access(shared).is_ok();
         if self.batch.is_empty() {
             self.line_base = self.session.line();
         }
@@ -310,10 +324,16 @@ impl Gatherer {
             let (line, refusal) = match self.session.next(buffer, self.intake.hints()) {
                 Item::Row(row) => {
                     let line = Line::of_row(&row, precision);
-                    if self.database_refused {
-                        let why =
-                            "the database of this line was refused; choose another with #edge db";
-                        (line, Refusal::new(Code::BadDatabaseName, why))
+                    if !is_welcome {
+                        let number = row.line;
+                        self.turn_away(shared, number);
+                        if self.outbox.is_full() {
+                            return true;
+                        }
+                        continue;
+                    }
+                    if let Some(refusal) = &self.database_refused {
+                        (line, refusal.clone())
                     } else {
                         let tag = (row.line - self.line_base) as u32;
                         let batch = (&mut self.batch, self.batch_number);
@@ -329,8 +349,18 @@ impl Gatherer {
                 }
                 Item::Rejected(rejected) => {
                     let error = rejected.error;
-                    // Rows that follow must not land in another database.
-                    self.database_refused |= error.code == Code::BadDatabaseName;
+                    if !is_welcome {
+                        let number = rejected.line;
+                        self.turn_away(shared, number);
+                        if self.outbox.is_full() {
+                            return true;
+                        }
+                        continue;
+                    }
+                    if error.code == Code::BadDatabaseName {
+                        // Rows that follow must not land in another database.
+                        self.database_refused = Some(refused_database());
+                    }
                     let line = Line::of_rejected(&rejected, precision);
                     (line, refusal_of_line(&error))
                 }
@@ -343,6 +373,7 @@ impl Gatherer {
                         return true;
                     }
                     self.obey(shared, line, directive);
+                    is_welcome = self.standing.access(shared).is_ok();
                     continue;
                 }
                 Item::Incomplete { quoted } => {
@@ -428,15 +459,68 @@ impl Gatherer {
         self.acknowledge(shared);
     }
 
+    /// Refuses a line of somebody who may do nothing. It is no row that was received: it is neither counted nor kept,
+    /// so that no stranger fills the store.
+    fn turn_away(&mut self, shared: &Shared, line: u64) {
+        if let Err(refusal) = self.standing.access(shared) {
+            let droppable = self.ack == AckLevel::None;
+            self.outbox
+                .rejected(line, refusal.code, &refusal.message, droppable);
+        }
+    }
+
+    /// Says why nothing more is taken, where the token was revoked.
+    fn say_revoked(&mut self, shared: &Shared) {
+        let was_there = self.client.as_ref().is_some_and(|c| c.token().is_some());
+        if let (true, Err(refusal)) = (was_there, self.standing.access(shared)) {
+            self.outbox
+                .rejected(0, refusal.code, &refusal.message, false);
+        }
+    }
+
+    fn authenticate(&mut self, shared: &Shared, line: u64, token: &Token) {
+        self.standing.take(shared, &token.0, self.client.as_deref());
+        let access = match self.standing.access(shared) {
+            Ok(access) => Arc::clone(access),
+            Err(refusal) => {
+                self.outbox
+                    .rejected(line, refusal.code, &refusal.message, false);
+                return;
+            }
+        };
+        // Series are its own from now on, and the database may be one that it has no right to.
+        let found = shared.engine.resolve_database(&access, &self.database);
+        let (id, refused) = match found {
+            Ok(id) => (id, None),
+            Err(error) => {
+                let mut refusal = refusal(&error);
+                refusal.message.push_str("; choose another with #edge db");
+                (self.intake.database(), Some(refusal))
+            }
+        };
+        let maker = access.maker().cloned();
+        self.intake = Intake::new(Arc::clone(&shared.engine), maker, id);
+        self.database_refused = refused;
+    }
+
     fn obey(&mut self, shared: &Shared, line: u64, directive: OwnedDirective) {
         self.line_base = self.session.line();
+        if let OwnedDirective::Auth(token) = directive {
+            self.authenticate(shared, line, &token);
+            return;
+        }
+        let access = match self.standing.access(shared) {
+            Ok(access) => Arc::clone(access),
+            Err(_) => return self.turn_away(shared, line),
+        };
         match directive {
             OwnedDirective::Database(name) => {
-                match shared.engine.resolve_database(&self.access, &name) {
+                match shared.engine.resolve_database(&access, &name) {
                     Ok(id) => {
-                        self.database_refused = false;
+                        self.database_refused = None;
                         if name != self.database {
-                            self.intake = Intake::new(Arc::clone(&shared.engine), id);
+                            let maker = access.maker().cloned();
+                            self.intake = Intake::new(Arc::clone(&shared.engine), maker, id);
                             self.database = name;
                         }
                     }
@@ -444,7 +528,7 @@ impl Gatherer {
                         let refusal = refusal(&error);
                         self.outbox
                             .rejected(line, refusal.code, &refusal.message, false);
-                        self.database_refused = true;
+                        self.database_refused = Some(refused_database());
                     }
                 }
             }
@@ -454,10 +538,15 @@ impl Gatherer {
                 self.outbox.synced_later(shared.engine.end());
                 shared.committer.request();
             }
-            // This server asks for no token: one that is given opens nothing and harms nothing.
-            OwnedDirective::Auth | OwnedDirective::None => {}
+            OwnedDirective::Auth(_) | OwnedDirective::None => {}
         }
     }
+}
+
+/// Why rows are refused behind a database that was.
+fn refused_database() -> Refusal {
+    let why = "the database of this line was refused; choose another with #edge db";
+    Refusal::new(Code::BadDatabaseName, why)
 }
 
 /// Rows that are in the log, and the position behind them.
@@ -470,7 +559,7 @@ struct Settled {
 /// A directive without its borrow of the buffer. The session has obeyed the precision itself.
 #[derive(Debug)]
 enum OwnedDirective {
-    Auth,
+    Auth(Token),
     Database(String),
     Ack(AckLevel),
     Ping,
@@ -481,7 +570,7 @@ enum OwnedDirective {
 impl From<Directive<'_>> for OwnedDirective {
     fn from(directive: Directive<'_>) -> Self {
         match directive {
-            Directive::Auth(_) => Self::Auth,
+            Directive::Auth(token) => Self::Auth(Token(token.to_owned())),
             Directive::Database(name) => Self::Database(name.to_owned()),
             Directive::Ack(level) => Self::Ack(level),
             Directive::Ping => Self::Ping,

@@ -6,6 +6,7 @@ use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::auth::Standing;
 use super::outbox::Outbox;
 use super::text::Gatherer;
 
@@ -30,7 +31,12 @@ pub async fn serve(shared: Arc<Shared>, socket: UdpSocket, stop: CancellationTok
 fn take(shared: &Arc<Shared>, datagram: &[u8], source: &str) {
     // Nobody reads the answers; refused lines are kept in the store.
     let outbox = Arc::new(Outbox::default());
-    let mut gatherer = match Gatherer::new(shared, &outbox, source.to_owned()) {
+    let mut gatherer = match Gatherer::new(
+        shared,
+        &outbox,
+        source.to_owned(),
+        Standing::trusted(shared),
+    ) {
         Ok(gatherer) => gatherer,
         Err(refusal) => {
             tracing::warn!(message = refusal.message, "a datagram was lost");

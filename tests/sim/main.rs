@@ -14,6 +14,7 @@ mod producers;
 mod run;
 mod schedules;
 mod threads;
+mod tokens;
 mod world;
 
 use std::sync::Mutex;
@@ -113,6 +114,21 @@ fn a_retention_policy_lasts_as_it_was_acknowledged() {
         }
     }
     assert!(met.changes > 0 && met.unpromised > 0, "{met:?}");
+    println!("{met:?}");
+}
+
+#[test]
+fn tokens_and_what_they_own_last_as_they_were_acknowledged() {
+    let mut met = tokens::Met::default();
+    let first = number("EDGETIME_SIM_FIRST").unwrap_or(0);
+    for seed in first..first + number("EDGETIME_SIM_TOKENS").unwrap_or(TOKENS) {
+        match tokens::run(seed) {
+            Ok(run) => met.add(run),
+            Err(failure) => panic!("seed {seed}: {:?}: {}", failure.kind, failure.text),
+        }
+    }
+    assert!(met.made > 0 && met.revoked > 0, "{met:?}");
+    assert!(met.unpromised > 0 && met.owned > 0, "{met:?}");
     println!("{met:?}");
 }
 
@@ -338,5 +354,7 @@ const FLIPS_OF_ONE: u64 = 20;
 const FAULTY: u64 = 50;
 /// Runs in which the retention policy changes.
 const POLICIES: u64 = 60;
+/// Runs in which tokens are made and revoked.
+const TOKENS: u64 = 60;
 /// Power cuts in every run of the tests.
 const CUTS: u64 = 20_000;

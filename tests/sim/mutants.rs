@@ -8,6 +8,7 @@ use super::losses::{self, Wrong};
 use super::model::{Failure, Kind};
 use super::policies;
 use super::run;
+use super::tokens;
 
 /// A planted fault, the seed that finds it, and what kind of run does.
 pub struct Planted {
@@ -24,6 +25,7 @@ enum RunKind {
     Counts,
     Flips,
     Policies,
+    Tokens,
     Faulty(Wrong),
 }
 
@@ -47,13 +49,18 @@ const fn of_policies(mutant: Mutant, seed: u64) -> Planted {
     Planted { mutant, seed, kind }
 }
 
+const fn of_tokens(mutant: Mutant, seed: u64) -> Planted {
+    let kind = RunKind::Tokens;
+    Planted { mutant, seed, kind }
+}
+
 const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
     let kind = RunKind::Faulty(wrong);
     Planted { mutant, seed, kind }
 }
 
 /// All of them.
-pub const PLANTED: [Planted; 24] = [
+pub const PLANTED: [Planted; 25] = [
     planted(Mutant::SkippedSync, 88),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 13),
@@ -78,6 +85,7 @@ pub const PLANTED: [Planted; 24] = [
     counted(Mutant::CountedMoved, 1),
     counted(Mutant::RetiredUnsettled, 81),
     of_policies(Mutant::ForgottenPolicy, 0),
+    of_tokens(Mutant::ForgottenTokens, 0),
 ];
 
 impl Planted {
@@ -88,6 +96,7 @@ impl Planted {
             RunKind::Cuts | RunKind::Counts => run::run(seed, false).map(|_| ()),
             RunKind::Flips => flips(seed),
             RunKind::Policies => policies::run(seed).map(|_| ()),
+            RunKind::Tokens => tokens::run(seed).map(|_| ()),
             RunKind::Faulty(wrong) => losses::run(seed, wrong, false).map(|_| ()),
         };
         plant(None);

@@ -10,9 +10,10 @@ use super::read_only::ReadOnly;
 use crate::blocks::{BlockError, ChunkEntry, ImageRecord, Visitor, walk};
 use crate::codec::chunk::Chunk;
 use crate::codec::{Cells, CodecError};
-use crate::engine::{Loss, Losses, STATE_POLICY, decode_policy_record};
+use crate::engine::{Loss, Losses, STATE_POLICY, STATE_TOKENS, decode_policy_record};
 use crate::log::deletion::Deletion;
 use crate::log::expiry::Expiry;
+use crate::log::token::TokenList;
 use crate::types::{DatabaseId, MeasurementId, Position, SeriesId, StoreId};
 
 /// What the files hold.
@@ -118,6 +119,10 @@ impl Visitor for Gatherer {
             }
         } else if kind == STATE_POLICY {
             if let Err(error) = decode_policy_record(payload) {
+                self.found.problems.push(format!("state file: {error}"));
+            }
+        } else if kind == STATE_TOKENS {
+            if let Err(error) = TokenList::decode(payload) {
                 self.found.problems.push(format!("state file: {error}"));
             }
         } else if Losses::have_kind(kind) && !self.found.losses.restore(kind, payload) {

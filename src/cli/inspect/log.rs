@@ -12,6 +12,7 @@ use crate::log::deletion::Deletion;
 use crate::log::expiry::Expiry;
 use crate::log::producer::ProducerMark;
 use crate::log::rows::RowsPayload;
+use crate::log::token::TokenChange;
 use crate::log::{FrameType, LogError, scan};
 use crate::types::{Position, StoreId};
 
@@ -83,6 +84,7 @@ impl LogReport {
                 Some(FrameType::Delete) => Deletion::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Expire) => Expiry::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Producer) => ProducerMark::decode(frame.payload).map(|_| ()),
+                Some(FrameType::Token) => TokenChange::decode(frame.payload).map(|_| ()),
                 Some(FrameType::Rows) => RowsPayload::open(frame.payload).map(|rows| {
                     report.rows += rows.rows as u64;
                 }),

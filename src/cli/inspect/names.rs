@@ -41,7 +41,8 @@ impl Names {
             Definition::Column { .. }
             | Definition::Dropped { .. }
             | Definition::Mode { .. }
-            | Definition::Field { .. } => {}
+            | Definition::Field { .. }
+            | Definition::Owner { .. } => {}
         })
     }
 

@@ -13,7 +13,7 @@ use super::backup::backup;
 use super::cache;
 use super::rejected::rejected;
 use super::retention::retention;
-use super::{report, schema};
+use super::{report, schema, token};
 
 /// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +145,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "[kill ID]",
         "who is connected; or closes a connection",
     ),
+    ("token", token::USAGE, token::PURPOSE),
     ("log-level", "LEVEL", "error, warn, info, debug or trace"),
     ("shutdown", "", "stops the server in order"),
     ("quit", "", "closes this connection"),
@@ -189,6 +190,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "gaps" => losses(shared, json, &words),
         "rejected" => rejected(shared, json, &words),
         "clients" => clients(shared, json, &words),
+        "token" => token::token(shared, json, &words),
         "log-level" => match shared.log_level.set(rest) {
             Ok(()) => Answer::ok(""),
             Err(message) => Answer::error("bad_value", &message),
@@ -236,6 +238,9 @@ fn help(command: &str) -> Answer {
     }
     if command == "schema" {
         text.push_str(schema::DETAILS);
+    }
+    if command == "token" {
+        text.push_str(token::DETAILS);
     }
     if command.is_empty() {
         text.push_str("Put --json behind a command for an answer that programs read.\n");
@@ -511,9 +516,12 @@ fn clients(shared: &Shared, json: bool, words: &[&str]) -> Answer {
             let mut text = String::new();
             for client in &list {
                 let received = client.received_bytes();
+                let token = client.token();
+                let token =
+                    token.map_or_else(String::new, |token| format!(", token {}", token.name));
                 let _ = writeln!(
                     text,
-                    "{:<8} {:<6} {:<24} {received} bytes received",
+                    "{:<8} {:<6} {:<24} {received} bytes received{token}",
                     client.id,
                     client.port,
                     client.peer()
@@ -521,7 +529,7 @@ fn clients(shared: &Shared, json: bool, words: &[&str]) -> Answer {
             }
             let values: Vec<Value> = list
                 .iter()
-                .map(|client| json!({"id": client.id, "port": client.port, "peer": client.peer(), "received_bytes": client.received_bytes()}))
+                .map(|client| json!({"id": client.id, "port": client.port, "peer": client.peer(), "received_bytes": client.received_bytes(), "token": client.token().map(|token| token.name.to_string())}))
                 .collect();
             say(json, text, json!({ "clients": values }))
         }

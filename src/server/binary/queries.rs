@@ -36,7 +36,12 @@ impl Queries {
     }
 
     /// Starts a query.
-    pub fn start(&self, request: u32, query: Query) -> Result<(), (Code, &'static str)> {
+    pub fn start(
+        &self,
+        access: Arc<Access>,
+        request: u32,
+        query: Query,
+    ) -> Result<(), (Code, &'static str)> {
         let cancel = Arc::new(AtomicBool::new(false));
         self.register(request, &cancel)?;
         let shared = Arc::clone(&self.shared);
@@ -46,7 +51,7 @@ impl Queries {
             let permit = Arc::clone(&shared.queries).acquire_owned().await;
             let run = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                run(&shared, request, &query, &frames, &cancel);
+                run(&shared, &access, (request, &query), &frames, &cancel);
             });
             if let Err(error) = run.await {
                 tracing::error!(%error, "a query failed");
@@ -90,8 +95,8 @@ impl Queries {
 /// Runs a query on this thread, and sends its result as it comes.
 fn run(
     shared: &Shared,
-    request: u32,
-    query: &Query,
+    access: &Access,
+    (request, query): (u32, &Query),
     frames: &mpsc::Sender<Vec<u8>>,
     cancel: &AtomicBool,
 ) {
@@ -102,7 +107,7 @@ fn run(
     };
     let result = sql::run(
         shared,
-        &Access::full(),
+        access,
         &sql::Request {
             database: &query.database,
             sql: &query.sql,

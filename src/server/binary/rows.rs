@@ -29,6 +29,7 @@ use super::super::intake::{Refusal, refusal};
 #[derive(Debug)]
 pub struct Rows {
     engine: Arc<Engine>,
+    access: Arc<Access>,
     source: String,
     /// When what follows was resolved: measurements dropped, and times that the peer forgot its names.
     known_at: (u64, u64),
@@ -70,6 +71,7 @@ impl Rows {
     pub fn new(engine: Arc<Engine>, source: String) -> Self {
         Self {
             engine,
+            access: Arc::new(Access::full()),
             source,
             known_at: (0, 0),
             databases: Vec::new(),
@@ -79,6 +81,18 @@ impl Rows {
             bits: Vec::new(),
             marks: Vec::new(),
         }
+    }
+
+    /// What is resolved from now on is so by these rights; what was before is forgotten.
+    pub fn set_access(&mut self, access: &Arc<Access>) {
+        self.access = Arc::clone(access);
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.databases.clear();
+        self.series.clear();
+        self.layouts.clear();
     }
 
     /// Adds the rows of a payload to an empty batch, those that are refused to what keeps them. An error breaks the
@@ -94,9 +108,7 @@ impl Rows {
         let now = (self.engine.drops(), names.generation());
         if self.known_at != now {
             self.known_at = now;
-            self.databases.clear();
-            self.series.clear();
-            self.layouts.clear();
+            self.forget();
         }
         let mut reader = BatchReader::open(payload).map_err(|error| error.to_string())?;
         let producer = reader.head().producer;
@@ -238,7 +250,7 @@ impl Rows {
         } else {
             name
         };
-        let resolved = self.engine.resolve_database(&Access::full(), name);
+        let resolved = self.engine.resolve_database(&self.access, name);
         let id = resolved.map_err(|error| refusal(&error))?;
         remember(&mut self.databases, table, id);
         Ok(id)
@@ -256,7 +268,12 @@ impl Rows {
         let mut tags = declared.tags().map_err(of_name)?;
         let resolved = self
             .engine
-            .resolve_series(database, measurement, &mut tags)
+            .resolve_series_for(
+                self.access.maker().map(|maker| &**maker),
+                database,
+                measurement,
+                &mut tags,
+            )
             .map_err(|error| refusal(&error))?;
         remember(&mut self.series, number, resolved);
         Ok(resolved)
