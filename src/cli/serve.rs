@@ -119,7 +119,8 @@ fn serve(config: Config, out: &mut dyn Write) -> Result<(), CommandError> {
     let listeners = Listeners::bind(&config).map_err(failed)?;
     let _lock = store::lock(&config)?;
     let engine = store::open(&config)?;
-    let server = Server::start(config, listeners, engine, Box::new(log_level)).map_err(failed)?;
+    let mut server =
+        Server::start(config, listeners, engine, Box::new(log_level)).map_err(failed)?;
     let udp = server.udp_address().map(|udp| format!(" udp={udp}"));
     let ready = format!(
         "ready data={} admin={}{}",
@@ -130,9 +131,7 @@ fn serve(config: Config, out: &mut dyn Write) -> Result<(), CommandError> {
     writeln!(out, "{ready}")
         .and_then(|()| out.flush())
         .map_err(CommandError::output)?;
-    server
-        .wait()
-        .map_err(|error| CommandError::Failed(format!("signals cannot be received: {error}")))?;
+    server.wait();
     server.stop().map_err(|error| {
         CommandError::Failed(format!("the store could not be closed in order: {error}"))
     })

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,6 +45,9 @@ pub enum ServerError {
     /// A thread or the runtime cannot be started.
     #[error("a thread could not be started: {0}")]
     Threads(std::io::Error),
+    /// Nobody could end the server in order.
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
 }
 
 /// Changes how much is logged, while the server runs.
@@ -60,6 +64,8 @@ pub struct Server {
     data: SocketAddr,
     admin: SocketAddr,
     udp: Option<SocketAddr>,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl std::fmt::Debug for Server {
@@ -146,7 +152,18 @@ impl Server {
             config,
         });
         let tasks = TaskTracker::new();
+        // Before anybody is told that the server is ready, and may end it.
+        let (terminate, interrupt) = {
+            let _context = runtime.enter();
+            let receive = |kind| signal(kind).map_err(ServerError::Signals);
+            (
+                receive(SignalKind::terminate())?,
+                receive(SignalKind::interrupt())?,
+            )
+        };
         let server = Self {
+            terminate,
+            interrupt,
             udp: udp.as_ref().map(|(_, address)| *address),
             runtime,
             shared,
@@ -173,19 +190,22 @@ impl Server {
         self.udp
     }
 
-    /// Returns when the server was asked to stop, by a signal or by the admin port.
-    pub fn wait(&self) -> Result<(), std::io::Error> {
-        use tokio::signal::unix::{SignalKind, signal};
-        self.runtime.block_on(async {
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
+    /// Returns when the server was asked to stop, by a signal since its start or by the admin port.
+    pub fn wait(&mut self) {
+        let Self {
+            runtime,
+            shared,
+            terminate,
+            interrupt,
+            ..
+        } = self;
+        runtime.block_on(async {
             tokio::select! {
                 _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
                 _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
-                () = self.shared.stop.cancelled() => tracing::info!("stopping: asked to"),
+                () = shared.stop.cancelled() => tracing::info!("stopping: asked to"),
             }
-            Ok(())
-        })
+        });
     }
 
     /// Stops accepting, finishes what was accepted, syncs, and writes a checkpoint.
