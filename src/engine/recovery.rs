@@ -267,6 +267,15 @@ impl Visitor for Restored {
             ));
             return;
         }
+        if meta.tier > 0 {
+            let shard = &mut self.shards[self.placement.shard(meta.series)];
+            if !shard.tiers.insert(self.placement.slot(meta.series), *entry) {
+                let tier = meta.tier;
+                self.report
+                    .problem(format!("a chunk is of tier {tier}, which there is not"));
+            }
+            return;
+        }
         self.report.chunks += 1;
         self.report.chunk_rows += u64::from(meta.rows);
         self.reach(meta.series, meta.last_position);
@@ -635,6 +644,7 @@ impl Restored {
             let gone = series.drop_rows(owner.database, scratch);
             self.settled.dropped(owner, &gone);
             self.orphans.extend(stored_in(&gone.ring));
+            self.orphans.extend(shard.tiers.remove(slot));
         }
         for (id, owner) in retired {
             let slot = self.placement.slot(id);

@@ -11,6 +11,7 @@ mod mutants;
 mod plan;
 mod policies;
 mod producers;
+mod rollups;
 mod run;
 mod schedules;
 mod threads;
@@ -113,6 +114,20 @@ fn a_retention_policy_lasts_as_it_was_acknowledged() {
         }
     }
     assert!(met.changes > 0 && met.unpromised > 0, "{met:?}");
+    println!("{met:?}");
+}
+
+#[test]
+fn a_row_that_left_counts_once_whatever_was_cut_off() {
+    let mut met = rollups::Met::default();
+    let first = number("EDGETIME_SIM_FIRST").unwrap_or(0);
+    for seed in first..first + number("EDGETIME_SIM_ROLLUPS").unwrap_or(ROLLUPS) {
+        match rollups::run(seed) {
+            Ok(run) => met.add(run),
+            Err(failure) => panic!("seed {seed}: {:?}: {}", failure.kind, failure.text),
+        }
+    }
+    assert!(met.buckets > 0, "{met:?}");
     println!("{met:?}");
 }
 
@@ -338,5 +353,7 @@ const FLIPS_OF_ONE: u64 = 20;
 const FAULTY: u64 = 50;
 /// Runs in which the retention policy changes.
 const POLICIES: u64 = 60;
+/// Runs in which rows leave for buckets.
+const ROLLUPS: u64 = 150;
 /// Power cuts in every run of the tests.
 const CUTS: u64 = 20_000;

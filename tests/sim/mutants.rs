@@ -6,8 +6,8 @@ use edgetimedb::storage::simulated::Random;
 use super::damage::Victim;
 use super::losses::{self, Wrong};
 use super::model::{Failure, Kind};
-use super::policies;
 use super::run;
+use super::{policies, rollups};
 
 /// A planted fault, the seed that finds it, and what kind of run does.
 pub struct Planted {
@@ -24,6 +24,7 @@ enum RunKind {
     Counts,
     Flips,
     Policies,
+    Rollups,
     Faulty(Wrong),
 }
 
@@ -47,13 +48,18 @@ const fn of_policies(mutant: Mutant, seed: u64) -> Planted {
     Planted { mutant, seed, kind }
 }
 
+const fn rolled(mutant: Mutant, seed: u64) -> Planted {
+    let kind = RunKind::Rollups;
+    Planted { mutant, seed, kind }
+}
+
 const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
     let kind = RunKind::Faulty(wrong);
     Planted { mutant, seed, kind }
 }
 
 /// All of them.
-pub const PLANTED: [Planted; 24] = [
+pub const PLANTED: [Planted; 26] = [
     planted(Mutant::SkippedSync, 88),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 13),
@@ -78,6 +84,8 @@ pub const PLANTED: [Planted; 24] = [
     counted(Mutant::CountedMoved, 1),
     counted(Mutant::RetiredUnsettled, 81),
     of_policies(Mutant::ForgottenPolicy, 0),
+    rolled(Mutant::ForgottenBuckets, 0),
+    rolled(Mutant::RolledTwice, 0),
 ];
 
 impl Planted {
@@ -87,6 +95,7 @@ impl Planted {
         let result = match self.kind {
             RunKind::Cuts | RunKind::Counts => run::run(seed, false).map(|_| ()),
             RunKind::Flips => flips(seed),
+            RunKind::Rollups => rollups::run(seed).map(|_| ()),
             RunKind::Policies => policies::run(seed).map(|_| ()),
             RunKind::Faulty(wrong) => losses::run(seed, wrong, false).map(|_| ()),
         };
