@@ -17,6 +17,7 @@ mod mutants;
 pub mod mutants;
 mod paged;
 pub mod query;
+pub mod rollup;
 #[cfg(feature = "simulation")]
 pub mod schedule;
 #[cfg(not(feature = "simulation"))]

@@ -49,6 +49,10 @@ pub enum Mutant {
     RetiredUnsettled,
     /// A rejected line that has become a row still counts as one.
     CountedMoved,
+    /// Rows that leave with a checkpoint come into no bucket.
+    ForgottenBuckets,
+    /// A chunk of a tier that was written anew stays beside the new one.
+    RolledTwice,
     /// The mark that says whose a batch is is no part of the unit of its rows.
     MarkedApart,
     /// A checkpoint does not keep the batches of producers that are known.

@@ -3,14 +3,18 @@
 
 mod support;
 
-use edgetime_protocol::client::{BatchOptions, BatchWriter, FieldValue};
+use edgetime_protocol::client::{
+    BatchOptions, BatchWriter, Connection, ConnectionOptions, FieldValue,
+};
 use edgetime_protocol::error::Code;
+use edgetime_protocol::message::QueryOptions;
 use support::Server;
 
 const ARGUMENTS: [&str; 3] = ["--no-self-monitor", "--clock", "follow-data"];
 /// Time of the newest row, nanoseconds.
 const NOW: u64 = 1_700_000_000_000_000_000;
-const HOUR: u64 = 3_600_000_000_000;
+const SECOND: u64 = 1_000_000_000;
+const HOUR: u64 = 3_600 * SECOND;
 
 fn run(server: &Server, command: &str) -> serde_json::Value {
     let answer = server.admin(&format!("{command} --json"));
@@ -115,5 +119,68 @@ fn classes_are_changed_while_the_server_runs_and_outlast_it() {
             .ends_with("OK\n")
     );
     assert_eq!(server.query(count), [["roof", "3"], ["yard", "2"]]);
+    assert!(server.terminate());
+}
+
+#[test]
+fn rows_that_left_are_counted_by_rollups_and_the_answer_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path(), &ARGUMENTS);
+    let rows: u64 = 5_000;
+    let line = |number: u64| format!("m,site=yard v={number}i {}\n", NOW + number * SECOND);
+    let lines: Vec<String> = (1..=rows).map(line).collect();
+    server.write(&lines.concat());
+    let set = server
+        .admin("retention set normal rows_per_series=100 tier_10s=2d tier_1m=30d tier_1h=none");
+    assert!(set.ends_with("OK\n"), "{set}");
+    // Maintenance finds them within a second, and a checkpoint takes them out.
+    let tiers = loop {
+        server.admin("flush");
+        server.admin("checkpoint");
+        let known = run(&server, "rollup");
+        let hours = &known["tiers"][2];
+        if hours["buckets"].as_u64() > Some(0) {
+            break known;
+        }
+    };
+    assert_eq!(tiers["tiers"][0]["width_ns"], 10 * SECOND);
+    let text = server.admin("rollup");
+    assert!(
+        text.starts_with("tier ") && text.contains("\n1h "),
+        "{text}"
+    );
+    let total = (rows * (rows + 1) / 2).to_string();
+    let sums = "SELECT count(v), sum(v), min(v), max(v) FROM m";
+    let expected = [["5000", &total, "1", "5000"]];
+    assert_eq!(server.query(sums), expected);
+    let answer = server.admin(&format!("query {sums}"));
+    assert!(answer.contains("\nwarning: from 2023-11-14T"), "{answer}");
+    let mut client = Connection::connect(server.data, &ConnectionOptions::default()).expect("up");
+    let warned = |client: &mut Connection, sql: &str, exact| {
+        let options = QueryOptions {
+            exact,
+            ..QueryOptions::default()
+        };
+        let mut rows = client.query("", sql, options).expect("asked");
+        let failed = rows.by_ref().find_map(Result::err);
+        match failed {
+            Some(error) => Err(error.to_string()),
+            None => Ok(rows.end().map_or(0, |end| end.warnings.len())),
+        }
+    };
+    assert_eq!(warned(&mut client, sums, false), Ok(1));
+    let refused = warned(&mut client, sums, true).expect_err("rows have left");
+    assert!(refused.contains("only rollups could answer"), "{refused}");
+    let recent = format!("{sums} WHERE time > {}", NOW + (rows - 50) * SECOND);
+    assert_eq!(warned(&mut client, &recent, true), Ok(0));
+    let median = warned(&mut client, "SELECT median(v) FROM m", false);
+    assert!(
+        median
+            .expect_err("no tier has it")
+            .contains("rollups know only")
+    );
+    server.kill();
+    let server = Server::start(folder.path(), &ARGUMENTS);
+    assert_eq!(server.query(sums), expected);
     assert!(server.terminate());
 }

@@ -55,6 +55,7 @@ fn meta(number: u32) -> ChunkMeta {
         series: SeriesId(number),
         database: DatabaseId(1),
         measurement: MeasurementId(2),
+        tier: (number % 5) as u8,
         rows: number % 1000,
         first_time: -5,
         last_time: i64::from(number),

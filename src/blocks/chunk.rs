@@ -44,6 +44,8 @@ pub struct ChunkMeta {
     pub database: DatabaseId,
     /// The series' measurement.
     pub measurement: MeasurementId,
+    /// 0: rows as they came; otherwise the number of the rollup tier whose buckets they are.
+    pub tier: u8,
     /// Rows, at most [`ROWS_CLAIMED`].
     pub rows: u32,
     /// Least time, nanoseconds.
@@ -134,7 +136,7 @@ impl ChunkEntry {
         for number in [
             self.len_bytes,
             self.ordinal,
-            meta.rows,
+            meta.rows | u32::from(meta.tier) << TIER_SHIFT,
             meta.series.0,
             meta.database.0,
             meta.measurement.0,
@@ -151,8 +153,10 @@ impl ChunkEntry {
     fn decode_fields(file: FileId, offset: u64, reader: &mut Reader<'_>) -> Option<Self> {
         let len_bytes = reader.u32()?;
         let ordinal = reader.u32()?;
+        let rows = reader.u32()?;
         let meta = ChunkMeta {
-            rows: reader.u32()?,
+            tier: (rows >> TIER_SHIFT) as u8,
+            rows: rows & ((1 << TIER_SHIFT) - 1),
             series: SeriesId(reader.u32()?),
             database: DatabaseId(reader.u32()?),
             measurement: MeasurementId(reader.u32()?),
@@ -177,6 +181,8 @@ impl ChunkEntry {
     }
 }
 
+/// Rows take the low bits of their number, the tier those above.
+const TIER_SHIFT: u32 = 24;
 /// Begins every chunk record.
 pub(super) const RECORD_MAGIC: [u8; 4] = *b"CHNK";
 /// Length, ordinal, rows, three ids, four positions and times, checksum.
@@ -186,5 +192,6 @@ pub(super) const RECORD_HEADER_BYTES: usize = RECORD_MAGIC.len() + FIELDS_BYTES 
 /// Fields and the offset.
 pub(super) const INDEX_ENTRY_BYTES: usize = FIELDS_BYTES + 8;
 
+const _: () = assert!(ROWS_CLAIMED < 1 << TIER_SHIFT);
 const _: () = assert!(RECORD_HEADER_BYTES == 68);
 const _: () = assert!(INDEX_ENTRY_BYTES == 68);

@@ -18,6 +18,7 @@ use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
 use crate::engine::ledger::{Owner, Settled, owner_of_series};
 use crate::engine::persisted::{Persisted, StateNews};
 use crate::engine::producers::through_counter;
+use crate::engine::tiers::Leaving;
 use crate::engine::{Engine, EngineError};
 use crate::limits::FRAME_BYTES;
 use crate::mutants::{self, Mutant};
@@ -177,6 +178,8 @@ impl Engine {
         let new = new.map(|ready| (ready.flush.series, &ready.flush.bytes));
         let history = self.history_with(new)?;
         self.settle(&mut collected, &ready, &gone);
+        let leaving = collected.leaving(&ready, &gone);
+        let tiers = self.roll_up(&leaving, &mut collected.compaction);
         let mut sides = deletions;
         sides.extend(collected.account_records());
         if !mutants::is(Mutant::ForgottenProducers) {
@@ -201,8 +204,10 @@ impl Engine {
         counters.extend(reached.column_counters());
         counters.extend(self.tokens.counter());
         let metas = ready.iter().map(|ready| self.meta_of(ready));
-        let chunks = ready.iter().map(|ready| &ready.shown.bytes);
-        let entries = self.blocks.write_chunks(metas.zip(chunks))?;
+        let chunks = ready.iter().map(|ready| ready.shown.bytes.clone());
+        let chunks = metas.zip(chunks).chain(tiers.chunks.iter().cloned());
+        let all_entries = self.blocks.write_chunks(chunks)?;
+        let (entries, tier_entries) = all_entries.split_at(ready.len());
         let (lost, lost_reached) = {
             let losses = self.losses.lock();
             (losses.records(is_whole), losses.reached())
@@ -213,7 +218,7 @@ impl Engine {
         let written = self.write_records(is_whole, &records, &lost, &sides, &collected.images);
         if let Err(error) = written {
             // They are written anew by the next checkpoint: these only take room.
-            self.blocks.discard_chunks(&entries);
+            self.blocks.discard_chunks(&all_entries);
             return Err(error);
         }
         let given_up = || {
@@ -223,6 +228,7 @@ impl Engine {
                 .chain(&gone)
         };
         self.release_stored(given_up());
+        self.release_tiers(&tiers.replaced);
         let committed = self.blocks.commit_manifest(CommitInfo {
             replay_from: collected.replay_from,
             durable: self.log.durable(),
@@ -236,10 +242,11 @@ impl Engine {
             Ok((_, unlisted)) => unlisted,
             Err(error) => {
                 // The manifest may have reached the device all the same, so the file stays until the next.
-                for entry in &entries {
+                for entry in &all_entries {
                     self.blocks.release(entry);
                 }
                 self.revive_stored(given_up());
+                self.revive_tiers(&tiers.replaced);
                 return Err(error.into());
             }
         };
@@ -254,8 +261,10 @@ impl Engine {
             // Whoever adds rows up finds them here or there.
             let mut now = self.settled.write();
             *now = settled;
+            // A series that has buckets does not give its place back.
+            self.change_tiers(&tiers, tier_entries);
             self.forget_gone(&collected, &gone);
-            self.mark_stored(&ready, &entries);
+            self.mark_stored(&ready, entries);
             *self.history.lock() = history;
         }
         self.blocks.retire(unlisted);
@@ -453,6 +462,7 @@ impl Engine {
             series: flush.series,
             database: owner.map_or(DatabaseId(0), |owner| owner.database),
             measurement: measurement.unwrap_or_default(),
+            tier: 0,
             rows: shown.rows,
             first_time: shown.first_time,
             last_time: shown.last_time,
@@ -596,6 +606,25 @@ fn stored_as(
 }
 
 impl Collected {
+    /// Chunks of which rows leave that were too old or too many, with the bytes that have them.
+    fn leaving(&self, ready: &[Ready], gone: &[Stored]) -> Leaving {
+        let mut leaving = Leaving::new();
+        let mut add = |series, chunk: Sealed<ChunkEntry>| {
+            if !chunk.left().is_empty() {
+                leaving.entry(series).or_default().push(chunk);
+            }
+        };
+        for flush in ready.iter().map(|ready| &ready.flush).chain(&self.hidden) {
+            let location = Location::Memory(flush.bytes.clone());
+            let chunk = flush.chunk.clone();
+            add(flush.series, Sealed { location, ..chunk });
+        }
+        for stored in gone {
+            add(stored.series, stored.chunk.clone());
+        }
+        leaving
+    }
+
     /// Notes what is accounted for of a series beside its chunks.
     fn account(&mut self, id: SeriesId, series: &Series<ChunkEntry>) {
         let through = series.left_through();

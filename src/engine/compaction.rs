@@ -76,10 +76,20 @@ impl Compaction {
         };
         if chunk.is_gone() {
             self.gone.push(stored());
-        } else if self.bytes_left > 0 {
+        } else if self.bytes_left > 0 || !chunk.left().is_empty() {
+            // Rows of one time leave together, whatever chunks they are in: a tier counts them once.
             self.bytes_left = self.bytes_left.saturating_sub(entry.record_bytes());
             self.rewrites.push(stored());
         }
+    }
+
+    /// Whether a chunk of a tier moves, because its file is mostly dead.
+    pub(super) fn takes(&mut self, entry: &ChunkEntry) -> bool {
+        let takes = self.bytes_left > 0 && self.sparse.contains(&entry.file);
+        if takes {
+            self.bytes_left = self.bytes_left.saturating_sub(entry.record_bytes());
+        }
+        takes
     }
 }
 

@@ -129,7 +129,9 @@ impl Engine {
                     hit.before.push(series.snapshot(TimeRange::ALL));
                     let gone = series.drop_rows(owner.database, scratch);
                     settled.dropped(owner, &gone);
-                    self.orphans.lock().extend(stored_in(&gone.ring));
+                    let mut orphans = self.orphans.lock();
+                    orphans.extend(stored_in(&gone.ring));
+                    orphans.extend(shard.tiers.remove(slot));
                 }
             }
             rows += self.count_hit(hit);

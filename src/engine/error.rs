@@ -5,6 +5,7 @@ use crate::catalog::CatalogError;
 use crate::codec::CodecError;
 use crate::engine::{PolicyError, TokenError, Verb};
 use crate::log::LogError;
+use crate::rollup::RollupError;
 use crate::storage::StorageError;
 use crate::types::Timestamp;
 
@@ -118,6 +119,9 @@ pub enum EngineError {
     /// Stored bytes do not decode.
     #[error("chunk: {0}")]
     Codec(#[from] CodecError),
+    /// A chunk of a tier is none.
+    #[error("tier: {0}")]
+    Rollup(#[from] RollupError),
 }
 
 impl EngineError {

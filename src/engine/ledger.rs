@@ -16,6 +16,7 @@ use crate::blocks::{BlockStore, ChunkEntry};
 use crate::catalog::{Catalog, Measurement, REJECTED, Tag};
 use crate::codec::chunk::Chunk;
 use crate::engine::Engine;
+use crate::engine::shard::Shard;
 use crate::mutants::{self, Mutant};
 use crate::paged::Paged;
 use crate::series::{Cause, DroppedRows, HiddenRows, Location, Sealed, Series};
@@ -316,7 +317,7 @@ fn reason_of(tags: &[Tag]) -> u16 {
 }
 
 /// What a series holds, without what it has settled.
-pub(super) fn held(series: &Series<ChunkEntry>) -> Ledger {
+fn held(series: &Series<ChunkEntry>) -> Ledger {
     let late = series.late_rows() as u64;
     let mut ledger = Ledger {
         stored: series.unsealed_rows() as u64 - late,
@@ -341,6 +342,27 @@ pub(super) fn held(series: &Series<ChunkEntry>) -> Ledger {
         ledger.deleted += u64::from(discarded);
     }
     ledger
+}
+
+/// Adds what the series of a shard hold when a store is opened, each to its database, which `owner` tells of a slot.
+pub(super) fn count_held(
+    blocks: &BlockStore,
+    shard: &Shard,
+    owner: &dyn Fn(usize) -> DatabaseId,
+    received: &mut BTreeMap<DatabaseId, u64>,
+) {
+    for (slot, series) in shard.iter() {
+        let uncounted = series
+            .ring
+            .iter()
+            .filter(|chunk| has_uncounted_moves(chunk));
+        uncounted.for_each(|chunk| {
+            count_chunk(blocks, chunk);
+        });
+        let of_dropped = series.discarded().map(|(database, _)| database);
+        let database = of_dropped.unwrap_or_else(|| owner(slot));
+        *received.entry(database).or_default() += held(series).sum();
+    }
 }
 
 impl Engine {
@@ -473,7 +495,7 @@ impl Engine {
 }
 
 /// As [`Engine::count_chunk`].
-pub(super) fn count_chunk(blocks: &BlockStore, chunk: &Sealed<ChunkEntry>) -> Option<HiddenRows> {
+fn count_chunk(blocks: &BlockStore, chunk: &Sealed<ChunkEntry>) -> Option<HiddenRows> {
     let Some(hidden) = &chunk.hidden else {
         return Some(HiddenRows::default());
     };
@@ -497,7 +519,7 @@ pub(super) fn count_chunk(blocks: &BlockStore, chunk: &Sealed<ChunkEntry>) -> Op
 }
 
 /// Whether rows of a chunk have moved and nobody has counted them: they do not count here.
-pub(super) fn has_uncounted_moves(chunk: &Sealed<ChunkEntry>) -> bool {
+fn has_uncounted_moves(chunk: &Sealed<ChunkEntry>) -> bool {
     let hidden = chunk.hidden.iter().filter(|_| is_uncounted(chunk));
     let mut causes = hidden
         .flat_map(|hidden| hidden.tombstones())

@@ -135,7 +135,10 @@ impl Engine {
             let Some(series) = shard.get(slot) else {
                 continue;
             };
-            let (ring, Keep { horizon, rows_max }) = (&series.ring, keep(slot));
+            let Keep {
+                horizon, rows_max, ..
+            } = keep(slot);
+            let ring = &series.ring;
             let many = rows_max > 0 && ring.rows() > rows_max;
             if many {
                 uncounted.extend(ring.iter().filter(|chunk| is_uncounted(chunk)).cloned());

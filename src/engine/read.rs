@@ -291,6 +291,35 @@ impl Engine {
         }
     }
 
+    /// The rows of a series as a snapshot has them, whatever their age.
+    pub(super) fn read_with(
+        self: &Arc<Self>,
+        series: SeriesId,
+        columns: &[ColumnId],
+        snap: impl Fn(&Series<ChunkEntry>) -> Snapshot<ChunkEntry>,
+    ) -> SeriesReader {
+        let measurement = self.catalog.read().series(series).map(|s| s.measurement);
+        let lanes = measurement.map(|measurement| self.lanes(measurement, columns));
+        let pin = self.blocks.pin();
+        let shard = self.shards[self.placement.shard(series)].read();
+        let found = shard.get(self.placement.slot(series));
+        let snapshot = found.map_or_else(Snapshot::empty, snap);
+        let newest = found.and_then(Series::newest);
+        drop(shard);
+        SeriesReader {
+            engine: Arc::clone(self),
+            snapshot,
+            next: VecDeque::new(),
+            counted: ReadCounts::default(),
+            lanes: Arc::new(lanes.unwrap_or_default()),
+            seen: SeenState {
+                newest: newest.unwrap_or(Timestamp::MIN),
+                shown_from: Timestamp::MIN,
+            },
+            _pin: pin,
+        }
+    }
+
     /// The columns asked for, and the other lanes of their fields.
     pub fn lanes(&self, measurement: MeasurementId, columns: &[ColumnId]) -> Lanes {
         let catalog = self.catalog.read();

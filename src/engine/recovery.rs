@@ -16,9 +16,7 @@ use crate::clock::Clock;
 use crate::codec::{Cells, chunk::Chunk};
 use crate::engine::delete::stored_in;
 use crate::engine::history::History;
-use crate::engine::ledger::{
-    Settled, count_chunk, has_uncounted_moves, held, owner_of, owner_of_series,
-};
+use crate::engine::ledger::{Settled, count_held, owner_of, owner_of_series};
 use crate::engine::losses::{self, Edge, Losses};
 use crate::engine::newcomers::Newcomers;
 use crate::engine::open_report::OpenReport;
@@ -281,6 +279,15 @@ impl Visitor for Restored {
             ));
             return;
         }
+        if meta.tier > 0 {
+            let shard = &mut self.shards[self.placement.shard(meta.series)];
+            if !shard.tiers.insert(self.placement.slot(meta.series), *entry) {
+                let tier = meta.tier;
+                self.report
+                    .problem(format!("a chunk is of tier {tier}, which there is not"));
+            }
+            return;
+        }
         self.report.chunks += 1;
         self.report.chunk_rows += u64::from(meta.rows);
         self.reach(meta.series, meta.last_position);
@@ -402,20 +409,11 @@ impl Restored {
             *received.entry(database).or_default() += rows;
         }
         for (index, shard) in self.shards.iter().enumerate() {
-            for (slot, series) in shard.iter() {
-                for chunk in series
-                    .ring
-                    .iter()
-                    .filter(|chunk| has_uncounted_moves(chunk))
-                {
-                    count_chunk(blocks, chunk);
-                }
+            let owner = |slot| {
                 let id = self.placement.id(index, slot);
-                let of_dropped = series.discarded().map(|(database, _)| database);
-                let of_known = || owner_of_series(&self.catalog, id).database;
-                let database = of_dropped.unwrap_or_else(of_known);
-                *received.entry(database).or_default() += held(series).sum();
-            }
+                owner_of_series(&self.catalog, id).database
+            };
+            count_held(blocks, shard, &owner, &mut received);
         }
         received
     }
@@ -656,6 +654,7 @@ impl Restored {
             let gone = series.drop_rows(owner.database, scratch);
             self.settled.dropped(owner, &gone);
             self.orphans.extend(stored_in(&gone.ring));
+            self.orphans.extend(shard.tiers.remove(slot));
         }
         for (id, owner) in retired {
             let slot = self.placement.slot(id);

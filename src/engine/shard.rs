@@ -2,6 +2,7 @@
 
 use crate::blocks::ChunkEntry;
 use crate::engine::retention::Classes;
+use crate::engine::tiers::Tiers;
 use crate::log::rows::RowsEncoder;
 use crate::paged::Paged;
 use crate::series::{Applied, Scratch, Series};
@@ -22,6 +23,8 @@ pub(super) struct Shard {
     pub received: Vec<u64>,
     /// Retention classes of the series.
     pub classes: Classes,
+    /// Rollup tiers of the series.
+    pub tiers: Tiers,
 }
 
 /// Rows by what became of them, since the server started.

@@ -93,7 +93,9 @@ impl Engine {
             }
             let shard = self.shards[self.placement.shard(entry.id)].read();
             let series = shard.get(self.placement.slot(entry.id));
-            if series.is_none_or(is_vacant) && !is_own(&catalog, entry.measurement) {
+            let is_rolled = shard.tiers.get(self.placement.slot(entry.id)).is_some();
+            let is_empty = series.is_none_or(is_vacant) && !is_rolled;
+            if is_empty && !is_own(&catalog, entry.measurement) {
                 empty.push(entry.id);
             }
         }
@@ -109,7 +111,9 @@ impl Engine {
         let mut gone = SeriesSet::default();
         for &id in ids {
             let (shard, slot) = place(id);
-            if shards[shard].get(slot).is_none_or(is_vacant) && catalog.series(id).is_some() {
+            let is_rolled = shards[shard].tiers.get(slot).is_some();
+            let is_empty = shards[shard].get(slot).is_none_or(is_vacant) && !is_rolled;
+            if is_empty && catalog.series(id).is_some() {
                 gone.insert(id);
             }
         }

@@ -25,6 +25,8 @@ pub struct QueryLimits {
     pub groups: usize,
     /// Bytes, about, that groups and the values kept for them take.
     pub memory_bytes: usize,
+    /// Rows alone may answer, not rollups.
+    pub exact: bool,
 }
 
 impl Default for QueryLimits {
@@ -33,6 +35,7 @@ impl Default for QueryLimits {
             sorted_rows: QUERY_SORTED_ROWS,
             groups: QUERY_GROUPS,
             memory_bytes: QUERY_MEMORY_BYTES,
+            exact: false,
         }
     }
 }

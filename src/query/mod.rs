@@ -19,6 +19,7 @@ mod expr;
 mod names;
 mod plan;
 pub mod result;
+mod rolled;
 pub mod source;
 pub mod sql;
 mod store;

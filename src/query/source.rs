@@ -93,6 +93,8 @@ pub struct ColumnSummary {
     pub first: Option<(Timestamp, Scalar)>,
     /// Time and value of the latest row with a value.
     pub last: Option<(Timestamp, Scalar)>,
+    /// Mean of the values, and the sum of the squares of their distances from it, where that is known.
+    pub moments: Option<(f64, f64)>,
 }
 
 /// The statistics of rows that lie whole in the range and whole in one bucket.
@@ -123,6 +125,7 @@ impl ChunkSummary {
             max: last.clone(),
             first: Some((self.first_time, first)),
             last: Some((self.last_time, last)),
+            moments: None,
         }
     }
 }
@@ -161,6 +164,8 @@ pub struct SummaryRequest {
     pub buckets: Buckets,
     /// For each column asked for.
     pub needs: Arc<[Needs]>,
+    /// Moments are needed as well: only rollups know them, rows that are there have to come as rows.
+    pub moments: bool,
 }
 
 /// A condition so simple that the statistics of a chunk can exclude it.
@@ -189,6 +194,11 @@ pub struct LaneValue {
 pub trait SeriesScan: Send {
     /// The next rows, or what stands for them where that was asked for; `None` at the end.
     fn next(&mut self) -> Result<Option<ScanPart>, SourceError>;
+
+    /// The times whose rows are no longer there, and that buckets of rollups stand for.
+    fn rolled(&self) -> Option<TimeRange> {
+        None
+    }
 
     /// What was read and what was spared so far, for sources that have chunks.
     fn counts(&self) -> ReadCounts {
@@ -269,6 +279,12 @@ pub trait Source: Send + Sync {
         series: SeriesId,
         request: &ScanRequest,
     ) -> Result<Box<dyn SeriesScan>, SourceError>;
+
+    /// The times of a range whose rows are no longer there, and that only buckets of rollups know, if anything does.
+    fn rolled(&self, series: SeriesId, range: TimeRange) -> Option<TimeRange> {
+        let _ = (series, range);
+        None
+    }
 
     /// What keeps results of this source, if anything does.
     fn watched(&self) -> Option<&Watched> {

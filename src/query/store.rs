@@ -5,6 +5,8 @@ use std::sync::Arc;
 use edgetime_protocol::error::Code;
 
 use super::cache::{ResultCache, Watched};
+use super::encode::time::rfc3339;
+use super::rolled::RolledScan;
 use super::source::{
     ChunkSummary, ColumnInfo, ColumnSummary, MeasurementInfo, ReadCounts, ScanBatch, ScanPart,
     ScanRequest, SeriesChoice, SeriesInfo, SeriesScan, Source, SourceError,
@@ -144,14 +146,37 @@ impl Source for Store {
         series: SeriesId,
         request: &ScanRequest,
     ) -> Result<Box<dyn SeriesScan>, SourceError> {
-        let reader = self
-            .engine
-            .read_series(series, request.range, &request.columns);
-        Ok(Box::new(scan_of(reader, Arc::new(request.clone()))))
+        let (range, columns) = (request.range, &request.columns);
+        let shared = Arc::new(request.clone());
+        if let Some(summaries) = &request.summaries {
+            let bounds = |time| summaries.buckets.bounds(time);
+            let newest_first = request.newest_first;
+            let read = self
+                .engine
+                .read_rolled(series, range, columns, newest_first, &bounds);
+            let scan = Scan {
+                reader: read.rows,
+                request: shared,
+            };
+            return Ok(if read.buckets.rolled().is_none() {
+                Box::new(scan)
+            } else {
+                Box::new(RolledScan::new(scan, read.buckets, summaries, columns))
+            });
+        }
+        let reader = self.engine.read_series(series, range, columns);
+        Ok(Box::new(scan_of(reader, shared)))
     }
 
+    /// Nothing is kept of rows that leave for buckets: a part would have to know of both.
     fn watched(&self) -> Option<&Watched> {
-        self.watched.as_ref()
+        self.watched
+            .as_ref()
+            .filter(|_| !self.engine.makes_buckets())
+    }
+
+    fn rolled(&self, series: SeriesId, range: TimeRange) -> Option<TimeRange> {
+        self.engine.rolled_range(series, range)
     }
 
     fn delete(
@@ -161,6 +186,16 @@ impl Source for Store {
         series: &[SeriesId],
         range: TimeRange,
     ) -> Result<u64, SourceError> {
+        let rolled = series.iter().filter_map(|&id| self.rolled(id, range));
+        if let Some(end) = rolled.map(|rolled| rolled.end).max() {
+            return Err(SourceError::Refused {
+                code: Code::Unsupported,
+                message: format!(
+                    "before {} there are only buckets of rollups, of which no part can be deleted: add `time >= {end}`",
+                    rfc3339(end)
+                ),
+            });
+        }
         let deleted = self
             .engine
             .delete(&self.access, database, measurement, series, range)
@@ -191,9 +226,9 @@ pub(super) const fn scan_of(
     Scan { reader, request }
 }
 
-struct Scan {
+pub(super) struct Scan {
     reader: SeriesReader,
-    request: Arc<ScanRequest>,
+    pub(super) request: Arc<ScanRequest>,
 }
 
 impl SeriesScan for Scan {
@@ -210,11 +245,13 @@ impl SeriesScan for Scan {
             let summaries = request.summaries.as_ref()?;
             summaries.buckets.bounds(time).1
         };
+        let statistics = request.summaries.as_ref();
+        let statistics = statistics.filter(|summaries| !summaries.moments);
         let demand = Demand {
             newest_first: request.newest_first,
             rows_max: request.rows_max,
             may_match: (!request.conditions.is_empty()).then_some(&may_match),
-            summaries: request.summaries.as_ref().map(|summaries| Summaries {
+            summaries: statistics.map(|summaries| Summaries {
                 needs: &summaries.needs,
                 bucket_end: &bucket_end,
             }),
@@ -296,11 +333,12 @@ fn column_summary(column: &series::ColumnSummary) -> ColumnSummary {
         max,
         first: column.edges.map(|(time, _)| (time, first)),
         last: column.edges.map(|(_, time)| (time, last)),
+        moments: None,
     }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape of map_err")]
-fn failed(error: EngineError) -> SourceError {
+pub(super) fn failed(error: EngineError) -> SourceError {
     match error {
         EngineError::Denied { .. } => refused(error),
         other => SourceError::Failed(other.to_string()),

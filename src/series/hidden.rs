@@ -159,24 +159,49 @@ impl Hidden {
 
     /// What is shown between two times, both included: first and last time of each stretch, ascending.
     pub(super) fn shown(&self, first: Timestamp, last: Timestamp) -> Vec<(Timestamp, Timestamp)> {
-        let mut ranges: Vec<_> = self.tombstones.iter().map(|t| bounds(t.range)).collect();
-        ranges.sort_unstable();
-        let mut shown = Vec::new();
-        let mut next = Some(first);
-        for (from, to) in ranges {
-            let Some(start) = next else { break };
-            if start < from && start <= last {
-                shown.push((start, last.min(from - 1)));
-            }
-            if to >= start {
-                next = to.checked_add(1);
-            }
-        }
-        if let Some(start) = next.filter(|start| *start <= last) {
-            shown.push((start, last));
-        }
-        shown
+        beside(&self.tombstones, first, last)
     }
+
+    /// What left between two times, both included, because it was too old or too many: first and last time of each
+    /// stretch, in no order. What was deleted or moved before is not in it.
+    pub(super) fn left(&self, first: Timestamp, last: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+        let mut left = Vec::new();
+        for (index, tombstone) in self.tombstones.iter().enumerate() {
+            if matches!(tombstone.cause, Cause::Expired | Cause::Evicted) {
+                let (from, to) = bounds(tombstone.range);
+                let (from, to) = (from.max(first), to.min(last));
+                if from <= to {
+                    left.extend(beside(&self.tombstones[..index], from, to));
+                }
+            }
+        }
+        left
+    }
+}
+
+/// What tombstones leave between two times, both included: first and last time of each stretch, ascending.
+fn beside(
+    tombstones: &[Tombstone],
+    first: Timestamp,
+    last: Timestamp,
+) -> Vec<(Timestamp, Timestamp)> {
+    let mut ranges: Vec<_> = tombstones.iter().map(|t| bounds(t.range)).collect();
+    ranges.sort_unstable();
+    let mut shown = Vec::new();
+    let mut next = Some(first);
+    for (from, to) in ranges {
+        let Some(start) = next else { break };
+        if start < from && start <= last {
+            shown.push((start, last.min(from - 1)));
+        }
+        if to >= start {
+            next = to.checked_add(1);
+        }
+    }
+    if let Some(start) = next.filter(|start| *start <= last) {
+        shown.push((start, last));
+    }
+    shown
 }
 
 /// First and last time of a range that is not empty.
@@ -251,6 +276,11 @@ mod tests {
         let counted = all.count(100, within).expect("nothing fails");
         let (deleted, expired) = (counted.deleted, counted.expired);
         assert_eq!((deleted, expired, counted.evicted), (20, 20, 0));
+        assert_eq!(all.left(0, 100), [(10, 29)]);
+        assert_eq!(
+            (all.left(15, 20), one.left(0, 100)),
+            (vec![(15, 20)], vec![])
+        );
         assert_eq!(
             (one.only_cause(), all.only_cause()),
             (Some(Cause::Deleted), None)

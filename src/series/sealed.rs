@@ -69,6 +69,14 @@ impl<E> Sealed<E> {
         }
     }
 
+    /// What left it because it was too old or too many, and is in it still: first and last time of each stretch.
+    pub fn left(&self) -> Vec<(Timestamp, Timestamp)> {
+        let hidden = self.hidden.as_ref();
+        hidden.map_or_else(Vec::new, |hidden| {
+            hidden.left(self.first_time, self.last_time)
+        })
+    }
+
     /// Whether nothing of it is shown any more.
     pub fn is_gone(&self) -> bool {
         self.hidden.is_some() && self.shown().is_empty()

@@ -6,6 +6,7 @@ mod commands;
 mod rejected;
 mod report;
 mod retention;
+mod rollup;
 mod schema;
 mod token;
 

@@ -9,7 +9,7 @@ use edgetime_protocol::error::Code;
 
 use crate::engine::Access;
 use crate::query::encode::{Format, TimeFormat};
-use crate::query::{self, CacheUse, QueryContext, QueryError, QueryLimits, Store};
+use crate::query::{self, CacheUse, ExecutionStats, QueryContext, QueryError, QueryLimits, Store};
 
 use super::slowlog::SlowQuery;
 use super::{DEFAULT_DATABASE, Shared};
@@ -25,6 +25,8 @@ pub struct Request<'a> {
     pub timeout: Option<Duration>,
     /// Fewer than the configured rows, if given.
     pub rows_max: Option<u64>,
+    /// What only rollups could answer is an error.
+    pub exact: bool,
 }
 
 /// A part of a result.
@@ -84,7 +86,7 @@ pub fn run(
     request: &Request<'_>,
     cancelled: &dyn Fn() -> bool,
     sink: &mut dyn FnMut(Part<'_>) -> Result<(), Failed>,
-) -> Result<CacheUse, Failed> {
+) -> Result<ExecutionStats, Failed> {
     let configured = &shared.config.query;
     let time_max = Duration::from_secs(configured.time_max_s);
     let started = Instant::now();
@@ -111,6 +113,7 @@ pub fn run(
             memory_bytes: usize::try_from(configured.memory_max_mb)
                 .unwrap_or(usize::MAX)
                 .saturating_mul(1024 * 1024),
+            exact: request.exact,
             ..QueryLimits::default()
         },
         cancel: &cancel,
@@ -150,7 +153,7 @@ pub fn run(
             query::execute(&store, planned, &context, &mut take)
         });
     let answer = match &result {
-        Ok(stats) => Ok(stats.cache),
+        Ok(stats) => Ok(*stats),
         Err(error) => Err(failure.take().unwrap_or_else(|| {
             if late.get() {
                 Failed {
@@ -166,7 +169,7 @@ pub fn run(
         })),
     };
     let took = started.elapsed();
-    let is_kept = matches!(answer, Ok(CacheUse::Used { .. } | CacheUse::Again));
+    let is_kept = matches!(&answer, Ok(stats) if matches!(stats.cache, CacheUse::Used { .. } | CacheUse::Again));
     if is_kept && plan.as_ref().is_some_and(query::Plan::is_select) {
         shared.results.note_query(database, request.sql, 1);
     }
@@ -201,10 +204,17 @@ pub fn to_text(
     let mut encoder = format.encoder(TimeFormat::default());
     let mut out = Vec::new();
     let failed = |error: std::io::Error| Failed::internal(error.to_string());
-    run(shared, access, request, &|| false, &mut |part| match part {
+    let stats = run(shared, access, request, &|| false, &mut |part| match part {
         Part::Columns(columns) => encoder.begin(columns, &mut out).map_err(failed),
         Part::Batch(batch) => encoder.batch(batch, &mut out).map_err(failed),
     })?;
     encoder.end(&mut out).map_err(failed)?;
-    Ok(String::from_utf8_lossy(&out).into_owned())
+    let mut text = String::from_utf8_lossy(&out).into_owned();
+    // JSON has no place for them.
+    for warning in stats.warnings().iter().filter(|_| !json) {
+        text.push_str("warning: ");
+        text.push_str(warning);
+        text.push('\n');
+    }
+    Ok(text)
 }

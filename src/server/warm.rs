@@ -103,6 +103,7 @@ fn ask_again(shared: &Shared) {
             sql: &query.sql,
             timeout: None,
             rows_max: None,
+            exact: false,
         };
         let asked = sql::run(
             shared,

@@ -11,6 +11,7 @@ mod mutants;
 mod plan;
 mod policies;
 mod producers;
+mod rollups;
 mod run;
 mod schedules;
 mod threads;
@@ -129,6 +130,20 @@ fn tokens_and_what_they_own_last_as_they_were_acknowledged() {
     }
     assert!(met.made > 0 && met.revoked > 0, "{met:?}");
     assert!(met.unpromised > 0 && met.owned > 0, "{met:?}");
+    println!("{met:?}");
+}
+
+#[test]
+fn a_row_that_left_counts_once_whatever_was_cut_off() {
+    let mut met = rollups::Met::default();
+    let first = number("EDGETIME_SIM_FIRST").unwrap_or(0);
+    for seed in first..first + number("EDGETIME_SIM_ROLLUPS").unwrap_or(ROLLUPS) {
+        match rollups::run(seed) {
+            Ok(run) => met.add(run),
+            Err(failure) => panic!("seed {seed}: {:?}: {}", failure.kind, failure.text),
+        }
+    }
+    assert!(met.buckets > 0, "{met:?}");
     println!("{met:?}");
 }
 
@@ -356,5 +371,7 @@ const FAULTY: u64 = 50;
 const POLICIES: u64 = 60;
 /// Runs in which tokens are made and revoked.
 const TOKENS: u64 = 60;
+/// Runs in which rows leave for buckets.
+const ROLLUPS: u64 = 150;
 /// Power cuts in every run of the tests.
 const CUTS: u64 = 20_000;

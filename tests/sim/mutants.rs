@@ -6,9 +6,8 @@ use edgetimedb::storage::simulated::Random;
 use super::damage::Victim;
 use super::losses::{self, Wrong};
 use super::model::{Failure, Kind};
-use super::policies;
 use super::run;
-use super::tokens;
+use super::{policies, rollups, tokens};
 
 /// A planted fault, the seed that finds it, and what kind of run does.
 pub struct Planted {
@@ -25,6 +24,7 @@ enum RunKind {
     Counts,
     Flips,
     Policies,
+    Rollups,
     Tokens,
     Faulty(Wrong),
 }
@@ -49,6 +49,11 @@ const fn of_policies(mutant: Mutant, seed: u64) -> Planted {
     Planted { mutant, seed, kind }
 }
 
+const fn rolled(mutant: Mutant, seed: u64) -> Planted {
+    let kind = RunKind::Rollups;
+    Planted { mutant, seed, kind }
+}
+
 const fn of_tokens(mutant: Mutant, seed: u64) -> Planted {
     let kind = RunKind::Tokens;
     Planted { mutant, seed, kind }
@@ -60,7 +65,7 @@ const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
 }
 
 /// All of them.
-pub const PLANTED: [Planted; 25] = [
+pub const PLANTED: [Planted; 27] = [
     planted(Mutant::SkippedSync, 88),
     planted(Mutant::EarlyAcknowledgement, 2),
     planted(Mutant::FrozenEpoch, 13),
@@ -85,6 +90,8 @@ pub const PLANTED: [Planted; 25] = [
     counted(Mutant::CountedMoved, 1),
     counted(Mutant::RetiredUnsettled, 81),
     of_policies(Mutant::ForgottenPolicy, 0),
+    rolled(Mutant::ForgottenBuckets, 0),
+    rolled(Mutant::RolledTwice, 0),
     of_tokens(Mutant::ForgottenTokens, 0),
 ];
 
@@ -95,6 +102,7 @@ impl Planted {
         let result = match self.kind {
             RunKind::Cuts | RunKind::Counts => run::run(seed, false).map(|_| ()),
             RunKind::Flips => flips(seed),
+            RunKind::Rollups => rollups::run(seed).map(|_| ()),
             RunKind::Policies => policies::run(seed).map(|_| ()),
             RunKind::Tokens => tokens::run(seed).map(|_| ()),
             RunKind::Faulty(wrong) => losses::run(seed, wrong, false).map(|_| ()),

@@ -132,6 +132,7 @@ fn change(
         raw_age_s: None,
         raw_bytes: None,
         rows_per_series: Some(RetentionBound::At(number)),
+        tiers: Vec::new(),
     };
     match engine.change_retention(&Access::full(), &change) {
         Ok(position) => {

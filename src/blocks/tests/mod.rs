@@ -70,6 +70,7 @@ fn chunk(number: u32) -> (ChunkMeta, Vec<u8>) {
         series: SeriesId(number),
         database: DatabaseId(1),
         measurement: MeasurementId(number % 7),
+        tier: (number % 3) as u8,
         rows: 1024,
         first_time: i64::from(number) * 1000,
         last_time: i64::from(number) * 1000 + 999,

@@ -36,6 +36,9 @@ pub(super) struct BlocksReport {
     /// Bytes of these chunks; `file_bytes` has the headers of their records, too.
     pub bytes: u64,
     pub bytes_per_point: f64,
+    /// Chunks of rollup tiers, and their bytes.
+    pub tier_chunks: u64,
+    pub tier_bytes: u64,
     /// Chunks that were read and decoded: all of them, or none without `--verify`.
     pub chunks_decoded: u64,
     /// Series whose unsealed rows stand in an image, and these rows.
@@ -85,6 +88,8 @@ struct Found {
     series: BTreeMap<SeriesId, Sums>,
     unnamed: HashSet<SeriesId>,
     decoded: u64,
+    tier_chunks: u64,
+    tier_bytes: u64,
     images: u64,
     image_points: u64,
     deletions: u64,
@@ -133,6 +138,11 @@ impl Visitor for Gatherer {
 
     fn chunk(&mut self, entry: &ChunkEntry) {
         let meta = entry.meta;
+        if meta.tier > 0 {
+            self.found.tier_chunks += 1;
+            self.found.tier_bytes += u64::from(entry.len_bytes);
+            return;
+        }
         let sums = self.found.series.entry(meta.series).or_insert(Sums {
             database: meta.database,
             measurement: meta.measurement,
@@ -152,7 +162,7 @@ impl Visitor for Gatherer {
     fn chunk_bytes(&mut self, entry: &ChunkEntry, bytes: &[u8]) {
         let problem = match decode(bytes) {
             Ok(rows) if rows == entry.meta.rows as usize => {
-                self.found.decoded += 1;
+                self.found.decoded += u64::from(entry.meta.tier == 0);
                 return;
             }
             Ok(rows) => format!("has {rows} rows, not {}", entry.meta.rows),
@@ -213,6 +223,8 @@ impl BlocksReport {
             points,
             bytes,
             bytes_per_point: per_point(bytes, points),
+            tier_chunks: found.tier_chunks,
+            tier_bytes: found.tier_bytes,
             chunks_decoded: found.decoded,
             images: found.images,
             deletions: found.deletions,

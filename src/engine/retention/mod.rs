@@ -21,6 +21,7 @@ pub use self::policy::{
     RetentionRule, RetentionSelector,
 };
 use crate::catalog::Catalog;
+use crate::engine::tiers::TIERS;
 use crate::engine::write::refusal;
 use crate::engine::{Access, Engine, EngineError, Verb};
 use crate::limits::RETENTION_CLASSES;
@@ -62,6 +63,8 @@ pub(super) struct Keep {
     pub(super) horizon: Timestamp,
     /// Rows in sealed chunks at most; 0: no limit.
     pub(super) rows_max: u64,
+    /// Buckets of each tier that end before this go; `None`: there are none of that tier.
+    pub(super) tiers: [Option<Timestamp>; TIERS.len()],
 }
 
 impl Keep {
@@ -69,6 +72,7 @@ impl Keep {
     pub(super) const EVERYTHING: Self = Self {
         horizon: Timestamp::MIN,
         rows_max: 0,
+        tiers: [Some(Timestamp::MIN); TIERS.len()],
     };
 }
 
@@ -186,18 +190,16 @@ impl Engine {
         let retained = self.server_time().retention;
         let classes = revised.policy.classes.iter();
         let keeps = classes.map(|class| {
-            let age_ns = class
-                .raw_age_s
-                .map_or(self.options.raw_age_max_ns, |age_s| {
-                    i64::try_from(age_s.saturating_mul(NS_PER_S)).unwrap_or(i64::MAX)
-                });
+            let age_ns = class.raw_age_s.map_or(self.options.raw_age_max_ns, ns_of);
             let configured = self.options.rows_per_series_max;
+            let horizon = |age_ns: i64| match age_ns {
+                0 => Timestamp::MIN,
+                age_ns => retained.saturating_sub(age_ns),
+            };
             Keep {
-                horizon: match age_ns {
-                    0 => Timestamp::MIN,
-                    age_ns => retained.saturating_sub(age_ns),
-                },
+                horizon: horizon(age_ns),
                 rows_max: class.rows_per_series.unwrap_or(configured),
+                tiers: class.tier_ages_s.map(|age| Some(horizon(ns_of(age?)))),
             }
         });
         keeps.collect()
@@ -285,6 +287,10 @@ fn class_of(catalog: &Catalog, policy: &RetentionPolicy, series: SeriesId) -> us
         // It was dropped.
         _ => policy.index_of(DEFAULT_CLASS).unwrap_or(0),
     }
+}
+
+fn ns_of(age_s: u64) -> i64 {
+    i64::try_from(age_s.saturating_mul(NS_PER_S)).unwrap_or(i64::MAX)
 }
 
 const NS_PER_S: u64 = 1_000_000_000;

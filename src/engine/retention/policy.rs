@@ -33,6 +33,14 @@ pub struct RetentionClass {
     /// Rows that a series keeps in sealed chunks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_per_series: Option<u64>,
+    /// Seconds that buckets of 10 s, 1 min and 1 h are kept of rows that left; `None`: none are made.
+    #[serde(default = "tier_ages")]
+    pub tier_ages_s: [Option<u64>; 3],
+}
+
+/// No class has buckets until somebody asks for them.
+const fn tier_ages() -> [Option<u64>; 3] {
+    [None; 3]
 }
 
 impl RetentionClass {
@@ -43,6 +51,7 @@ impl RetentionClass {
             raw_age_s: None,
             raw_bytes: 0,
             rows_per_series: None,
+            tier_ages_s: tier_ages(),
         }
     }
 }
@@ -157,6 +166,8 @@ pub enum RetentionChange {
         raw_bytes: Option<u64>,
         /// As in [`RetentionClass`].
         rows_per_series: Option<RetentionBound>,
+        /// Tiers, from 0, and what becomes of their age, as in [`RetentionClass`].
+        tiers: Vec<(usize, Option<u64>)>,
     },
     /// Makes a rule, in the place of one for the same series.
     Assign(RetentionRule),
@@ -309,6 +320,7 @@ impl RetentionPolicy {
                 raw_age_s,
                 raw_bytes,
                 rows_per_series,
+                tiers,
             } => {
                 check_name(name)?;
                 let index = match (self.index_of(name), importance) {
@@ -325,6 +337,11 @@ impl RetentionPolicy {
                 class.raw_bytes = raw_bytes.unwrap_or(class.raw_bytes);
                 class.rows_per_series =
                     rows_per_series.map_or(class.rows_per_series, RetentionBound::stored);
+                for &(tier, age_s) in tiers {
+                    if let Some(known) = class.tier_ages_s.get_mut(tier) {
+                        *known = age_s;
+                    }
+                }
             }
             RetentionChange::Assign(rule) => {
                 self.index_of(&rule.class)?;
@@ -425,6 +442,7 @@ mod tests {
             raw_age_s: Some(RetentionBound::At(60)),
             raw_bytes: None,
             rows_per_series: None,
+            tiers: vec![(0, Some(7)), (1, Some(0)), (2, None)],
         }
     }
 

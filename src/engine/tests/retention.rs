@@ -43,6 +43,7 @@ fn limits(class: &str, age: Option<u64>, bytes: Option<u64>, rows: Option<u64>) 
         raw_age_s: age.map(RetentionBound::At),
         raw_bytes: bytes,
         rows_per_series: rows.map(RetentionBound::At),
+        tiers: Vec::new(),
     }
 }
 

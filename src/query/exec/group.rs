@@ -16,16 +16,17 @@ use crate::query::error::QueryError;
 use crate::query::expr::evaluate;
 use crate::query::expr::vector::{Frame, Operand, Slot, into_vector, scalar_at};
 use crate::query::plan::{Grouping, Input, SelectPlan};
+use crate::query::rolled;
 use crate::query::source::{Buckets, ChunkSummary, SeriesInfo, Source};
 use crate::query::value::Scalar;
 use crate::series::vector::ColumnVector;
 
-use super::ExecutionStats;
 use super::output::Output;
 use super::reuse;
 use super::rows::{Part, Rows, SeriesRows, is_constant};
 use super::state::State;
 use super::steps::{Number, Point, Steps};
+use super::{ExecutionStats, both};
 
 pub(super) fn run(
     source: &dyn Source,
@@ -62,6 +63,17 @@ fn add_all(
     let (plan, grouping) = (groups.plan, groups.grouping);
     for (index, info) in series.iter().enumerate() {
         let mut rows = SeriesRows::open(source, plan, index, info)?;
+        if plan.scan.summaries.is_none()
+            && let Some(left) = source.rolled(info.id, plan.scan.range)
+        {
+            return Err(rolled::not_rolled(left).into());
+        }
+        if let Some(left) = rows.rolled() {
+            if context.limits.exact {
+                return Err(rolled::not_exact(left).into());
+            }
+            stats.rolled = Some(stats.rolled.map_or(left, |known| both(known, left)));
+        }
         let mut seen = Seen(vec![false; grouping.aggregates.len()]);
         while let Some(part) = rows.next_part(plan, context, stats)? {
             if groups.is_beyond(&part) {

@@ -28,9 +28,11 @@ use super::expr::vector::into_vector;
 use super::expr::{Typed, evaluate};
 use super::plan::{Plan, PlanKind, SelectPlan};
 use super::result::ResultBatch;
+use super::rolled;
 use super::source::{ReadCounts, Source};
 use super::sql::ast::Explained;
 use crate::series::vector::ColumnVector;
+use crate::types::TimeRange;
 pub(crate) use finished::Finished;
 use output::Output;
 use rows::SeriesRows;
@@ -62,6 +64,10 @@ pub struct ExecutionStats {
     pub cache: CacheUse,
     /// Rows of the answer.
     pub rows: u64,
+    /// Times whose rows have left, and that rollups answered for.
+    pub rolled: Option<TimeRange>,
+    /// Times whose rows have left, and that the answer lacks.
+    pub missing: Option<TimeRange>,
 }
 
 /// What came from earlier queries, in parts of time of a bucket or several.
@@ -130,6 +136,16 @@ impl ExecutionStats {
         .into()
     }
 
+    /// What there is to say of the answer.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let rolled = self.rolled.map(rolled::warning);
+        rolled
+            .into_iter()
+            .chain(self.missing.map(rolled::missing))
+            .collect()
+    }
+
     /// Adds what a scan has counted since it was asked last.
     fn add(&mut self, before: &mut ReadCounts, now: ReadCounts) {
         self.chunks_summarised += now.chunks_summarised - before.chunks_summarised;
@@ -179,6 +195,13 @@ fn execute_select(
     if !output.is_done() {
         let series = choose::series_of(source, plan)?;
         stats.series = series.len() as u64;
+        if plan.grouping.is_none() && plan.limit.is_none() {
+            let range = plan.scan.range;
+            let left = series
+                .iter()
+                .filter_map(|info| source.rolled(info.id, range));
+            stats.missing = left.reduce(both);
+        }
         if plan.grouping.is_some() {
             group::run(source, plan, &series, context, &mut output, stats)?;
         } else if plan.is_streamed() {
@@ -200,6 +223,14 @@ fn execute_select(
     }
     stats.rows = output.finish()?;
     Ok(())
+}
+
+/// From where the one or the other begins to where both have ended.
+fn both(one: TimeRange, other: TimeRange) -> TimeRange {
+    TimeRange {
+        start: one.start.min(other.start),
+        end: one.end.max(other.end),
+    }
 }
 
 /// Evaluates some expressions into vectors of their own.

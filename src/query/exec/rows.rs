@@ -10,6 +10,7 @@ use crate::query::source::{
 };
 use crate::query::value::Scalar;
 use crate::series::vector::{ColumnVector, Validity, Values};
+use crate::types::TimeRange;
 
 use super::ExecutionStats;
 
@@ -68,6 +69,11 @@ impl SeriesRows {
             index,
             tags,
         }
+    }
+
+    /// The times that buckets of rollups stand for.
+    pub(super) fn rolled(&self) -> Option<TimeRange> {
+        self.scan.rolled()
     }
 
     /// The next rows that pass, never none of them; `None` at the end. For plans that ask for no statistics.

@@ -140,7 +140,7 @@ pub(super) fn explain(
 fn hints(plan: &SelectPlan) -> Vec<&'static str> {
     let scan = &plan.scan;
     let mut hints = Vec::new();
-    if scan.summaries.is_some() {
+    if scan.summaries.as_ref().is_some_and(|asked| !asked.moments) {
         hints.push("answered by statistics where few buckets share one");
     }
     if !scan.conditions.is_empty() {

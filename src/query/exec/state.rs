@@ -278,8 +278,23 @@ impl State {
                     *last = Some((*time, value.clone()));
                 }
             }
+            // Chan, Golub, LeVeque 1979.
+            Self::Moments {
+                count,
+                mean,
+                squares,
+            } => {
+                if let Some((other_mean, other_squares)) = summary.moments {
+                    let (ours, theirs) = (*count as f64, summary.count as f64);
+                    let all = ours + theirs;
+                    let distance = other_mean - *mean;
+                    *mean += distance * theirs / all;
+                    *squares += other_squares + distance * distance * ours * theirs / all;
+                    *count += summary.count;
+                }
+            }
             // Plans with these ask for no statistics.
-            Self::Moments { .. } | Self::Ranked(_) | Self::Distinct(_) | Self::Steps(_) => {}
+            Self::Ranked(_) | Self::Distinct(_) | Self::Steps(_) => {}
         }
     }
 

@@ -153,6 +153,12 @@ impl Shape<'_> {
             return None;
         }
         let mut needs = vec![Needs::default(); self.columns.len()];
+        let of_moments = |aggregate: &Aggregate| {
+            matches!(
+                aggregate.function,
+                AggregateFunction::Stddev | AggregateFunction::Variance
+            )
+        };
         for aggregate in &grouping.aggregates {
             self.add_needs(aggregate, &mut needs)?;
         }
@@ -162,6 +168,7 @@ impl Shape<'_> {
                 None => Buckets::One,
             },
             needs: needs.into(),
+            moments: grouping.aggregates.iter().any(of_moments),
         })
     }
 
@@ -173,6 +180,8 @@ impl Shape<'_> {
         let mut asked = Needs::default();
         match aggregate.function {
             AggregateFunction::Count => {}
+            // Nothing knows those of times.
+            AggregateFunction::Stddev | AggregateFunction::Variance if !self.is_time(argument) => {}
             AggregateFunction::Sum | AggregateFunction::Avg => asked.sum = true,
             AggregateFunction::First | AggregateFunction::Last => asked.edges = true,
             AggregateFunction::Min | AggregateFunction::Max | AggregateFunction::Spread => {

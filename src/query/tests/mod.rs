@@ -8,6 +8,7 @@ mod engine;
 mod errors;
 mod functions;
 mod gaps;
+mod rollups;
 mod streaming;
 
 use std::sync::Arc;

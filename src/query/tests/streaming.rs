@@ -185,6 +185,7 @@ impl SeriesScan for SummarisedScan {
             max: Scalar::Float(value(last)),
             first: Some((first, Scalar::Float(value(first)))),
             last: Some((last, Scalar::Float(value(last)))),
+            moments: None,
         };
         Ok(Some(ScanPart::Summary(ChunkSummary {
             rows: batch.times.len() as u64,

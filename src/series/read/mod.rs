@@ -16,8 +16,8 @@ use bytes::Bytes;
 
 use crate::codec::{Cells, CodecError};
 use crate::limits::CHUNK_ROWS;
-use crate::series::Series;
 use crate::series::merge::{append_rows, slice};
+use crate::series::{Sealed, Series};
 use crate::types::{LayoutColumn, Position, TimeRange, Timestamp};
 
 use self::overlap::{Overlap, Step};
@@ -57,28 +57,35 @@ struct Reading<'a, E, X> {
 impl<E: Clone> Series<E> {
     /// Copies what is needed to read a range: references to sealed chunks, a copy of the open end.
     pub fn snapshot(&self, range: TimeRange) -> Snapshot<E> {
+        self.snapshot_of(range, Sealed::shown)
+    }
+
+    /// The same, with rows that have left because they were too old or too many, as long as their chunks have them.
+    pub fn snapshot_with_left(&self, range: TimeRange) -> Snapshot<E> {
+        self.snapshot_of(range, |chunk| {
+            let mut there = chunk.shown();
+            there.extend(chunk.left());
+            there
+        })
+    }
+
+    fn snapshot_of(
+        &self,
+        range: TimeRange,
+        of_hidden: impl Fn(&Sealed<E>) -> Vec<(Timestamp, Timestamp)>,
+    ) -> Snapshot<E> {
         let mut pieces: Vec<Placed<E>> = Vec::new();
         for chunk in self.ring.overlapping(range) {
             if chunk.hidden.is_none() {
                 pieces.push(Placed::of(chunk, (chunk.first_time, chunk.last_time)));
                 continue;
             }
-            let shown = chunk.shown().into_iter();
+            let shown = of_hidden(chunk).into_iter();
             let shown = shown.filter(|&(first, last)| range.overlaps(first, last));
             pieces.extend(shown.map(|shown| Placed::of(chunk, shown)));
         }
         self.add_unsealed(range, &mut pieces);
-        pieces.sort_by_key(|placed| placed.first_time);
-        let mut end = None;
-        for placed in &mut pieces {
-            placed.joined = end.is_some_and(|end| placed.first_time <= end);
-            end = end.max(Some(placed.last_time));
-        }
-        Snapshot {
-            pieces: pieces.into(),
-            range,
-            ..Snapshot::empty()
-        }
+        Snapshot::of(range, pieces)
     }
 
     /// Blocks, staged rows and late rows are pieces of their own, so that the newest rows can be read
@@ -130,7 +137,40 @@ impl<E: Clone> Series<E> {
     }
 }
 
+impl<E: Clone> Snapshot<E> {
+    /// Rows that have left these chunks because they were too old or too many, and are in them still.
+    pub fn of_left<'a>(chunks: impl IntoIterator<Item = &'a Sealed<E>>) -> Self
+    where
+        E: 'a,
+    {
+        let left = chunks.into_iter().flat_map(|chunk| {
+            let left = chunk.left().into_iter();
+            left.map(move |left| Placed::of(chunk, left))
+        });
+        Self::of(TimeRange::ALL, left.collect())
+    }
+}
+
 impl<E> Snapshot<E> {
+    fn of(range: TimeRange, mut pieces: Vec<Placed<E>>) -> Self {
+        pieces.sort_by_key(|placed| placed.first_time);
+        let mut end = None;
+        for placed in &mut pieces {
+            placed.joined = end.is_some_and(|end| placed.first_time <= end);
+            end = end.max(Some(placed.last_time));
+        }
+        Self {
+            pieces: pieces.into(),
+            range,
+            ..Self::empty()
+        }
+    }
+
+    /// Whether there is nothing to read.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
     /// Nothing.
     pub fn empty() -> Self {
         Self {

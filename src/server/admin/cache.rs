@@ -40,6 +40,7 @@ fn warm(shared: &Shared, json: bool, rest: &str) -> Answer {
         sql: text,
         timeout: None,
         rows_max: None,
+        exact: false,
     };
     let began = Instant::now();
     let mut rows = 0;
@@ -51,8 +52,8 @@ fn warm(shared: &Shared, json: bool, rest: &str) -> Answer {
         Ok(())
     });
     match ran {
-        Ok(used) => {
-            let (used, ms) = (used.text(), began.elapsed().as_secs_f64() * 1e3);
+        Ok(stats) => {
+            let (used, ms) = (stats.cache.text(), began.elapsed().as_secs_f64() * 1e3);
             say(
                 json,
                 format!("{rows} rows in {ms:.1} ms; {used}"),

@@ -13,6 +13,7 @@ use super::backup::backup;
 use super::cache;
 use super::rejected::rejected;
 use super::retention::retention;
+use super::rollup::{self, rollup};
 use super::{report, schema, token};
 
 /// What happens to the connection after an answer.
@@ -115,6 +116,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "[show | set .. | unset .. | drop ..]",
         "what is kept for how long, by class; `retention set` lists all forms",
     ),
+    ("rollup", rollup::ARGUMENTS, rollup::PURPOSE),
     (
         "pool",
         "",
@@ -184,6 +186,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "verify" => verify(shared, json),
         "backup" => backup(shared, json, rest),
         "retention" => retention(shared, json, rest),
+        "rollup" => rollup(shared, json, &words),
         "pool" => print(json, &report::pool(shared)),
         "cache" => cache::cache(shared, json, rest),
         "slowlog" => slowlog(shared, json, &words),
@@ -388,6 +391,7 @@ fn query(shared: &Shared, json: bool, rest: &str) -> Answer {
         sql: text,
         timeout: None,
         rows_max: Some(QUERY_ROWS_MAX),
+        exact: false,
     };
     match sql::to_text(shared, &Access::full(), &request, json) {
         Ok(text) => Answer::ok(text),

@@ -14,7 +14,7 @@ use crate::server::Shared;
 use crate::server::codes::code_of;
 
 /// How the command is used.
-pub const USAGE: &str = "[show] | set CLASS [importance=N] [raw_age=30d] [raw_bytes=2GB] [rows_per_series=N] | set CLASS for [database=D] [measurement=M] [tag.NAME=VALUE] | set disk_bytes=10GB | unset [database=D] [measurement=M] [tag.NAME=VALUE] | drop CLASS";
+pub const USAGE: &str = "[show] | set CLASS [importance=N] [raw_age=30d] [raw_bytes=2GB] [rows_per_series=N] [tier_10s=2d] [tier_1m=30d] [tier_1h=none] | set CLASS for [database=D] [measurement=M] [tag.NAME=VALUE] | set disk_bytes=10GB | unset [database=D] [measurement=M] [tag.NAME=VALUE] | drop CLASS";
 
 /// Runs the command.
 pub fn retention(shared: &Shared, json: bool, rest: &str) -> Answer {
@@ -88,10 +88,11 @@ fn change_of(words: &[&str]) -> Result<RetentionChange, String> {
 fn class_change(name: &str, limits: &[&str]) -> Result<RetentionChange, String> {
     let (mut importance, mut raw_age_s, mut raw_bytes, mut rows_per_series) =
         (None, None, None, None);
+    let mut tiers = Vec::new();
     for limit in limits {
         let wrong = || {
             format!(
-                "{limit:?} is none of importance=, raw_age=, raw_bytes=, rows_per_series= (or `for`)"
+                "{limit:?} is none of importance=, raw_age=, raw_bytes=, rows_per_series=, tier_10s=, tier_1m=, tier_1h= (or `for`)"
             )
         };
         let (key, value) = limit.split_once('=').ok_or_else(wrong)?;
@@ -100,6 +101,9 @@ fn class_change(name: &str, limits: &[&str]) -> Result<RetentionChange, String> 
             "raw_age" => raw_age_s = Some(bound(value, age)?),
             "raw_bytes" => raw_bytes = Some(size(value)?),
             "rows_per_series" => rows_per_series = Some(bound(value, rows)?),
+            "tier_10s" => tiers.push((0, kept(value)?)),
+            "tier_1m" => tiers.push((1, kept(value)?)),
+            "tier_1h" => tiers.push((2, kept(value)?)),
             _ => return Err(wrong()),
         }
     }
@@ -109,6 +113,7 @@ fn class_change(name: &str, limits: &[&str]) -> Result<RetentionChange, String> 
         raw_age_s,
         raw_bytes,
         rows_per_series,
+        tiers,
     })
 }
 
@@ -138,6 +143,14 @@ fn bound(text: &str, read: impl Fn(&str) -> Result<u64, String>) -> Result<Reten
         return Ok(RetentionBound::Configured);
     }
     read(text).map(RetentionBound::At)
+}
+
+/// How long buckets of a tier are kept, if there are any.
+fn kept(text: &str) -> Result<Option<u64>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    age(text).map(Some)
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
@@ -195,8 +208,18 @@ fn show(view: &RetentionView, json: bool) -> Answer {
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
-        "{:<16} {:>10} {:>10} {:>14} {:>12} {:>9} {:>9} {:>14}",
-        "class", "importance", "raw_age", "raw_bytes", "rows/series", "series", "chunks", "bytes"
+        "{:<16} {:>10} {:>10} {:>14} {:>12} {:>9} {:>9} {:>14} {:>8} {:>6} {:>6}",
+        "class",
+        "importance",
+        "raw_age",
+        "raw_bytes",
+        "rows/series",
+        "series",
+        "chunks",
+        "bytes",
+        "tier_10s",
+        "tier_1m",
+        "tier_1h"
     );
     let mut classes = Vec::new();
     for (class, known) in policy.classes.iter().zip(uses) {
@@ -206,9 +229,12 @@ fn show(view: &RetentionView, json: bool) -> Answer {
         };
         let limit_or_default = |of: Option<u64>| of.map_or("default".to_owned(), limit);
         let age = class.raw_age_s.map_or("default".to_owned(), age_text);
+        let [ten, minute, hour] = class
+            .tier_ages_s
+            .map(|age| age.map_or("off".to_owned(), age_text));
         let _ = writeln!(
             text,
-            "{:<16} {:>10} {:>10} {:>14} {:>12} {:>9} {:>9} {:>14}",
+            "{:<16} {:>10} {:>10} {:>14} {:>12} {:>9} {:>9} {:>14} {ten:>8} {minute:>6} {hour:>6}",
             class.name,
             class.importance,
             age,
@@ -224,6 +250,7 @@ fn show(view: &RetentionView, json: bool) -> Answer {
             "raw_age_s": class.raw_age_s,
             "raw_bytes": class.raw_bytes,
             "rows_per_series": class.rows_per_series,
+            "tier_ages_s": class.tier_ages_s,
             "series": known.series,
             "chunks": known.chunks,
             "bytes": known.bytes,
@@ -318,6 +345,7 @@ mod tests {
                 raw_age_s: Some(RetentionBound::At(36 * 3_600)),
                 raw_bytes: Some(2 << 30),
                 rows_per_series: Some(RetentionBound::At(0)),
+                tiers: Vec::new(),
             })
         );
         assert_eq!(
@@ -328,6 +356,7 @@ mod tests {
                 raw_age_s: Some(RetentionBound::Configured),
                 raw_bytes: None,
                 rows_per_series: None,
+                tiers: Vec::new(),
             })
         );
         let series = RetentionSelector {

@@ -113,6 +113,7 @@ fn run(
             sql: &query.sql,
             timeout: query.options.timeout_ms.map(Duration::from_millis),
             rows_max: query.options.rows_max,
+            exact: query.options.exact,
         },
         &|| cancel.load(Ordering::Relaxed),
         &mut |part| {
@@ -133,10 +134,10 @@ fn run(
         },
     );
     let last = match result {
-        Ok(_) => Message::End(End {
+        Ok(stats) => Message::End(End {
             rows,
             elapsed_ns: started.elapsed().as_nanos() as u64,
-            warnings: Vec::new(),
+            warnings: stats.warnings(),
         }),
         Err(failed) => Message::Error(Failure {
             code: failed.code.number(),

@@ -1,0 +1,338 @@
+//! What a checkpoint does to the tiers: rows that it takes out of chunks go into buckets, buckets that are too old go,
+//! and chunks of files that are mostly dead move.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::{Rings, TIERS, lanes_of};
+use crate::blocks::{ChunkEntry, ChunkMeta};
+use crate::codec::chunk::{Chunk, Hints};
+use crate::engine::compaction::Compaction;
+use crate::engine::ledger::owner_of_series;
+use crate::engine::retention::Keep;
+use crate::engine::{Engine, EngineError};
+use crate::mutants::{self, Mutant};
+use crate::rollup::{Bucket, LANES_MAX, LaneColumn, RollupError, coarsen, decode, encode, roll};
+use crate::series::{Demand, Location, Part, Sealed, Series, Snapshot};
+use crate::types::{LayoutColumn, Position, SeriesId, Timestamp};
+
+/// Chunks of which rows leave for good with a checkpoint, by series.
+pub(in crate::engine) type Leaving = BTreeMap<SeriesId, Vec<Sealed<ChunkEntry>>>;
+
+/// What changes with a checkpoint.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct TierChanges {
+    /// To be written.
+    pub(in crate::engine) chunks: Vec<(ChunkMeta, Bytes)>,
+    /// What they take the place of, and what is too old.
+    pub(in crate::engine) replaced: Vec<ChunkEntry>,
+}
+
+/// Buckets of one chunk at most. What leaves is merged with the last chunk of a ring, which is written anew each time.
+const BUCKETS_MAX: usize = 256;
+
+/// One ring of one series, while it changes.
+struct Change<'a> {
+    tier: usize,
+    lanes: &'a [LaneColumn],
+    meta: ChunkMeta,
+    changes: &'a mut TierChanges,
+}
+
+impl Engine {
+    /// Reckons what changes when rows leave. Nothing is written.
+    pub(in crate::engine) fn roll_up(
+        &self,
+        leaving: &Leaving,
+        compaction: &mut Compaction,
+    ) -> TierChanges {
+        let mut changes = TierChanges::default();
+        let revised = self.retention.current();
+        let keeps = self.keeps(&revised);
+        let mut visited: BTreeSet<SeriesId> = leaving.keys().copied().collect();
+        for (index, shard) in self.shards.iter().enumerate() {
+            let shard = shard.read();
+            visited.extend(
+                shard
+                    .tiers
+                    .slots()
+                    .map(|slot| self.placement.id(index, slot)),
+            );
+        }
+        for series in visited {
+            let (rings, keep) = {
+                let slot = self.placement.slot(series);
+                let shard = self.shards[self.placement.shard(series)].read();
+                let rings = shard.tiers.get(slot).cloned().unwrap_or_default();
+                let class = shard.classes.get(slot, revised.revision);
+                let keep = class.and_then(|class| keeps.get(class)).copied();
+                (rings, keep.unwrap_or(Keep::EVERYTHING))
+            };
+            let left = leaving.get(&series).map_or(&[][..], Vec::as_slice);
+            let mut own = TierChanges::default();
+            self.roll_series(series, &rings, &keep, left, &mut own);
+            for entry in rings.iter().flatten() {
+                if !own.replaced.contains(entry)
+                    && compaction.takes(entry)
+                    && let Ok(bytes) = self.blocks.read_chunk_uncached(entry)
+                {
+                    own.chunks.push((entry.meta, bytes));
+                    own.replaced.push(*entry);
+                }
+            }
+            changes.chunks.append(&mut own.chunks);
+            changes.replaced.append(&mut own.replaced);
+        }
+        changes
+    }
+
+    /// Chunks of tiers are dead from the next commit on.
+    pub(in crate::engine) fn release_tiers(&self, replaced: &[ChunkEntry]) {
+        for entry in replaced {
+            self.blocks.release(entry);
+        }
+    }
+
+    /// Takes that back, for those that nobody else has given up meanwhile.
+    pub(in crate::engine) fn revive_tiers(&self, replaced: &[ChunkEntry]) {
+        for entry in replaced {
+            let series = entry.meta.series;
+            let shard = self.shards[self.placement.shard(series)].read();
+            let rings = shard.tiers.get(self.placement.slot(series));
+            if rings.is_some_and(|rings| rings.iter().flatten().any(|known| known == entry)) {
+                self.blocks.revive(entry);
+            }
+        }
+    }
+
+    /// Swaps what was written for what it takes the place of. Under the lock of the settled counts.
+    pub(in crate::engine) fn change_tiers(&self, changes: &TierChanges, written: &[ChunkEntry]) {
+        for entry in &changes.replaced {
+            let series = entry.meta.series;
+            let mut shard = self.shards[self.placement.shard(series)].write();
+            shard.tiers.take_out(self.placement.slot(series), entry);
+        }
+        for entry in written {
+            let series = entry.meta.series;
+            let slot = self.placement.slot(series);
+            let mut shard = self.shards[self.placement.shard(series)].write();
+            if shard.get(slot).is_none_or(Series::is_dropped) {
+                self.blocks.release(entry);
+            } else {
+                shard.tiers.insert(slot, *entry);
+            }
+        }
+    }
+
+    fn roll_series(
+        &self,
+        series: SeriesId,
+        rings: &Rings,
+        keep: &Keep,
+        left: &[Sealed<ChunkEntry>],
+        changes: &mut TierChanges,
+    ) {
+        for ((tier, ring), horizon) in TIERS.iter().zip(rings).zip(keep.tiers) {
+            let is_old = |entry: &&ChunkEntry| {
+                let end = entry.meta.last_time.saturating_add(tier.width_ns());
+                horizon.is_none_or(|horizon| end <= horizon)
+            };
+            changes.replaced.extend(ring.iter().filter(is_old));
+        }
+        if mutants::is(Mutant::ForgottenBuckets) {
+            return;
+        }
+        if left.is_empty() || keep.tiers.iter().all(Option::is_none) {
+            return;
+        }
+        let (owner, measurement) = {
+            let catalog = self.catalog.read();
+            let measurement = catalog.series(series).map(|entry| entry.measurement);
+            (owner_of_series(&catalog, series), measurement)
+        };
+        let Some(measurement) = measurement.filter(|_| owner.reject.is_none()) else {
+            return;
+        };
+        let columns = self.columns_of_series(series);
+        // What cannot be read is lost: reading notes the damage.
+        let read: Vec<_> = left
+            .iter()
+            .filter_map(|chunk| self.in_memory(chunk))
+            .collect();
+        let Ok(mut buckets) = finest(&columns, &read) else {
+            return;
+        };
+        let positions = (
+            read.iter().map(|chunk| chunk.first_position).min(),
+            read.iter().map(|chunk| chunk.last_position).max(),
+        );
+        let lanes = lanes_of(&columns);
+        for (tier, ring) in rings.iter().enumerate() {
+            buckets = coarsen(TIERS[tier], buckets);
+            let Some(horizon) = keep.tiers[tier] else {
+                continue;
+            };
+            let end = |start: Timestamp| start.saturating_add(TIERS[tier].width_ns());
+            let kept = buckets.iter().filter(|bucket| end(bucket.start) > horizon);
+            let kept: Vec<Bucket> = kept.cloned().collect();
+            let mut change = Change {
+                tier,
+                lanes: &lanes,
+                meta: ChunkMeta {
+                    series,
+                    database: owner.database,
+                    measurement,
+                    tier: tier as u8 + 1,
+                    rows: 0,
+                    first_time: 0,
+                    last_time: 0,
+                    first_position: positions.0.unwrap_or_default(),
+                    last_position: positions.1.unwrap_or_default(),
+                },
+                changes,
+            };
+            let of_ring = ring
+                .iter()
+                .filter(|entry| !change.changes.replaced.contains(entry));
+            let of_ring: Vec<&ChunkEntry> = of_ring.collect();
+            change.merge(&of_ring, kept, &|entry| self.buckets_of(entry, &lanes));
+        }
+    }
+
+    /// The buckets of a chunk of a tier.
+    pub(super) fn buckets_of(
+        &self,
+        entry: &ChunkEntry,
+        lanes: &[LaneColumn],
+    ) -> Result<Vec<Bucket>, EngineError> {
+        let chunk = Chunk::open(self.blocks.read_chunk(entry)?)?;
+        let tier = usize::from(entry.meta.tier).saturating_sub(1);
+        let tier = TIERS.get(tier).copied().unwrap_or(TIERS[0]);
+        Ok(decode(&chunk, tier, lanes)?)
+    }
+
+    /// The chunk with its bytes, if these can be had.
+    fn in_memory(&self, chunk: &Sealed<ChunkEntry>) -> Option<Sealed<ChunkEntry>> {
+        let bytes = match &chunk.location {
+            Location::Memory(bytes) => bytes.clone(),
+            Location::Stored(entry) => self.blocks.read_chunk_uncached(entry).ok()?,
+        };
+        Chunk::open(&bytes).ok()?;
+        Some(Sealed {
+            location: Location::Memory(bytes),
+            ..chunk.clone()
+        })
+    }
+}
+
+/// The buckets of the finest tier that rows come to which leave chunks in memory.
+fn finest(
+    columns: &[LayoutColumn],
+    chunks: &[Sealed<ChunkEntry>],
+) -> Result<Vec<Bucket>, EngineError> {
+    let mut snapshot = Snapshot::of_left(chunks);
+    let mut fetch = |_: &ChunkEntry| Ok::<_, EngineError>(Bytes::new());
+    let mut buckets = Vec::new();
+    while let Some(part) = snapshot.next(columns, &[], &Demand::default(), &mut fetch)? {
+        // Statistics come only where they are asked for.
+        if let Part::Rows((times, vectors)) = part {
+            buckets.extend(roll(TIERS[0], &times, &vectors));
+        }
+    }
+    Ok(buckets)
+}
+
+impl Change<'_> {
+    /// Puts buckets where they belong: into the chunk that has their time, or into the last one as long as it takes
+    /// more. A chunk that cannot be read stays, and what belongs to it stands beside it.
+    fn merge(
+        &mut self,
+        ring: &[&ChunkEntry],
+        buckets: Vec<Bucket>,
+        read: &dyn Fn(&ChunkEntry) -> Result<Vec<Bucket>, EngineError>,
+    ) {
+        let mut buckets = buckets.into_iter().peekable();
+        for (at, &entry) in ring.iter().enumerate() {
+            let meta = &entry.meta;
+            let takes_more = at + 1 == ring.len() && (meta.rows as usize) < BUCKETS_MAX;
+            let mut new = Vec::new();
+            while let Some(bucket) =
+                buckets.next_if(|bucket| takes_more || bucket.start <= meta.last_time)
+            {
+                new.push(bucket);
+            }
+            if new.is_empty() {
+                continue;
+            }
+            let before = read(entry).unwrap_or_default();
+            let is_read = !before.is_empty();
+            let mut all = before;
+            all.append(&mut new);
+            all.sort_by_key(|bucket| bucket.start);
+            let all = coarsen(TIERS[self.tier], all);
+            let positions = is_read.then_some((meta.first_position, meta.last_position));
+            if self.write(&all, positions) && is_read && !mutants::is(Mutant::RolledTwice) {
+                self.changes.replaced.push(*entry);
+            }
+        }
+        let rest: Vec<Bucket> = buckets.collect();
+        self.write(&rest, None);
+    }
+
+    /// Chunks of these buckets; false where there can be none.
+    fn write(&mut self, buckets: &[Bucket], also: Option<(Position, Position)>) -> bool {
+        let (mut first, mut last) = (self.meta.first_position, self.meta.last_position);
+        if let Some((other_first, other_last)) = also {
+            (first, last) = (first.min(other_first), last.max(other_last));
+        }
+        let mut chunks = Vec::new();
+        for part in buckets.chunks(BUCKETS_MAX) {
+            let (Some(from), Some(to), Ok(bytes)) =
+                (part.first(), part.last(), self.encode(part, (first, last)))
+            else {
+                return false;
+            };
+            let meta = ChunkMeta {
+                rows: part.len() as u32,
+                first_time: from.start,
+                last_time: to.start,
+                first_position: first,
+                last_position: last,
+                ..self.meta
+            };
+            chunks.push((meta, Bytes::from(bytes)));
+        }
+        self.changes.chunks.append(&mut chunks);
+        true
+    }
+
+    /// Lanes without a value take no room in a chunk, and none of those that it may have.
+    fn encode(
+        &self,
+        buckets: &[Bucket],
+        positions: (Position, Position),
+    ) -> Result<Vec<u8>, RollupError> {
+        let mut hints = Hints::default();
+        if self.lanes.len() <= LANES_MAX {
+            return encode(buckets, self.lanes, positions, &mut hints);
+        }
+        let has_value = |lane: usize| {
+            let mut of_lane = buckets.iter().map(|bucket| bucket.lanes.get(lane));
+            of_lane.any(|partial| matches!(partial, Some(Some(_))))
+        };
+        let used: Vec<usize> = (0..self.lanes.len())
+            .filter(|&lane| has_value(lane))
+            .collect();
+        let lanes: Vec<LaneColumn> = used.iter().map(|&lane| self.lanes[lane]).collect();
+        let buckets = buckets.iter().map(|bucket| {
+            let partial = |&lane: &usize| bucket.lanes.get(lane).cloned().flatten();
+            Bucket {
+                lanes: used.iter().map(partial).collect(),
+                ..bucket.clone()
+            }
+        });
+        let buckets: Vec<Bucket> = buckets.collect();
+        encode(&buckets, &lanes, positions, &mut hints)
+    }
+}
