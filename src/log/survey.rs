@@ -443,8 +443,8 @@ fn link(headers: Vec<(SegmentHeader, bool)>, replay_from: Position) -> Vec<Exten
                 limit = Some(header.previous_end);
             }
             // A group that moved leaves the page of its header to the segment before it: where that ends is not known
-            // of a header that was inferred.
-            _ if header.previous_end <= replay_from && !inferred => break,
+            // of a header that was inferred. What is too short for a frame at the end of a page never held one.
+            _ if header.previous_end.0 < replay_from.0 + HEADER_BYTES as u64 && !inferred => break,
             Some(_) => {
                 // Where the one before it ends is only known when it is walked.
                 limit = None;

@@ -1,6 +1,7 @@
 //! Torn tails, flipped bits, lost segments: the right data, or a gap that is named.
 
 use super::*;
+use crate::log::frame::HEADER_BYTES;
 
 const FILE: &str = "log/0000.segment";
 
@@ -209,6 +210,39 @@ fn a_segment_without_its_header_is_read_all_the_same() {
             assert_eq!(reasons, [GapReason::Header]);
         } else {
             assert_eq!(reasons, []);
+        }
+    }
+}
+
+#[test]
+fn an_end_of_a_page_that_no_frame_fits_in_is_not_missed() {
+    let (memory, storage) = disk();
+    let (log, _, _) = open(&storage);
+    // A checkpoint has all up to there, a few bytes before the end of the page.
+    let kept = append(&log, &[rows(&[1; 4096 - HEADER_BYTES - 7])]);
+    assert_eq!(kept.end, Position(8192 - 7));
+    let durable = log.sync().expect("syncs");
+    let lost = append(&log, &[rows(b"lost")]);
+    append(&log, &[rows(b"written back before the power went")]);
+    drop(log);
+    memory.change("log/0000.segment", |bytes| {
+        bytes[lost.first.0 as usize..lost.end.0 as usize].fill(0);
+    });
+    let known = Known {
+        replay_from: kept.end,
+        durable,
+    };
+    for start in 0..3 {
+        let opened = Log::open(Arc::clone(&storage), STORE, options(), known, &mut |_| {
+            Ok(())
+        });
+        let (log, recovery) = opened.expect("opens");
+        assert!(recovery.corruption.is_empty(), "{start}: {recovery:?}");
+        append(&log, &[rows(b"more")]);
+        log.sync().expect("syncs");
+        // What the checkpoint has is not needed, and its segment is used again.
+        if start == 0 {
+            storage.remove("log/0000.segment").expect("removed");
         }
     }
 }
