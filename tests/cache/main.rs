@@ -31,9 +31,9 @@ fn answers_are_the_same_with_and_without_the_cache() {
         }
     }
     println!("{tally:?}");
-    // Not all is vain: most parts are found, and many are found to hold no longer.
+    // Not all is vain: most parts are found, and some of them are found to hold no longer.
     assert!(tally.hits * 2 > tally.misses, "{tally:?}");
-    assert!(tally.invalidations * 20 > tally.hits, "{tally:?}");
+    assert!(tally.invalidations * 50 > tally.hits, "{tally:?}");
     assert!(tally.interrupted * 10 > tally.asked, "{tally:?}");
     assert!(tally.read_again > seeds, "{tally:?}");
 }
