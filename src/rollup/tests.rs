@@ -231,7 +231,7 @@ fn check(bucket: &Bucket, start: i64, expected: &Naive, merges: f64) {
         }
         Lane::String(bounds) | Lane::Binary(bounds) => {
             let all = all!(Bytes);
-            ends!(bounds, Bytes, |value: &Box<[u8]>| value.to_vec());
+            ends!(bounds, Bytes, bytes_of);
             assert_eq!(Some(&*bounds.min), all.iter().min().map(|value| &**value));
             assert_eq!(Some(&*bounds.max), all.iter().max().map(|value| &**value));
         }
@@ -392,10 +392,14 @@ fn a_small_spread_survives_beside_a_large_mean() {
     let coarse = coarsen(Tier::HOUR, fine);
     let partial = coarse[0].lanes[0].as_ref().expect("there are values");
     let values: Vec<f64> = (0..600)
-        .map(|row| 1e9 + (row % 7) as f64 / 1_000.0)
+        .map(|row| 1e9 + f64::from(row % 7) / 1_000.0)
         .collect();
     let (found, expected) = (partial.variance().expect("many"), variance_of(&values));
     assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
+}
+
+fn bytes_of(value: &impl AsRef<[u8]>) -> Vec<u8> {
+    value.as_ref().to_vec()
 }
 
 #[test]
