@@ -65,18 +65,7 @@ impl Peer {
 
     /// What the server says next; `None` where it closed.
     fn event(&mut self) -> Option<ClientEvent> {
-        loop {
-            match self.end.next_event().expect("well formed") {
-                ClientEvent::Incomplete => {}
-                event => return Some(event),
-            }
-            let mut bytes = [0; 4096];
-            let read = self.stream.read(&mut bytes).expect("an answer in time");
-            if read == 0 {
-                return None;
-            }
-            self.end.buffer().extend_from_slice(&bytes[..read]);
-        }
+        support::next_event(&mut self.stream, &mut self.end)
     }
 
     /// The next answer that is no credit.

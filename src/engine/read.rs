@@ -249,9 +249,7 @@ impl Engine {
         range: TimeRange,
         columns: &[ColumnId],
     ) -> SeriesReader {
-        let measurement = self.catalog.read().series(series).map(|s| s.measurement);
-        let lanes = measurement.map(|measurement| self.lanes(measurement, columns));
-        self.read_ranges(series, &[range], &Arc::new(lanes.unwrap_or_default()))
+        self.read_ranges(series, &[range], &self.lanes_in(series, columns))
     }
 
     /// The rows of a series in some ranges, as they are at one moment. The ranges do not overlap.
@@ -267,28 +265,10 @@ impl Engine {
             end: Timestamp::MAX,
         };
         let ranges = ranges.iter().map(|range| range.intersect(shown));
-        let pin = self.blocks.pin();
-        let shard = self.shards[self.placement.shard(series)].read();
-        let found = shard.get(self.placement.slot(series));
-        let snapshots = found.into_iter().flat_map(|found| {
-            let ranges = ranges.clone().filter(|range| !range.is_empty());
-            ranges.map(|range| found.snapshot(range))
-        });
-        let mut snapshots: VecDeque<_> = snapshots.collect();
-        let newest = found.and_then(Series::newest);
-        drop(shard);
-        SeriesReader {
-            engine: Arc::clone(self),
-            snapshot: snapshots.pop_front().unwrap_or_else(Snapshot::empty),
-            next: snapshots,
-            counted: ReadCounts::default(),
-            lanes: Arc::clone(lanes),
-            seen: SeenState {
-                newest: newest.unwrap_or(Timestamp::MIN),
-                shown_from,
-            },
-            _pin: pin,
-        }
+        let ranges = ranges.filter(|range| !range.is_empty());
+        self.read_snapshots(series, Arc::clone(lanes), shown_from, |found| {
+            ranges.map(|range| found.snapshot(range)).collect()
+        })
     }
 
     /// The rows of a series as a snapshot has them, whatever their age.
@@ -298,26 +278,42 @@ impl Engine {
         columns: &[ColumnId],
         snap: impl Fn(&Series<ChunkEntry>) -> Snapshot<ChunkEntry>,
     ) -> SeriesReader {
-        let measurement = self.catalog.read().series(series).map(|s| s.measurement);
-        let lanes = measurement.map(|measurement| self.lanes(measurement, columns));
+        let lanes = self.lanes_in(series, columns);
+        self.read_snapshots(series, lanes, Timestamp::MIN, |found| [snap(found)].into())
+    }
+
+    fn read_snapshots(
+        self: &Arc<Self>,
+        series: SeriesId,
+        lanes: Arc<Lanes>,
+        shown_from: Timestamp,
+        snap: impl FnOnce(&Series<ChunkEntry>) -> VecDeque<Snapshot<ChunkEntry>>,
+    ) -> SeriesReader {
         let pin = self.blocks.pin();
         let shard = self.shards[self.placement.shard(series)].read();
         let found = shard.get(self.placement.slot(series));
-        let snapshot = found.map_or_else(Snapshot::empty, snap);
+        let mut snapshots = found.map(snap).unwrap_or_default();
         let newest = found.and_then(Series::newest);
         drop(shard);
         SeriesReader {
             engine: Arc::clone(self),
-            snapshot,
-            next: VecDeque::new(),
+            snapshot: snapshots.pop_front().unwrap_or_else(Snapshot::empty),
+            next: snapshots,
             counted: ReadCounts::default(),
-            lanes: Arc::new(lanes.unwrap_or_default()),
+            lanes,
             seen: SeenState {
                 newest: newest.unwrap_or(Timestamp::MIN),
-                shown_from: Timestamp::MIN,
+                shown_from,
             },
             _pin: pin,
         }
+    }
+
+    /// The lanes of columns of a series' measurement.
+    fn lanes_in(&self, series: SeriesId, columns: &[ColumnId]) -> Arc<Lanes> {
+        let measurement = self.catalog.read().series(series).map(|s| s.measurement);
+        let lanes = measurement.map(|measurement| self.lanes(measurement, columns));
+        Arc::new(lanes.unwrap_or_default())
     }
 
     /// The columns asked for, and the other lanes of their fields.

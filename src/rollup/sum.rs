@@ -7,6 +7,9 @@ pub struct FloatSum {
     error: f64,
 }
 
+/// Independent sums side by side, so that additions need not wait for one another.
+const LANES: usize = 8;
+
 impl FloatSum {
     /// A sum that was rounded once.
     #[must_use]
@@ -20,6 +23,33 @@ impl FloatSum {
         let (sum, error) = two_sum(self.sum, value);
         self.sum = sum;
         self.error += error;
+    }
+
+    /// Adds all values.
+    pub fn add_all(&mut self, values: &[f64]) {
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        if chunks.len() < 2 {
+            for &value in values {
+                self.add(value);
+            }
+            return;
+        }
+        let mut sums = [0.0; LANES];
+        let mut errors = [0.0; LANES];
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let (sum, error) = two_sum(sums[lane], chunk[lane]);
+                sums[lane] = sum;
+                errors[lane] += error;
+            }
+        }
+        for lane in 0..LANES {
+            self.add(sums[lane]);
+            self.error += errors[lane];
+        }
+        for &value in rest {
+            self.add(value);
+        }
     }
 
     /// Adds another sum with what it carries.
@@ -48,4 +78,29 @@ fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let part = sum - a;
     (sum, (a - (sum - part)) + (b - part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_values_survive_beside_large_ones() {
+        for length in [3, 40] {
+            let mut values = vec![1e16, 1.0, -1e16];
+            values.resize(length, 0.0);
+            let mut sum = FloatSum::default();
+            sum.add_all(&values);
+            assert_eq!(sum.value(), 1.0);
+        }
+    }
+
+    #[test]
+    fn infinities_add_as_usual() {
+        let mut sum = FloatSum::default();
+        sum.add_all(&[f64::INFINITY, 1.0]);
+        assert_eq!(sum.value(), f64::INFINITY);
+        sum.add(f64::NEG_INFINITY);
+        assert!(sum.value().is_nan());
+    }
 }

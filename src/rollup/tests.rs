@@ -162,6 +162,18 @@ fn check(bucket: &Bucket, start: i64, expected: &Naive, merges: f64) {
                 .collect::<Vec<_>>()
         };
     }
+    macro_rules! whole {
+        ($numbers:expr, $kind:ident) => {{
+            let all = all!($kind);
+            ends!($numbers.bounds, $kind, |value: &_| *value);
+            assert_eq!(Some(&$numbers.bounds.min), all.iter().min());
+            assert_eq!(Some(&$numbers.bounds.max), all.iter().max());
+            let sum = all.iter().map(|&value| i128::from(value)).sum::<i128>();
+            assert_eq!($numbers.sum, sum);
+            let doubles: Vec<f64> = all.iter().map(|&value| value as f64).collect();
+            check_variance(partial, &doubles);
+        }};
+    }
     match &partial.lane {
         Lane::Float(numbers) => {
             let all = all!(Float);
@@ -192,34 +204,8 @@ fn check(bucket: &Bucket, start: i64, expected: &Naive, merges: f64) {
                 );
             }
         }
-        Lane::Integer(numbers) => {
-            let all = all!(Integer);
-            ends!(numbers.bounds, Integer, |value: &i64| *value);
-            assert_eq!(Some(&numbers.bounds.min), all.iter().min());
-            assert_eq!(Some(&numbers.bounds.max), all.iter().max());
-            assert_eq!(
-                numbers.sum,
-                all.iter().map(|&value| i128::from(value)).sum::<i128>()
-            );
-            check_variance(
-                partial,
-                &all.iter().map(|&value| value as f64).collect::<Vec<_>>(),
-            );
-        }
-        Lane::Unsigned(numbers) => {
-            let all = all!(Unsigned);
-            ends!(numbers.bounds, Unsigned, |value: &u64| *value);
-            assert_eq!(Some(&numbers.bounds.min), all.iter().min());
-            assert_eq!(Some(&numbers.bounds.max), all.iter().max());
-            assert_eq!(
-                numbers.sum,
-                all.iter().map(|&value| i128::from(value)).sum::<i128>()
-            );
-            check_variance(
-                partial,
-                &all.iter().map(|&value| value as f64).collect::<Vec<_>>(),
-            );
-        }
+        Lane::Integer(numbers) => whole!(numbers, Integer),
+        Lane::Unsigned(numbers) => whole!(numbers, Unsigned),
         Lane::Boolean(bounds, trues) => {
             let all = all!(Boolean);
             ends!(bounds, Boolean, |value: &bool| *value);

@@ -29,70 +29,41 @@ enum RunKind {
     Faulty(Wrong),
 }
 
-const fn planted(mutant: Mutant, seed: u64) -> Planted {
-    let kind = RunKind::Cuts;
+const fn of(kind: RunKind, mutant: Mutant, seed: u64) -> Planted {
     Planted { mutant, seed, kind }
 }
 
-const fn counted(mutant: Mutant, seed: u64) -> Planted {
-    let kind = RunKind::Counts;
-    Planted { mutant, seed, kind }
-}
-
-const fn damaged(mutant: Mutant, seed: u64) -> Planted {
-    let kind = RunKind::Flips;
-    Planted { mutant, seed, kind }
-}
-
-const fn of_policies(mutant: Mutant, seed: u64) -> Planted {
-    let kind = RunKind::Policies;
-    Planted { mutant, seed, kind }
-}
-
-const fn rolled(mutant: Mutant, seed: u64) -> Planted {
-    let kind = RunKind::Rollups;
-    Planted { mutant, seed, kind }
-}
-
-const fn of_tokens(mutant: Mutant, seed: u64) -> Planted {
-    let kind = RunKind::Tokens;
-    Planted { mutant, seed, kind }
-}
-
-const fn faulty(mutant: Mutant, seed: u64, wrong: Wrong) -> Planted {
-    let kind = RunKind::Faulty(wrong);
-    Planted { mutant, seed, kind }
-}
+use RunKind::{Counts, Cuts, Faulty, Flips, Policies, Rollups, Tokens};
 
 /// All of them.
 pub const PLANTED: [Planted; 27] = [
-    planted(Mutant::SkippedSync, 88),
-    planted(Mutant::EarlyAcknowledgement, 2),
-    planted(Mutant::FrozenEpoch, 13),
-    planted(Mutant::UnsyncedHeader, 22534),
-    planted(Mutant::RecycledBeforeManifest, 239),
-    planted(Mutant::RecycledAboveCheckpoint, 157),
-    planted(Mutant::NoFolderSync, 3),
-    planted(Mutant::NoFileSync, 3),
-    planted(Mutant::RetriedSync, 62),
-    damaged(Mutant::DurableStuck, 1),
-    planted(Mutant::UnseededFrames, 0),
-    planted(Mutant::UncheckedManifest, 1254),
-    damaged(Mutant::ReplayedTwice, 6),
-    planted(Mutant::DroppedChunk, 0),
-    planted(Mutant::DroppedImage, 0),
-    planted(Mutant::UnsyncedRestart, 4),
-    faulty(Mutant::UnreadIgnored, 38, Wrong::Reads),
-    planted(Mutant::ForgottenDeletion, 688),
-    planted(Mutant::ForgottenExpiry, 5),
-    counted(Mutant::CountedTwice, 0),
-    counted(Mutant::CountedNever, 0),
-    counted(Mutant::CountedMoved, 1),
-    counted(Mutant::RetiredUnsettled, 81),
-    of_policies(Mutant::ForgottenPolicy, 0),
-    rolled(Mutant::ForgottenBuckets, 0),
-    rolled(Mutant::RolledTwice, 0),
-    of_tokens(Mutant::ForgottenTokens, 0),
+    of(Cuts, Mutant::SkippedSync, 88),
+    of(Cuts, Mutant::EarlyAcknowledgement, 2),
+    of(Cuts, Mutant::FrozenEpoch, 13),
+    of(Cuts, Mutant::UnsyncedHeader, 22534),
+    of(Cuts, Mutant::RecycledBeforeManifest, 239),
+    of(Cuts, Mutant::RecycledAboveCheckpoint, 157),
+    of(Cuts, Mutant::NoFolderSync, 3),
+    of(Cuts, Mutant::NoFileSync, 3),
+    of(Cuts, Mutant::RetriedSync, 62),
+    of(Flips, Mutant::DurableStuck, 1),
+    of(Cuts, Mutant::UnseededFrames, 0),
+    of(Cuts, Mutant::UncheckedManifest, 1254),
+    of(Flips, Mutant::ReplayedTwice, 6),
+    of(Cuts, Mutant::DroppedChunk, 0),
+    of(Cuts, Mutant::DroppedImage, 0),
+    of(Cuts, Mutant::UnsyncedRestart, 4),
+    of(Faulty(Wrong::Reads), Mutant::UnreadIgnored, 38),
+    of(Cuts, Mutant::ForgottenDeletion, 688),
+    of(Cuts, Mutant::ForgottenExpiry, 5),
+    of(Counts, Mutant::CountedTwice, 0),
+    of(Counts, Mutant::CountedNever, 0),
+    of(Counts, Mutant::CountedMoved, 1),
+    of(Counts, Mutant::RetiredUnsettled, 81),
+    of(Policies, Mutant::ForgottenPolicy, 0),
+    of(Rollups, Mutant::ForgottenBuckets, 0),
+    of(Rollups, Mutant::RolledTwice, 0),
+    of(Tokens, Mutant::ForgottenTokens, 0),
 ];
 
 impl Planted {

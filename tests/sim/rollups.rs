@@ -73,17 +73,7 @@ pub fn run(seed: u64) -> Result<Met, Failure> {
         met: Met::default(),
     };
     for _ in 0..6 {
-        let engine = loop {
-            disk.cut_never();
-            if random.one_in(4) {
-                disk.cut_after(random.below(30));
-            }
-            match world::open(&disk, &clock, &plan) {
-                Ok(engine) if !disk.is_off() => break engine,
-                Err(error) if !disk.is_off() => return Err(Failure::new(Kind::Refused, error)),
-                _ => disk = disk.after_cut(),
-            }
-        };
+        let engine = world::start(&mut disk, &clock, &plan, &mut random)?;
         disk.cut_never();
         if !engine.makes_buckets() {
             switch_on(&engine)?;

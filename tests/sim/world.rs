@@ -71,6 +71,26 @@ pub fn open(
     opened.map(Arc::new).map_err(|error| error.to_string())
 }
 
+/// Opens the store on a disk whose power may go meanwhile, once in four times, until it is open.
+pub fn start(
+    disk: &mut SimulatedStorage,
+    clock: &Arc<JumpingClock>,
+    plan: &Plan,
+    random: &mut Random,
+) -> Result<Arc<Engine>, Failure> {
+    loop {
+        disk.cut_never();
+        if random.one_in(4) {
+            disk.cut_after(random.below(30));
+        }
+        match open(disk, clock, plan) {
+            Ok(engine) if !disk.is_off() => return Ok(engine),
+            Err(error) if !disk.is_off() => return Err(Failure::new(Kind::Refused, error)),
+            _ => *disk = disk.after_cut(),
+        }
+    }
+}
+
 /// Opens the copy of a store in a folder.
 pub fn open_folder(
     folder: &std::path::Path,

@@ -12,6 +12,23 @@ use std::time::Duration;
 use edgetime_protocol::client::{Connection, ConnectionOptions};
 use edgetime_protocol::columns::{ResultBatch, ResultCell, ResultColumn};
 use edgetime_protocol::message::QueryOptions;
+use edgetime_protocol::peer::{ClientEnd, ClientEvent};
+
+/// What a server says next on a binary connection; `None` where it closed.
+pub fn next_event(stream: &mut TcpStream, end: &mut ClientEnd) -> Option<ClientEvent> {
+    loop {
+        match end.next_event().expect("well formed") {
+            ClientEvent::Incomplete => {}
+            event => return Some(event),
+        }
+        let mut bytes = [0; 4096];
+        let read = stream.read(&mut bytes).expect("an answer in time");
+        if read == 0 {
+            return None;
+        }
+        end.buffer().extend_from_slice(&bytes[..read]);
+    }
+}
 
 /// A running server, killed when dropped.
 pub struct Server {

@@ -9,7 +9,6 @@ mod delete;
 mod emit;
 mod fill;
 mod finished;
-mod float_sum;
 mod group;
 mod kept;
 mod merge;

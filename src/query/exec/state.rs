@@ -11,9 +11,9 @@ use crate::query::value::{Scalar, Type, order_floats};
 use crate::series::vector::{ColumnVector, Validity, Values};
 
 use super::aggregate::{Aggregate, AggregateFunction};
-use super::float_sum::FloatSum;
 use super::kept::{Distinct, Ranked};
 use super::steps::Steps;
+use crate::rollup::FloatSum;
 
 /// The state of one aggregate of one group.
 #[derive(Clone, Debug)]
@@ -309,7 +309,7 @@ impl State {
                     count: more,
                 },
             ) => {
-                sum.absorb(other);
+                sum.merge(other);
                 *count += more;
             }
             (

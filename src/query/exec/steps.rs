@@ -8,7 +8,7 @@
 use crate::query::value::Scalar;
 
 use super::aggregate::AggregateFunction;
-use super::float_sum::FloatSum;
+use crate::rollup::FloatSum;
 
 /// A value and its time.
 #[derive(Clone, Copy, Debug, PartialEq)]
