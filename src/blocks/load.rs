@@ -124,7 +124,8 @@ impl Loader<'_> {
         self.damage.extend(lost);
     }
 
-    /// Visits a block file. `None` where it is not there; a file that cannot be read now stays listed.
+    /// Visits a block file. `None` where it is not there; a file that cannot be read now stays listed. Of a file that
+    /// no manifest lists every chunk is read, and only those that are whole are visited.
     pub(super) fn block_file(
         &mut self,
         id: FileId,
@@ -192,20 +193,26 @@ impl Loader<'_> {
             if loaded.listed.dead.binary_search(&entry.ordinal).is_ok() {
                 continue;
             }
+            let read = (self.verify || listed.is_none()).then(|| opened.file.read_chunk(entry));
+            if let Some(Err(error)) = &read {
+                loaded.damaged = true;
+                self.damage.push(chunk_damage(&name, entry, error));
+                // No manifest says that this file was ever synced: a power cut may have kept its index alone.
+                if listed.is_none() && matches!(error, BlockError::Damaged { .. }) {
+                    loaded.listed.dead.push(entry.ordinal);
+                    continue;
+                }
+            }
             let (first, last) = (entry.meta.first_time, entry.meta.last_time);
             let (least, most) = loaded.times.unwrap_or((first, last));
             loaded.times = Some((least.min(first), most.max(last)));
             loaded.live_chunks += 1;
             loaded.live_bytes += entry.record_bytes();
             visitor.chunk(entry);
-            if self.verify {
-                match opened.file.read_chunk(entry) {
-                    Ok(bytes) => visitor.chunk_bytes(entry, &bytes),
-                    Err(error) => {
-                        loaded.damaged = true;
-                        self.damage.push(chunk_damage(&name, entry, &error));
-                    }
-                }
+            if self.verify
+                && let Some(Ok(bytes)) = read
+            {
+                visitor.chunk_bytes(entry, &bytes);
             }
         }
         Ok(Some(loaded))

@@ -212,6 +212,37 @@ fn the_newer_manifest_lost_its_files_can_be_adopted() {
 }
 
 #[test]
+fn of_a_file_that_was_never_listed_only_whole_chunks_are_adopted() {
+    let (memory, whole) = filled();
+    let mut bytes = memory.get("MANIFEST-A").expect("works");
+    bytes[40] ^= 1;
+    memory.put("MANIFEST-A", bytes);
+    // A power cut kept the index of the file, and lost a sector before it.
+    let torn = whole.chunks.iter().find(|e| e.file == FileId(2));
+    let torn = *torn.expect("works");
+    let name = FileId(2).name();
+    let mut bytes = memory.get(&name).expect("works");
+    bytes[torn.offset as usize + 10..][..20].fill(0);
+    memory.put(&name, bytes);
+    let (store, _, heard) = open(&memory);
+    let mut adopted = Heard::default();
+    let damage = store.adopt_unreferenced(&mut adopted).expect("works");
+    assert_eq!(series(&adopted), [5]);
+    assert!(
+        matches!(&damage[..], [Damage::Chunk { series, .. }] if *series == torn.meta.series),
+        "{damage:?}"
+    );
+    for entry in heard.chunks.iter().chain(&adopted.chunks) {
+        store.read_chunk(entry).expect("works");
+    }
+    store.rewrite_state(whole.state.clone()).expect("works");
+    store.commit(info(3)).expect("works");
+    let (_, opened, heard) = open(&memory);
+    assert_eq!(series(&heard), [0, 1, 2, 3, 5]);
+    assert_eq!(opened.damage, []);
+}
+
+#[test]
 fn a_chunk_of_another_store_or_file_never_validates() {
     let (memory, whole) = filled();
     let name = FileId(1).name();
