@@ -291,7 +291,8 @@ impl Survey {
     }
 }
 
-/// Whether the segments of a log reach back to a position without one missing, whatever is in them.
+/// Whether the segments of a log reach back to a position without one missing, whatever is in them. The newest may
+/// have a header that does not validate: a power cut tears one before anything behind it counts.
 pub fn reaches_back(
     storage: &dyn Storage,
     store: StoreId,
@@ -299,7 +300,10 @@ pub fn reaches_back(
 ) -> Result<bool, LogError> {
     let chain = Chain::read(storage, store, position)?;
     let whole = |extent: &Extent| !extent.predecessor_lost && !extent.inferred;
-    Ok((position == Position(0) || !chain.extents.is_empty()) && chain.extents.iter().all(whole))
+    let newest = chain.extents.iter().rev();
+    let torn = newest.take_while(|extent| extent.inferred).count();
+    let older = &chain.extents[..chain.extents.len() - torn];
+    Ok((position == Position(0) || !older.is_empty()) && older.iter().all(whole))
 }
 
 /// The bytes of a segment. What the device cannot read is zeros, which validate as nothing.

@@ -553,9 +553,16 @@ impl Model {
             for (field, writes) in cells {
                 let place = || format!("{series:?} at {time}, field {field}: writes {writes:?}");
                 let is_gone = |unit: usize| self.gone.contains(&((*series, *time), *field, unit));
-                let sure = writes
-                    .iter()
-                    .rposition(|(unit, _)| !may_be_lost(*unit) && !is_gone(*unit));
+                let is_sure = |unit: usize| !may_be_lost(unit) && !is_gone(unit);
+                let sure = writes.iter().rposition(|(unit, _)| is_sure(*unit));
+                // A deletion that found the row gone already may have hit nothing: it is as sure as the first.
+                let sure = sure.filter(|&at| writes[at].1.is_some()).or_else(|| {
+                    let is_first = |at: usize| at == 0 || writes[at - 1].1.is_some();
+                    (0..=sure?).rev().find(|&at| {
+                        let (unit, sent) = &writes[at];
+                        is_sure(*unit) && (sent.is_some() || is_first(at))
+                    })
+                });
                 let allowed = &writes[sure.unwrap_or(0)..];
                 let Some(value) = found.and_then(|fields| fields.get(field)) else {
                     missing += usize::from(writes.last().is_some_and(|(_, sent)| sent.is_some()));

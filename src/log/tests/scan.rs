@@ -78,6 +78,24 @@ fn a_page_that_cannot_be_read_costs_the_frames_on_it() {
 }
 
 #[test]
+fn a_log_reaches_back_unless_something_older_than_its_newest_header_is_lost() {
+    let reaches = |lost: &[&str]| {
+        let (memory, expected) = long();
+        for name in lost {
+            memory.lose(name, 0..4096);
+        }
+        reaches_back(&*memory, STORE, expected[1].1).expect("works")
+    };
+    assert!(reaches(&[]));
+    assert!(reaches(&["log/0003.segment"]));
+    assert!(!reaches(&["log/0002.segment"]));
+    assert!(!reaches(&["log/0000.segment"]));
+    let (memory, expected) = long();
+    memory.remove("log/0000.segment").expect("removes");
+    assert!(!reaches_back(&*memory, STORE, expected[1].1).expect("works"));
+}
+
+#[test]
 fn bytes_that_change_between_two_readings_are_reported() {
     let (memory, expected) = long();
     let storage: Arc<dyn Storage> = memory.clone();
