@@ -198,6 +198,7 @@ fn engine(folder: &std::path::Path) -> Engine {
         chunk_rows: edgetimedb::limits::CHUNK_ROWS,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 16 << 20,
+        memory_limit_bytes: 0,
         space: edgetimedb::engine::SpaceLimits::default(),
         rejected_rows_max: 0,
         rejected_bytes_max: u64::MAX,

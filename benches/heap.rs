@@ -49,6 +49,7 @@ fn engine(folder: &std::path::Path) -> Engine {
         rejected_rows_max: 0,
         rejected_bytes_max: u64::MAX,
         follow_data: None,
+        memory_limit_bytes: 0,
         space: edgetimedb::engine::SpaceLimits::default(),
     };
     let storage = Arc::new(FileStorage::open(folder).expect("a folder"));

@@ -106,6 +106,7 @@ impl Bench {
             chunk_rows: edgetimedb::limits::CHUNK_ROWS,
             chunk_age_max_ns: i64::MAX,
             chunk_cache_bytes: 256 << 20,
+            memory_limit_bytes: 0,
             space: edgetimedb::engine::SpaceLimits::default(),
             rejected_rows_max: 0,
             rejected_bytes_max: u64::MAX,
@@ -211,6 +212,7 @@ impl Bench {
             store = store.with_cache(&self.results);
         }
         let context = QueryContext {
+            memory: None,
             database: "db",
             now_ns: self.end,
             limits: QueryLimits::default(),

@@ -71,6 +71,7 @@ fn open(folder: &Path) -> Engine {
         rejected_rows_max: 0,
         rejected_bytes_max: u64::MAX,
         follow_data: None,
+        memory_limit_bytes: 0,
         space: edgetimedb::engine::SpaceLimits::default(),
     };
     let storage = storage::open(folder, BackendChoice::Auto).expect("a folder");

@@ -42,6 +42,7 @@ fn engine(folder: &std::path::Path) -> Arc<Engine> {
         chunk_rows: edgetimedb::limits::CHUNK_ROWS,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 16 << 20,
+        memory_limit_bytes: 0,
         space: edgetimedb::engine::SpaceLimits::default(),
         rejected_rows_max: 0,
         rejected_bytes_max: u64::MAX,
@@ -182,6 +183,7 @@ fn scan(criterion: &mut Criterion) {
     let store = Store::new(Arc::clone(&engine), Access::full());
     let decoded = Decoded(Store::new(Arc::clone(&engine), Access::full()));
     let context = QueryContext {
+        memory: None,
         database: "default",
         now_ns: START_NS,
         limits: QueryLimits::default(),

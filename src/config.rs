@@ -21,7 +21,7 @@ pub use error::{ConfigError, Source};
 pub use option::OptionInfo;
 pub use sections::{
     AuthConfig, Backend, CheckpointConfig, ClockKind, EngineConfig, GeneralConfig, LimitsConfig,
-    LogConfig, MetaConfig, QueryConfig, RetentionConfig, ServerConfig, SyncPolicy,
+    LogConfig, MemoryConfig, MetaConfig, QueryConfig, RetentionConfig, ServerConfig, SyncPolicy,
 };
 
 /// The whole configuration.
@@ -37,6 +37,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// `[checkpoint]`
     pub checkpoint: CheckpointConfig,
+    /// `[memory]`
+    pub memory: MemoryConfig,
     /// `[limits]`
     pub limits: LimitsConfig,
     /// `[server]`
@@ -89,7 +91,7 @@ macro_rules! for_each_section {
     ($config:expr, $section:ident => $run:expr) => {{
         let config = $config;
         for_each_section!(@run config, $section, $run,
-            general, log, engine, retention, checkpoint, limits, server, auth, query, meta);
+            general, log, engine, retention, checkpoint, memory, limits, server, auth, query, meta);
     }};
     (@run $config:ident, $section:ident, $run:expr, $($name:ident),+) => {
         $({

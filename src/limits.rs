@@ -75,7 +75,7 @@ pub const QUERY_SORTED_ROWS: usize = 1_000_000;
 /// Groups a query may hold in memory, unless configured.
 pub const QUERY_GROUPS: usize = 1_000_000;
 /// Bytes that the groups of a query, and what they keep, may take, unless configured.
-pub const QUERY_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+pub const QUERY_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 /// Largest compiled regular expression of a query, bytes.
 pub const QUERY_REGEX_BYTES: usize = 1024 * 1024;
 /// Most retention classes.

@@ -99,6 +99,7 @@ fn vector(field_type: FieldType) -> ColumnVector {
 
 fuzz_target!(|text: &str| {
     let context = QueryContext {
+        memory: None,
         database: "db",
         now_ns: i64::MAX,
         limits: QueryLimits::default(),

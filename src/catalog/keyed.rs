@@ -72,6 +72,17 @@ impl<T> KeyTable<T> {
         }
     }
 
+    /// All items, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.parts.iter().flatten().map(|(_, item)| item)
+    }
+
+    /// Bytes of memory, without what items point at.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let slots = self.parts.iter().map(HashTable::capacity).sum::<usize>();
+        slots * (size_of::<(u32, T)>() + 1)
+    }
+
     /// Number of items.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

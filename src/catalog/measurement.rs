@@ -75,6 +75,13 @@ impl Measurement {
         }
     }
 
+    /// Bytes of memory, about, without names.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let columns = self.columns.capacity() * size_of::<Column>();
+        let fields = self.fields.capacity() * (size_of::<(Arc<str>, FieldId)>() + 1);
+        size_of::<Self>() + columns + fields + self.postings.memory_bytes()
+    }
+
     /// Number of its series.
     pub fn series_count(&self) -> usize {
         self.postings.len()

@@ -137,6 +137,24 @@ impl Postings {
         }
     }
 
+    /// Bytes of memory, about, without the values themselves.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let tags = self.tags.values().map(|tag| {
+            let values = tag.values.iter_from(0).map(|(_, (_, posting))| {
+                size_of::<(Arc<str>, Posting)>()
+                    + match posting {
+                        Posting::One(_) => 0,
+                        Posting::Few(few) => {
+                            size_of::<Vec<u32>>() + few.capacity() * size_of::<u32>()
+                        }
+                        Posting::Many(many) => size_of::<RoaringBitmap>() + many.serialized_size(),
+                    }
+            });
+            tag.present.serialized_size() + tag.by_value.memory_bytes() + values.sum::<usize>()
+        });
+        self.all.serialized_size() + tags.sum::<usize>()
+    }
+
     /// The numbering of values: where it is another, so may be the order of values.
     pub(super) fn numbering(&self) -> u64 {
         self.numbering

@@ -117,6 +117,23 @@ impl Catalog {
         self.generation
     }
 
+    /// Bytes of memory, about. Looks at every series.
+    pub fn memory_bytes(&self) -> usize {
+        // Two counts stand before what an `Arc` holds.
+        let counts = 2 * size_of::<usize>();
+        let strings = self.strings.iter().map(|string| counts + string.len());
+        let series = self.series.iter_from(0).map(|(_, entry)| {
+            let tags = entry.as_ref().map_or(0, |entry| entry.tags.len());
+            size_of::<Option<SeriesEntry>>() + counts + tags * size_of::<Tag>()
+        });
+        let measurements = self.measurements.iter().flatten();
+        self.strings.memory_bytes()
+            + strings.sum::<usize>()
+            + self.by_key.memory_bytes()
+            + series.sum::<usize>()
+            + measurements.map(Measurement::memory_bytes).sum::<usize>()
+    }
+
     /// Notes a change of what was there already.
     pub(super) fn touch(&mut self) {
         self.generation += 1;

@@ -109,6 +109,7 @@ fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOpti
         chunk_rows: crate::limits::CHUNK_ROWS,
         chunk_age_max_ns: seconds(config.engine.chunk_age_max_s),
         chunk_cache_bytes: config.engine.chunk_cache_bytes as usize,
+        memory_limit_bytes: config.memory.limit_bytes().unwrap_or(0),
         space: SpaceLimits {
             low_bytes: config.limits.disk_low_bytes,
             full_bytes: config.limits.disk_full_bytes,

@@ -152,7 +152,10 @@ impl Loaded {
 
     /// What must hold between options.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let Config { log, meta, .. } = &self.config;
+        let Config {
+            log, memory, meta, ..
+        } = &self.config;
+        let least_mb = log.log_size_bytes.div_ceil(MIB) + MEMORY_MIN_MB;
         let segments = log.log_size_bytes / log.segment_size_bytes;
         let rules = [
             (
@@ -172,6 +175,15 @@ impl Loaded {
                     "use {} or more, or a smaller log.segment_size_bytes",
                     log.segment_size_bytes.saturating_mul(SEGMENTS_MIN)
                 ),
+            ),
+            (
+                memory.limit_mb == 0 || memory.limit_mb >= least_mb,
+                "memory.limit_mb",
+                format!(
+                    "{} leaves too little beside a log of {} bytes, which counts as well",
+                    memory.limit_mb, log.log_size_bytes
+                ),
+                format!("use {least_mb} or more, 0 for no limit, or a smaller log.log_size_bytes"),
             ),
             (
                 meta.pool_size_min <= meta.pool_size_max,
@@ -196,6 +208,10 @@ impl Loaded {
         Ok(())
     }
 }
+
+/// MiB that the server needs beside the log.
+const MEMORY_MIN_MB: u64 = 24;
+const MIB: u64 = 1024 * 1024;
 
 /// Variables with the prefix that other commands read.
 const VARIABLES_OF_OTHERS: [&str; 5] = [

@@ -138,6 +138,27 @@ section! {
 }
 
 section! {
+    /// How much memory the server may take.
+    MemoryConfig = "memory" {
+        /// MiB that the process's anonymous memory and the log take together; 0 for no limit. Where it runs short,
+        /// caches shrink, chunks go to block files early, silent series are sealed, and at last rows are refused with
+        /// `busy`; nothing is dropped.
+        limit_mb: u64 = 256;
+    }
+}
+
+impl MemoryConfig {
+    /// The limit in bytes.
+    #[must_use]
+    pub const fn limit_bytes(&self) -> Option<u64> {
+        match self.limit_mb {
+            0 => None,
+            limit_mb => Some(limit_mb.saturating_mul(MIB)),
+        }
+    }
+}
+
+section! {
     /// Limits that protect the server from its clients.
     LimitsConfig = "limits" {
         /// Connections at a time, those to the admin port included.
@@ -196,7 +217,7 @@ section! {
         /// Queries that run at a time; others wait.
         concurrency_max: u32 = 4, min 1;
         /// MiB, about, that one query may hold: groups, the values kept for them, rows to be sorted.
-        memory_max_mb: u64 = 256, min 1;
+        memory_max_mb: u64 = 64, min 1;
         /// MiB of the cache of finished buckets; 0 keeps none.
         cache_mb: u64 = 16;
         /// Seconds after which a cached bucket is read anew although nothing has changed it; 0 for never.

@@ -181,6 +181,12 @@ fn a_wrong_value_says_what_would_be_right() {
 fn what_contradicts_is_refused() {
     assert!(message("[log]\nsegment_size_bytes = 65537").contains("multiple of 4096"));
     assert!(message("[log]\nlog_size_bytes = 8388608").contains("use 33554432 or more"));
+    let memory = message("[log]\nlog_size_bytes = 67108864\n[memory]\nlimit_mb = 80");
+    assert_eq!(
+        memory,
+        "e.toml:4: memory.limit_mb = 80 leaves too little beside a log of 67108864 bytes, which counts as well; \
+         use 88 or more, 0 for no limit, or a smaller log.log_size_bytes"
+    );
     let pool = message("[meta]\npool_size_min = 5");
     assert!(
         pool.starts_with("e.toml:2: meta.pool_size_min = 5"),

@@ -25,6 +25,13 @@ impl ShardRows {
         self.marks.clear();
         self.heap.clear();
     }
+
+    fn memory_bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<BatchRow>()
+            + self.bits.capacity() * size_of::<u64>()
+            + self.marks.capacity()
+            + self.heap.capacity()
+    }
 }
 
 /// One row: where its cells are, whose it is.
@@ -202,6 +209,18 @@ impl Batch {
             for row in &shard.rows {
                 self.copy(shard, row, (index, row.series));
             }
+        }
+    }
+
+    /// Bytes of memory that it takes, or keeps for rows to come.
+    pub fn memory_bytes(&self) -> usize {
+        self.shards.iter().map(ShardRows::memory_bytes).sum()
+    }
+
+    /// Gives back what an empty batch keeps for rows to come, where it is more than so many bytes.
+    pub fn give_back(&mut self, bytes_max: usize) {
+        if self.is_empty() && self.memory_bytes() > bytes_max {
+            self.shards.fill_with(ShardRows::default);
         }
     }
 

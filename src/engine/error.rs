@@ -9,6 +9,8 @@ use crate::rollup::RollupError;
 use crate::storage::StorageError;
 use crate::types::Timestamp;
 
+const MIB: u64 = 1024 * 1024;
+
 /// A refusal or failure of the engine.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -81,6 +83,20 @@ pub enum EngineError {
         /// Of how many.
         total: u64,
     },
+    /// There is no memory for it. Try again.
+    #[error(
+        "no memory for {what}: memory.limit_mb = {} is used up ({} MiB beside the log); try again",
+        .limit_bytes / MIB,
+        .used_bytes / MIB
+    )]
+    MemoryShort {
+        /// What was refused.
+        what: &'static str,
+        /// Anonymous memory of the process.
+        used_bytes: u64,
+        /// The limit, for that and the log.
+        limit_bytes: u64,
+    },
     /// The device has no room. Try again.
     #[error("the device is full ({free_bytes} bytes free); try again when there is room")]
     Full {
@@ -125,6 +141,12 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether it passes by itself within moments: the log or the memory is full until maintenance has run.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Busy | Self::MemoryShort { .. })
+    }
+
     /// Whether the device had no room for it.
     #[must_use]
     pub fn is_full(&self) -> bool {

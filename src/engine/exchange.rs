@@ -60,9 +60,7 @@ impl Engine {
     }
 
     fn exchange(&self, batch: &mut Batch, letter: &DeadLetter) -> Result<Position, EngineError> {
-        if self.space.is_full() {
-            return Err(self.space.refused(0));
-        }
+        self.check_room(0)?;
         let range = TimeRange {
             start: letter.id,
             end: letter.id.saturating_add(1),

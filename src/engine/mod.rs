@@ -19,6 +19,7 @@ mod index;
 mod ledger;
 mod losses;
 mod maintenance;
+mod memory;
 mod newcomers;
 mod offsets;
 mod open_report;
@@ -62,6 +63,7 @@ pub use self::index::IndexUse;
 pub use self::ledger::{DatabaseLedger, Ledger};
 pub use self::losses::{Loss, Losses};
 pub use self::maintenance::TickReport;
+pub use self::memory::{MemoryLevel, MemoryRelief, MemoryState};
 pub use self::newcomers::NewSeriesLimits;
 pub use self::offsets::{OffsetRules, OffsetRun, Offsets};
 pub use self::open_report::OpenReport;
@@ -91,6 +93,7 @@ pub use crate::series::LaneUse;
 use self::history::History;
 use self::index::Indexed;
 use self::ledger::Settled;
+use self::memory::Memory;
 use self::newcomers::Newcomers;
 use self::persisted::Persisted;
 use self::producers::Producers;
@@ -141,6 +144,8 @@ pub struct EngineOptions {
     pub chunk_age_max_ns: i64,
     /// Bytes of the cache of stored chunks.
     pub chunk_cache_bytes: usize,
+    /// Anonymous memory and the log take this at most, bytes; 0: no limit.
+    pub memory_limit_bytes: u64,
     /// Room on the device that is kept free.
     pub space: SpaceLimits,
     /// Rejected lines that are kept of each database and reason, at least, and a chunk more at most; 0: no limit.
@@ -158,6 +163,7 @@ pub struct Engine {
     time: Timekeeper,
     storage: Arc<dyn Storage>,
     space: Space,
+    memory: Memory,
     retention: Retention,
     tokens: Tokens,
     catalog: RwLock<Catalog>,

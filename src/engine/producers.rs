@@ -305,11 +305,8 @@ impl Engine {
         if batch.is_empty() {
             return Once::Written(written);
         }
-        let mut stored = if self.space.is_full() {
-            Err(self.space.refused(batch.len() as u64))
-        } else {
-            self.write_unit(batch, producer)
-        };
+        let room = self.check_room(batch.len() as u64);
+        let mut stored = room.and_then(|()| self.write_unit(batch, producer));
         if matches!(stored, Err(EngineError::SeriesRetired)) {
             let (stuck, reason) = self.lead_on(batch);
             batch.append(&stuck);

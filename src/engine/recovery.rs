@@ -18,6 +18,7 @@ use crate::engine::delete::stored_in;
 use crate::engine::history::History;
 use crate::engine::ledger::{Settled, count_held, owner_of, owner_of_series};
 use crate::engine::losses::{self, Edge, Losses};
+use crate::engine::memory::Memory;
 use crate::engine::newcomers::Newcomers;
 use crate::engine::open_report::OpenReport;
 use crate::engine::persisted::{Persisted, STATE_DEFINITIONS, news};
@@ -209,6 +210,7 @@ impl Engine {
             time,
             losses: Mutex::new(restored.losses),
             space: Space::new(options.space),
+            memory: Memory::new(options.memory_limit_bytes),
             newcomers: Newcomers::new(options.new_series),
             producers: Producers::new(restored.producers),
             retention: Retention::restored(restored.policy),

@@ -119,6 +119,7 @@ impl Engine {
                 // Whoever is refused again and again keeps nobody from the catalog.
                 catalog.check_room(database, maker)?;
                 self.newcomers.check(now_ns)?;
+                self.memory.check_new_series()?;
             }
             found
         };
@@ -137,7 +138,9 @@ impl Engine {
                 }
                 let measurement = catalog.ensure_measurement(database, measurement)?;
                 let key = SeriesKey { measurement, tags };
-                (catalog.ensure_series_of(&key, maker)?, measurement)
+                let id = catalog.ensure_series_of(&key, maker)?;
+                self.memory.note_new_series();
+                (id, measurement)
             }
         };
         let (class, revision) = self.class_in(&self.catalog.read(), id);

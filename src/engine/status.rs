@@ -20,6 +20,8 @@ pub struct MemoryUse {
     pub cache_bytes: u64,
     /// Appended to the log and not synced yet.
     pub log_unsynced_bytes: u64,
+    /// Names, tags and what finds series by them.
+    pub catalog_bytes: u64,
 }
 
 /// A moment's figures.
@@ -99,7 +101,7 @@ impl Engine {
         let space = self.space();
         let state = if log.read_only.is_some() {
             "read_only"
-        } else if space.level == SpaceLevel::Full {
+        } else if space.level == SpaceLevel::Full || self.memory.is_full() {
             "full"
         } else if self.is_degraded() {
             "degraded"
@@ -107,6 +109,7 @@ impl Engine {
             "ok"
         };
         let catalog = self.catalog.read();
+        memory.catalog_bytes = catalog.memory_bytes() as u64;
         Status {
             state,
             databases: catalog.databases().count(),

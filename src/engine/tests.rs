@@ -7,6 +7,7 @@ mod drops;
 mod index;
 mod limits;
 mod losses;
+mod memory;
 mod producers;
 mod rejects;
 mod retention;
@@ -58,6 +59,7 @@ pub(crate) fn options() -> EngineOptions {
         chunk_rows: crate::limits::CHUNK_ROWS,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 1 << 20,
+        memory_limit_bytes: 0,
         space: crate::engine::SpaceLimits::default(),
         rejected_rows_max: 1_000,
         rejected_bytes_max: 1 << 20,

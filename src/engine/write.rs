@@ -119,9 +119,9 @@ impl Engine {
     /// batch, what was refused stays in it, to be written again or cleared.
     pub fn write(&self, batch: &mut Batch) -> Written {
         let mut written = Written::default();
-        if self.space.is_full() {
+        if let Err(error) = self.check_room(batch.len() as u64) {
             written.refused = batch.len();
-            written.error = Some(self.space.refused(written.refused as u64));
+            written.error = Some(error);
             return written;
         }
         self.write_shards(batch, &mut written);
@@ -140,6 +140,18 @@ impl Engine {
             batch.clear();
         }
         written
+    }
+
+    /// Refuses so many rows where the device or the memory is full.
+    #[inline]
+    pub(super) fn check_room(&self, rows: u64) -> Result<(), EngineError> {
+        if self.space.is_full() {
+            return Err(self.space.refused(rows));
+        }
+        if self.memory.is_full() {
+            return Err(self.memory.refuse_rows(rows));
+        }
+        Ok(())
     }
 
     fn write_shards(&self, batch: &mut Batch, written: &mut Written) {

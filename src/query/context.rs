@@ -1,6 +1,7 @@
 //! What a query is given besides its text: database, time, limits, and a way to be stopped.
 
 use crate::limits::{QUERY_GROUPS, QUERY_MEMORY_BYTES, QUERY_SORTED_ROWS};
+use crate::query::memory::QueryMemory;
 use crate::types::Timestamp;
 
 /// The surroundings of one query.
@@ -12,6 +13,8 @@ pub struct QueryContext<'a> {
     pub now_ns: Timestamp,
     /// How much the query may use.
     pub limits: QueryLimits,
+    /// What all queries keep together, where that is bounded.
+    pub memory: Option<&'a QueryMemory>,
     /// Asked once a batch: true gives the query up.
     pub cancel: &'a dyn Fn() -> bool,
 }

@@ -76,6 +76,7 @@ impl Memory {
         cancel: &dyn Fn() -> bool,
     ) -> Result<(Vec<String>, ExecutionStats), QueryError> {
         let context = QueryContext {
+            memory: None,
             database: "db",
             now_ns: 1_000_000,
             limits,

@@ -149,6 +149,13 @@ impl<E: Clone> Ring<E> {
         hidden.sum()
     }
 
+    /// Bytes of the newest chunks that are in memory alone: nearly all of them, for older ones are late rows.
+    pub fn unflushed_bytes(&self) -> u64 {
+        let newest = self.chunks.iter().rev();
+        let unflushed = newest.take_while(|chunk| chunk.is_unflushed());
+        unflushed.map(|chunk| u64::from(chunk.len_bytes)).sum()
+    }
+
     /// Chunks.
     pub fn len(&self) -> usize {
         self.chunks.len()

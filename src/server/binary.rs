@@ -31,9 +31,9 @@ use self::queries::{QUERIES_MAX, Queries};
 use self::rows::{Gathered, REJECT_TAG, Repeated, Rows};
 use super::Shared;
 use super::auth::Standing;
-use super::buffers::BUFFER_BYTES;
 use super::clients::Client;
 use super::intake::refusal;
+use super::text::IDLE_BATCH_BYTES;
 
 /// Frames that may wait for a slow reader.
 const WAITING_FRAMES_MAX: usize = 16;
@@ -225,13 +225,14 @@ impl Session {
 
     /// Reads what there is; false where the connection is over.
     fn fill(&mut self) -> bool {
+        let size_bytes = self.shared.buffers.size_bytes();
         let buffer = self.end.buffer();
-        if buffer.capacity() < BUFFER_BYTES {
+        if buffer.capacity() < size_bytes {
             let mut lent = self.shared.buffers.lend();
             lent.extend_from_slice(buffer);
             *buffer = lent;
-        } else if buffer.capacity() - buffer.len() < BUFFER_BYTES / 4 {
-            buffer.reserve(BUFFER_BYTES);
+        } else if buffer.capacity() - buffer.len() < size_bytes / 4 {
+            buffer.reserve(size_bytes);
         }
         match self.read.try_read_buf(buffer) {
             Ok(0) => false,
@@ -248,12 +249,15 @@ impl Session {
     /// Gives a lent buffer back where little is left in it.
     fn shrink(&mut self) {
         let buffer = self.end.buffer();
-        if buffer.len() <= IDLE_BYTES && buffer.capacity() >= BUFFER_BYTES {
+        if buffer.len() <= IDLE_BYTES && buffer.capacity() > IDLE_BYTES {
             let mut rest = Vec::with_capacity(buffer.len());
             rest.extend_from_slice(buffer);
             let lent = std::mem::replace(buffer, rest);
             self.shared.buffers.give_back(lent);
         }
+        let held = buffer.capacity();
+        self.batch.give_back(IDLE_BATCH_BYTES);
+        self.client.holds(held + self.batch.memory_bytes());
     }
 
     /// Obeys every complete frame that came; false where the connection is over.
@@ -392,8 +396,8 @@ impl Session {
             gathered.written.position = gathered.written.position.max(written.position.0);
             self.shared.committer.written();
             match written.error {
-                Some(EngineError::Busy) if Instant::now() < deadline => {
-                    self.shared.maintenance.make_room().await;
+                Some(error) if error.is_passing() && Instant::now() < deadline => {
+                    self.shared.maintenance.make_room(&error).await;
                 }
                 Some(error) => self.refuse_rest(&mut gathered, &error),
                 None => {}
@@ -437,8 +441,8 @@ impl Session {
             let counted = self.shared.engine.count_repeated(producer, &repeated.rows);
             match counted {
                 Ok(()) => return self.shared.committer.written(),
-                Err(EngineError::Busy) if Instant::now() < deadline => {
-                    self.shared.maintenance.make_room().await;
+                Err(error) if error.is_passing() && Instant::now() < deadline => {
+                    self.shared.maintenance.make_room(&error).await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a repeated batch could not be counted");

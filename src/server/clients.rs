@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ pub struct Client {
     pub port: &'static str,
     peer: SocketAddr,
     received_bytes: AtomicU64,
+    held_bytes: AtomicUsize,
     token: Mutex<Option<Arc<Maker>>>,
     close: CancellationToken,
 }
@@ -38,6 +39,11 @@ impl Client {
     /// Bytes that came.
     pub fn received_bytes(&self) -> u64 {
         self.received_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Tells how much memory its buffers take.
+    pub fn holds(&self, bytes: usize) {
+        self.held_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Notes by which token it is there.
@@ -91,6 +97,7 @@ impl Clients {
             port,
             peer,
             received_bytes: AtomicU64::new(0),
+            held_bytes: AtomicUsize::new(0),
             token: Mutex::default(),
             close: self.stop.child_token(),
         });
@@ -120,6 +127,15 @@ impl Clients {
             .iter()
             .filter(|client| client.token().is_some_and(|maker| maker.token == token));
         theirs.map(|client| client.close.cancel()).count()
+    }
+
+    /// Bytes of memory that buffers of all connections take.
+    pub fn held_bytes(&self) -> usize {
+        let open = self.open.lock();
+        let held = open
+            .iter()
+            .map(|client| client.held_bytes.load(Ordering::Relaxed));
+        held.sum()
     }
 
     /// All connections, oldest first.

@@ -18,9 +18,10 @@ pub fn code_of(error: &EngineError) -> Code {
         EngineError::TooEarly { .. } => Code::TimeOutOfRange,
         EngineError::TooLate { .. } => Code::TimeInFuture,
         EngineError::Expired { .. } => Code::Expired,
-        EngineError::Busy | EngineError::SeriesRetired | EngineError::TooManyNewSeries { .. } => {
-            Code::Busy
-        }
+        EngineError::Busy
+        | EngineError::SeriesRetired
+        | EngineError::TooManyNewSeries { .. }
+        | EngineError::MemoryShort { .. } => Code::Busy,
         EngineError::Full { .. } => Code::Full,
         EngineError::TooLarge { .. } => Code::LineTooLong,
         EngineError::ReadOnly { .. } => Code::ReadOnly,

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use crate::engine::{Engine, SpaceLevel};
+use super::maintenance::Waker;
+use super::memory;
+use crate::engine::{Engine, MemoryLevel, SpaceLevel};
 use crate::types::Position;
 
 /// When the log is synced without anybody asking.
@@ -54,15 +56,17 @@ struct Wanted {
     stop: bool,
 }
 
+/// Memory is looked at this often at most.
+const MEMORY: Duration = Duration::from_millis(20);
 /// How long the thread sleeps at most: what lies in the log without anybody waiting is seen then.
 const IDLE: Duration = Duration::from_millis(50);
 
 impl Committer {
-    /// Starts the thread. `checkpoint_due` is called when half of the log is in use.
+    /// Starts the thread. It wakes the one that maintains when half of the log is in use, or room or memory is short.
     pub fn start(
         engine: Arc<Engine>,
         policy: SyncPolicy,
-        checkpoint_due: impl Fn() + Send + 'static,
+        maintenance: Waker,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (sender, progress) = watch::channel(Progress {
@@ -73,7 +77,7 @@ impl Committer {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name("committer".into())
-                .spawn(move || run(&engine, policy, &shared, &sender, &checkpoint_due))?
+                .spawn(move || run(&engine, policy, &shared, &sender, &maintenance))?
         };
         Ok(Self {
             shared,
@@ -119,10 +123,11 @@ fn run(
     policy: SyncPolicy,
     shared: &Shared,
     progress: &watch::Sender<Progress>,
-    checkpoint_due: &dyn Fn(),
+    maintenance: &Waker,
 ) {
     let mut unsynced_since: Option<Instant> = None;
     let mut space = SpaceLevel::default();
+    let mut memory = Memory::default();
     loop {
         let stop = {
             let mut wanted = shared.wanted.lock();
@@ -167,8 +172,39 @@ fn run(
             );
             space = level;
         }
+        memory.look(engine);
         if engine.checkpoint_is_due() || engine.room_is_due() {
-            checkpoint_due();
+            maintenance.request_checkpoint();
+        }
+        if engine.memory_is_due() {
+            maintenance.request_relief();
+        }
+    }
+}
+
+/// What was last seen of the process's memory.
+#[derive(Default)]
+struct Memory {
+    looked: Option<Instant>,
+    level: MemoryLevel,
+}
+
+impl Memory {
+    fn look(&mut self, engine: &Engine) {
+        if self.looked.is_some_and(|looked| looked.elapsed() < MEMORY) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        let Some(bytes) = memory::anonymous_bytes() else {
+            return;
+        };
+        let level = engine.check_memory(bytes);
+        let (before, from) = (self.level, self.level.name());
+        self.level = level;
+        if (before == MemoryLevel::Full) != (level == MemoryLevel::Full) {
+            tracing::warn!(from, to = level.name(), bytes, "memory");
+        } else if before != level {
+            tracing::debug!(from, to = level.name(), bytes, "memory");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The thread that does what no writer waits for: ticks of the engine, checkpoints when the log fills.
+//! The thread that does what no writer waits for: ticks of the engine, checkpoints when the log fills, relief when
+//! memory runs short.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -7,9 +8,10 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use crate::engine::Engine;
+use super::memory;
+use crate::engine::{Engine, EngineError, MemoryState};
 
-/// How long a writer waits for room in the log before it tries again.
+/// How long a writer waits for room in the log, or in memory, before it tries again.
 const ROOM_WAIT: Duration = Duration::from_millis(200);
 
 /// How often what is due is done.
@@ -21,11 +23,21 @@ pub struct MaintenanceOptions {
     pub checkpoint: Duration,
 }
 
+/// What follows a round of relief outside the engine: its caches shrink and grow with the others.
+pub type Followers = Box<dyn Fn(&MemoryState) + Send>;
+
+/// Wakes the thread, from any other.
+#[derive(Clone, Debug)]
+pub struct Waker {
+    shared: Arc<Shared>,
+}
+
 /// The handle of the thread.
 #[derive(Debug)]
 pub struct Maintenance {
     shared: Arc<Shared>,
-    checkpoints: watch::Receiver<u64>,
+    /// Counts checkpoints, and rounds of relief.
+    rounds: watch::Receiver<u64>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -38,51 +50,75 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Wanted {
     checkpoint: bool,
+    relief: bool,
     stop: bool,
+}
+
+impl Waker {
+    /// Asks for a checkpoint soon.
+    pub fn request_checkpoint(&self) {
+        self.request(|wanted| &mut wanted.checkpoint);
+    }
+
+    /// Asks for what the memory's level wants done.
+    pub fn request_relief(&self) {
+        self.request(|wanted| &mut wanted.relief);
+    }
+
+    fn request(&self, which: impl Fn(&mut Wanted) -> &mut bool) {
+        let mut wanted = self.shared.wanted.lock();
+        if !std::mem::replace(which(&mut wanted), true) {
+            self.shared.wake.notify_one();
+        }
+    }
 }
 
 impl Maintenance {
     /// Starts the thread.
-    pub fn start(engine: Arc<Engine>, options: MaintenanceOptions) -> std::io::Result<Self> {
+    pub fn start(
+        engine: Arc<Engine>,
+        options: MaintenanceOptions,
+        followers: Followers,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let (sender, checkpoints) = watch::channel(0);
+        let (sender, rounds) = watch::channel(0);
         let thread = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name("maintenance".into())
-                .spawn(move || run(&engine, options, &shared, &sender))?
+                .spawn(move || run(&engine, options, &shared, &sender, &followers))?
         };
         Ok(Self {
             shared,
-            checkpoints,
+            rounds,
             thread: Mutex::new(Some(thread)),
         })
     }
 
     /// Asks for a checkpoint soon.
     pub fn request_checkpoint(&self) {
-        self.requester()();
+        self.waker().request_checkpoint();
     }
 
-    /// Something that asks for a checkpoint, to be handed to another thread.
-    pub fn requester(&self) -> impl Fn() + Send + Sync + 'static {
-        let shared = Arc::clone(&self.shared);
-        move || {
-            let mut wanted = shared.wanted.lock();
-            if !wanted.checkpoint {
-                wanted.checkpoint = true;
-                shared.wake.notify_one();
-            }
+    /// Something that wakes the thread, to be handed to another.
+    pub fn waker(&self) -> Waker {
+        Waker {
+            shared: Arc::clone(&self.shared),
         }
     }
 
-    /// Has a checkpoint free room in the log, and waits for it a while: the next attempt to write tells.
-    pub async fn make_room(&self) {
-        let mut checkpoints = self.checkpoints.clone();
-        checkpoints.mark_unchanged();
-        self.request_checkpoint();
+    /// Has a checkpoint free room in the log, or memory relieved, by what a write was refused for; and waits for it a
+    /// while: the next attempt to write tells.
+    pub async fn make_room(&self, refused: &EngineError) {
+        let mut rounds = self.rounds.clone();
+        rounds.mark_unchanged();
+        if matches!(refused, EngineError::MemoryShort { .. }) {
+            self.waker().request_relief();
+        } else {
+            self.request_checkpoint();
+        }
         // An error means that the thread has ended: nobody waits for it then.
-        let _ = tokio::time::timeout(ROOM_WAIT, checkpoints.changed()).await;
+        let _ = tokio::time::timeout(ROOM_WAIT, rounds.changed()).await;
     }
 
     /// Ends the thread.
@@ -101,7 +137,8 @@ fn run(
     engine: &Engine,
     options: MaintenanceOptions,
     shared: &Shared,
-    checkpoints: &watch::Sender<u64>,
+    rounds: &watch::Sender<u64>,
+    followers: &Followers,
 ) {
     let mut last_tick = Instant::now();
     let mut last_checkpoint = Instant::now();
@@ -109,14 +146,29 @@ fn run(
     loop {
         let (asked, stop) = {
             let mut wanted = shared.wanted.lock();
-            if !wanted.checkpoint && !wanted.stop {
+            if !wanted.checkpoint && !wanted.relief && !wanted.stop {
                 let left = options.tick.saturating_sub(last_tick.elapsed());
                 shared.wake.wait_for(&mut wanted, left);
             }
+            wanted.relief = false;
             (std::mem::take(&mut wanted.checkpoint), wanted.stop)
         };
         if stop {
             return;
+        }
+        if engine.memory_is_due() {
+            match engine.relieve_memory() {
+                Ok(state) => followers(&state),
+                Err(error) if error.is_full() => {
+                    tracing::warn!(%error, "memory is short, and the device has no room to relieve it");
+                }
+                Err(error) => tracing::error!(%error, "memory could not be relieved"),
+            }
+            engine.give_back_heap();
+            if let Some(bytes) = memory::anonymous_bytes() {
+                engine.check_memory(bytes);
+            }
+            rounds.send_modify(|count| *count += 1);
         }
         if last_tick.elapsed() >= options.tick {
             last_tick = Instant::now();
@@ -125,7 +177,7 @@ fn run(
                     if report.checkpoint.is_some() {
                         last_checkpoint = Instant::now();
                         checkpointed_end = engine.end();
-                        checkpoints.send_modify(|count| *count += 1);
+                        rounds.send_modify(|count| *count += 1);
                     }
                 }
                 Err(error) => tracing::error!(%error, "maintenance failed"),
@@ -149,7 +201,7 @@ fn run(
                 }
                 Err(error) => tracing::error!(%error, "checkpoint failed"),
             }
-            checkpoints.send_modify(|count| *count += 1);
+            rounds.send_modify(|count| *count += 1);
         }
     }
 }

@@ -14,6 +14,7 @@ mod connection;
 mod intake;
 mod letters;
 mod maintenance;
+mod memory;
 mod monitor;
 mod outbox;
 mod replay;
@@ -44,6 +45,7 @@ use self::slowlog::SlowLog;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::limits;
+use crate::query::QueryMemory;
 use crate::query::cache::ResultCache;
 
 /// The database of lines that name none.
@@ -55,11 +57,12 @@ pub(crate) struct Shared {
     config: Config,
     committer: Committer,
     maintenance: Maintenance,
-    buffers: Buffers,
+    buffers: Arc<Buffers>,
     clients: Clients,
     queries: Arc<Semaphore>,
     slow_queries: SlowLog,
     results: Arc<ResultCache>,
+    query_memory: Arc<QueryMemory>,
     log_level: Box<dyn LogLevel>,
     started: Instant,
     stop: CancellationToken,

@@ -108,6 +108,7 @@ pub fn run(
     };
     let context = QueryContext {
         database,
+        memory: Some(&shared.query_memory),
         now_ns: shared.engine.server_time().now,
         limits: QueryLimits {
             memory_bytes: usize::try_from(configured.memory_max_mb)

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, ConfigError, SyncPolicy as ConfiguredPolicy};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, MemoryLevel, MemoryState};
+use crate::query::QueryMemory;
 use crate::query::cache::{CacheOptions, ResultCache};
 
 use super::buffers::Buffers;
@@ -123,28 +124,39 @@ impl Server {
             udp,
         } = listeners;
         let stop = CancellationToken::new();
+        let results = Arc::new(results(&config, engine.hash_seed()));
+        let buffers = Arc::new(Buffers::default());
+        let followers = {
+            let (results, buffers) = (Arc::clone(&results), Arc::clone(&buffers));
+            move |state: &MemoryState| {
+                results.shrink_to_eighths(state.cache_eighths);
+                buffers.set_short(state.level > MemoryLevel::Enough);
+            }
+        };
         let maintenance = Maintenance::start(
             Arc::clone(&engine),
             MaintenanceOptions {
                 tick: Duration::from_secs(1),
                 checkpoint: Duration::from_secs(config.checkpoint.interval_s),
             },
+            Box::new(followers),
         )
         .map_err(ServerError::Threads)?;
         let policy = sync_policy(&config);
-        let committer = Committer::start(Arc::clone(&engine), policy, maintenance.requester())
+        let committer = Committer::start(Arc::clone(&engine), policy, maintenance.waker())
             .map_err(ServerError::Threads)?;
         let shared = Arc::new(Shared {
             committer,
             maintenance,
-            buffers: Buffers::default(),
+            buffers,
             clients: Clients::new(stop.clone()),
             queries: Arc::new(Semaphore::new(config.query.concurrency_max as usize)),
             slow_queries: SlowLog::new(
                 Duration::from_millis(config.query.slow_ms),
                 config.query.slowlog_entries_max as usize,
             ),
-            results: Arc::new(results(&config, engine.hash_seed())),
+            results,
+            query_memory: Arc::new(query_memory(&config)),
             engine,
             log_level,
             started: Instant::now(),
@@ -278,6 +290,16 @@ fn results(config: &Config, hash_seed: u64) -> ResultCache {
         ttl_ns: i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX),
         hash_seed,
     })
+}
+
+/// Half of what the limit leaves beside the log is for queries.
+fn query_memory(config: &Config) -> QueryMemory {
+    let left = config
+        .memory
+        .limit_bytes()
+        .map(|limit| limit.saturating_sub(config.log.log_size_bytes) / 2);
+    let bytes = left.unwrap_or(u64::MAX);
+    QueryMemory::new(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
 fn bind(

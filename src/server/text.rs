@@ -16,11 +16,10 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::engine::{Access, Batch, EngineError, Written};
+use crate::engine::{Access, Batch, Written};
 use crate::types::{AckLevel, Position};
 
 use super::auth::Standing;
-use super::buffers::BUFFER_BYTES;
 use super::clients::Client;
 use super::intake::{Intake, Refusal, refusal};
 use super::letters::{Keeper, Line};
@@ -31,10 +30,12 @@ use super::{DEFAULT_DATABASE, Shared, line_limits, refusal_of_line};
 const WRITE_STALL: Duration = Duration::from_secs(30);
 /// How long a quoted string may stay open.
 const QUOTE_OPEN: Duration = Duration::from_secs(5);
-/// How long a write waits for the log to be freed before it is refused.
+/// How long a write waits for room in the log, or in memory, before it is refused.
 const LOG_FULL: Duration = Duration::from_secs(10);
 /// Bytes an idle connection may keep.
 const IDLE_BYTES: usize = 4096;
+/// Bytes that the batch of an idle connection may keep.
+pub const IDLE_BATCH_BYTES: usize = 64 * 1024;
 /// Bytes of gathered rows that are written without waiting for more.
 const BATCH_BYTES: usize = 512 * 1024;
 
@@ -140,6 +141,7 @@ impl Reader {
             } else {
                 None
             };
+            self.gatherer.batch.give_back(IDLE_BATCH_BYTES);
             if buffer.len() <= IDLE_BYTES {
                 rest = Vec::with_capacity(buffer.len());
                 rest.extend_from_slice(&buffer);
@@ -147,6 +149,8 @@ impl Reader {
             } else {
                 rest = buffer;
             }
+            let held = rest.capacity() + self.gatherer.batch.memory_bytes();
+            self.client.holds(held);
             if heard == Heard::End {
                 self.gatherer.session.finish();
                 self.consume(&mut rest).await;
@@ -163,8 +167,9 @@ impl Reader {
     /// Reads and applies until the socket holds no more.
     async fn drain_socket(&mut self, buffer: &mut Vec<u8>) -> Heard {
         loop {
-            if buffer.capacity() - buffer.len() < BUFFER_BYTES / 4 {
-                buffer.reserve(BUFFER_BYTES);
+            let size_bytes = self.shared.buffers.size_bytes();
+            if buffer.capacity() - buffer.len() < size_bytes / 4 {
+                buffer.reserve(size_bytes);
             }
             match self.read.try_read_buf(buffer) {
                 Ok(0) => return Heard::End,
@@ -215,8 +220,8 @@ impl Reader {
                 return;
             };
             match written.error {
-                Some(EngineError::Busy) if Instant::now() < deadline => {
-                    self.shared.maintenance.make_room().await;
+                Some(error) if error.is_passing() && Instant::now() < deadline => {
+                    self.shared.maintenance.make_room(&error).await;
                 }
                 Some(error) => {
                     self.gatherer.refuse_batch(&self.shared, &refusal(&error));

@@ -81,6 +81,7 @@ impl Cached {
             chunk_rows: lives.chunk_rows,
             chunk_age_max_ns: i64::MAX,
             chunk_cache_bytes: 1 << 20,
+            memory_limit_bytes: 0,
             space: SpaceLimits::default(),
             rejected_rows_max: 0,
             follow_data: None,
@@ -151,6 +152,7 @@ impl Cached {
             store = store.with_cache(&self.results);
         }
         let context = QueryContext {
+            memory: None,
             database: "db",
             now_ns: self.engine.server_time().now,
             limits: QueryLimits::default(),

@@ -294,6 +294,7 @@ impl World {
 
 fn answer(store: &Store, text: &str) -> Result<Vec<Vec<Value>>, String> {
     let context = QueryContext {
+        memory: None,
         database: "db",
         now_ns: END,
         limits: QueryLimits::default(),
@@ -354,6 +355,7 @@ fn open(folder: &Path, chunk_rows: usize, clock: &Arc<ManualClock>) -> Arc<Engin
         chunk_rows,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 1 << 20,
+        memory_limit_bytes: 0,
         space: SpaceLimits::default(),
         rejected_rows_max: 0,
         follow_data: None,

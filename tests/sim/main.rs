@@ -4,6 +4,7 @@
 
 mod check;
 mod damage;
+mod done;
 mod kills;
 mod losses;
 mod model;
@@ -22,10 +23,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use done::Done;
 use edgetimedb::mutants::{Mutant, plant};
 use edgetimedb::storage::simulated::Random;
 use model::Failure;
-use run::Done;
 
 #[test]
 fn no_power_cut_loses_or_invents_a_row() {

@@ -7,6 +7,8 @@ use edgetimedb::storage::simulated::{Faults, Random};
 
 pub const SECOND: i64 = 1_000_000_000;
 pub const NOW: i64 = 1_700_000_000 * SECOND;
+/// What memory and the log may take together: more than they do.
+pub const MEMORY: u64 = 64 << 20;
 
 /// A run's habits.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct Plan {
     pub clockless_one_in: u32,
     /// One step in so many empties a series.
     pub empty_one_in: u32,
+    /// One step in so many finds that memory is short.
+    pub relieve_one_in: u32,
     /// One step in so many copies the store.
     pub backup_one_in: u32,
     /// One start in so many loses power again.
@@ -100,6 +104,7 @@ impl Plan {
                 rejected_rows_max: 100,
                 rejected_bytes_max: 1 << 20,
                 follow_data: None,
+                memory_limit_bytes: MEMORY,
                 space: edgetimedb::engine::SpaceLimits::default(),
             },
             lives: 2 + random.below(5),
@@ -126,6 +131,7 @@ impl Plan {
             replay_one_in: 0,
             clockless_one_in: 0,
             empty_one_in: 0,
+            relieve_one_in: 0,
             backup_one_in: 0,
             may_lose: false,
             cut_again_one_in: [0, 3][random.below(2) as usize],

@@ -11,58 +11,10 @@ use edgetimedb::storage::simulated::{Faults, Random, SimulatedStorage};
 use edgetimedb::types::{MeasurementId, SeriesId};
 
 use super::check;
+use super::done::Done;
 use super::model::{Failure, Kind, Model, Row, SeriesName, Shown};
-use super::plan::{DATABASES, NOW, Plan, SECOND};
+use super::plan::{DATABASES, MEMORY, NOW, Plan, SECOND};
 use super::world::{self, JumpingClock};
-
-/// What a run did.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Done {
-    pub cuts: u64,
-    pub rows: u64,
-    pub deletions: u64,
-    pub checkpoints: u64,
-    pub chunks: u64,
-    pub replayed: u64,
-    /// Times that SQL was asked.
-    pub answers: u64,
-    /// Times that everything was sealed.
-    pub seals: u64,
-    /// Jumps of the wall clock.
-    pub jumps: u64,
-    /// Units of rows that were evicted.
-    pub evictions: u64,
-    /// Rows that the server stamped.
-    pub stamped: u64,
-    /// Lines that were rejected.
-    pub rejects: u64,
-    /// Rejected lines that were written.
-    pub replays: u64,
-    /// Copies that were opened.
-    pub backups: u64,
-    /// Series that gave their place back.
-    pub retired: u64,
-}
-
-impl Done {
-    pub fn add(&mut self, other: Self) {
-        self.cuts += other.cuts;
-        self.rows += other.rows;
-        self.deletions += other.deletions;
-        self.checkpoints += other.checkpoints;
-        self.chunks += other.chunks;
-        self.replayed += other.replayed;
-        self.answers += other.answers;
-        self.seals += other.seals;
-        self.jumps += other.jumps;
-        self.evictions += other.evictions;
-        self.stamped += other.stamped;
-        self.rejects += other.rejects;
-        self.replays += other.replays;
-        self.backups += other.backups;
-        self.retired += other.retired;
-    }
-}
 
 /// A run in the middle.
 pub struct Run {
@@ -72,6 +24,7 @@ pub struct Run {
     deletions: Random,
     others: Random,
     vacancies: Random,
+    reliefs: Random,
     /// A row that the server was to stamp when the power went.
     unstamped: Option<Row>,
     pub disk: SimulatedStorage,
@@ -130,11 +83,14 @@ impl Run {
             plan.engine.empty_series_ns = 1;
             plan.empty_one_in = 12;
         }
+        let mut reliefs = Random::new(seed ^ 0x3E3).fork();
+        plan.relieve_one_in = [0, 0, 0, 12][reliefs.below(4) as usize];
         Self {
             plan,
             deletions,
             others,
             vacancies,
+            reliefs,
             unstamped: None,
             disk: SimulatedStorage::new(random.next()),
             random,
@@ -260,6 +216,12 @@ impl Run {
         }
         if self.vacancies.one_in(self.plan.empty_one_in) {
             self.empty(engine)?;
+            if self.disk.is_off() {
+                return Ok(());
+            }
+        }
+        if self.plan.relieve_one_in > 0 {
+            self.relieve(engine);
             if self.disk.is_off() {
                 return Ok(());
             }
@@ -452,6 +414,18 @@ impl Run {
         };
         self.tell(|| format!("checkpoint: {made:?}"));
         self.done.checkpoints += u64::from(made.is_ok());
+    }
+
+    /// Now and then memory is short, and what is to be done then is done.
+    fn relieve(&mut self, engine: &Engine) {
+        if self.reliefs.one_in(self.plan.relieve_one_in) {
+            let before = engine.memory().relief.unloaded_series;
+            engine.check_memory(MEMORY * (50 + self.reliefs.below(60)) / 100);
+            let relieved = engine.relieve_memory();
+            self.tell(|| format!("memory is short: {relieved:?}"));
+            self.done.unloaded += engine.memory().relief.unloaded_series - before;
+        }
+        engine.check_memory(0);
     }
 
     fn tick(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {

@@ -365,6 +365,7 @@ fn fields_of(columns: &[ColumnVector], names: &[u8], row: usize) -> Result<Field
 pub fn ask(engine: &Arc<Engine>, database: &str, text: &str) -> Result<Vec<String>, String> {
     let store = Store::new(Arc::clone(engine), Access::full());
     let context = QueryContext {
+        memory: None,
         database,
         now_ns: engine.clock().wall_ns(),
         limits: QueryLimits::default(),

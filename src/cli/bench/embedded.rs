@@ -106,6 +106,7 @@ fn options(args: &BenchArgs) -> EngineOptions {
         chunk_rows: CHUNK_ROWS,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 16 << 20,
+        memory_limit_bytes: 0,
         space: crate::engine::SpaceLimits::default(),
         rejected_rows_max: 1,
         rejected_bytes_max: 1 << 20,

@@ -41,6 +41,7 @@ fn open(folder: &Path) -> Engine {
         chunk_rows: crate::limits::CHUNK_ROWS,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 1 << 20,
+        memory_limit_bytes: 0,
         space: crate::engine::SpaceLimits::default(),
         rejected_rows_max: 100,
         rejected_bytes_max: 1 << 20,

@@ -166,6 +166,15 @@ impl<K: Hash + Eq + Clone, V> Lru<K, V> {
             .sum()
     }
 
+    /// Changes how many bytes may be kept, and drops what no longer fits.
+    pub(super) fn set_capacity_bytes(&self, capacity_bytes: usize) {
+        self.capacity_bytes.store(capacity_bytes, Ordering::Relaxed);
+        for shard in &self.shards {
+            let evicted = shard.held.lock().shrink_to(capacity_bytes / SHARDS);
+            shard.evictions.fetch_add(evicted, Ordering::Relaxed);
+        }
+    }
+
     /// Bytes that may be kept.
     pub(super) fn capacity_bytes(&self) -> usize {
         self.capacity_bytes.load(Ordering::Relaxed)

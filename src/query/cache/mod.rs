@@ -49,6 +49,7 @@ pub struct ResultCache {
     flights: Flights,
     popular: Popular,
     ttl_ns: i64,
+    whole_bytes: usize,
     whole: AtomicU64,
     partial: AtomicU64,
     missed: AtomicU64,
@@ -136,6 +137,7 @@ impl ResultCache {
             flights: Flights::default(),
             popular: Popular::new(seed),
             ttl_ns: options.ttl_ns,
+            whole_bytes: options.capacity_bytes,
             whole: AtomicU64::new(0),
             partial: AtomicU64::new(0),
             missed: AtomicU64::new(0),
@@ -144,7 +146,17 @@ impl ResultCache {
         }
     }
 
-    /// Whether nothing is ever kept.
+    /// Keeps at most so many eighths of the bytes it was made with, from now on.
+    pub fn shrink_to_eighths(&self, eighths: u8) {
+        let bytes = self.whole_bytes / 8 * usize::from(eighths.min(8));
+        let plans_bytes = bytes / 8;
+        self.parts.set_capacity_bytes(bytes - plans_bytes);
+        let mut plans = self.plans.lock();
+        plans.bytes_max = plans_bytes;
+        plans.known.shrink_to(plans_bytes);
+    }
+
+    /// Whether nothing is kept.
     #[must_use]
     pub fn is_off(&self) -> bool {
         self.parts.capacity_bytes() == 0

@@ -32,8 +32,7 @@ impl Groups<'_> {
                 .unwrap_or(Ordering::Equal)
         });
         let filled = self.filled(context)?;
-        let mut sorter =
-            (!self.plan.order.is_empty()).then(|| Sorter::new(self.plan, &context.limits));
+        let mut sorter = (!self.plan.order.is_empty()).then(|| Sorter::new(self.plan, context));
         for part in order.chunks(QUERY_BATCH_ROWS) {
             check(context)?;
             let mut columns = self.columns(part)?;

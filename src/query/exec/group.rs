@@ -15,6 +15,7 @@ use crate::query::context::{QueryContext, QueryLimits};
 use crate::query::error::QueryError;
 use crate::query::expr::evaluate;
 use crate::query::expr::vector::{Frame, Operand, Slot, into_vector, scalar_at};
+use crate::query::memory::Charge;
 use crate::query::plan::{Grouping, Input, SelectPlan};
 use crate::query::rolled;
 use crate::query::source::{Buckets, ChunkSummary, SeriesInfo, Source};
@@ -39,7 +40,7 @@ pub(super) fn run(
     let Some(grouping) = &plan.grouping else {
         return Ok(());
     };
-    let new = || Groups::new(plan, grouping, &context.limits, source.hash_seed());
+    let new = || Groups::new(plan, grouping, context, source.hash_seed());
     let mut groups = new();
     if !reuse::add_up(&mut groups, source, series, context, stats)? {
         groups = new();
@@ -120,7 +121,7 @@ pub(super) struct Groups<'a> {
     pub(super) buckets: Buckets,
     limits: QueryLimits,
     /// Bytes that groups and kept values take, about.
-    used_bytes: usize,
+    charge: Charge<'a>,
     group_bytes: usize,
     /// Values of all keys, null in the place of the bucket.
     pub(super) partitions: Vec<Vec<Scalar>>,
@@ -159,7 +160,7 @@ impl<'a> Groups<'a> {
     fn new(
         plan: &'a SelectPlan,
         grouping: &'a Grouping,
-        limits: &QueryLimits,
+        context: &QueryContext<'a>,
         hash_seed: u64,
     ) -> Self {
         let of_steps = grouping.aggregates.iter().filter(|aggregate| {
@@ -174,8 +175,8 @@ impl<'a> Groups<'a> {
                 Some((_, buckets)) => buckets.clone(),
                 None => Buckets::One,
             },
-            limits: *limits,
-            used_bytes: 0,
+            limits: context.limits,
+            charge: Charge::new(context.memory, context.limits.memory_bytes),
             group_bytes: GROUP_BYTES
                 + states * size_of::<State>()
                 + steps * (size_of::<Steps>() + size_of::<Option<Link>>()),
@@ -242,9 +243,7 @@ impl<'a> Groups<'a> {
     pub(super) fn take(&mut self) -> Taken {
         let states = std::mem::take(&mut self.states);
         let kept: usize = states.iter().map(State::kept_bytes).sum();
-        self.used_bytes = self
-            .used_bytes
-            .saturating_sub(kept + self.groups.len() * self.group_bytes);
+        self.charge.sub(kept + self.groups.len() * self.group_bytes);
         self.group_of.clear();
         Taken {
             groups: std::mem::take(&mut self.groups),
@@ -440,15 +439,11 @@ impl<'a> Groups<'a> {
 
     /// Takes note of bytes that are kept until the end.
     fn charge(&mut self, bytes: usize) -> Result<(), QueryError> {
-        self.used_bytes += bytes;
-        if self.used_bytes > self.limits.memory_bytes {
-            return Err(QueryError::Budget {
-                what: "bytes for groups and the values that median, percentile, mode and count(distinct) keep",
-                limit: self.limits.memory_bytes,
-                hint: "use wider buckets, fewer keys or a narrower WHERE, or raise query.memory_max_mb",
-            });
-        }
-        Ok(())
+        self.charge.add(
+            bytes,
+            "bytes for groups and the values that median, percentile, mode and count(distinct) keep",
+            "use wider buckets, fewer keys or a narrower WHERE, or raise query.memory_max_mb",
+        )
     }
 
     fn update(

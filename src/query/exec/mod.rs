@@ -206,7 +206,7 @@ fn execute_select(
         } else if plan.is_streamed() {
             merge::run(source, plan, &series, context, &mut output, stats)?;
         } else {
-            let mut sorter = Sorter::new(plan, &context.limits);
+            let mut sorter = Sorter::new(plan, context);
             for (index, info) in series.iter().enumerate() {
                 let mut rows = SeriesRows::open(source, plan, index, info)?;
                 while let Some(batch) = rows.next(plan, context, stats)? {

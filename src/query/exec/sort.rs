@@ -4,9 +4,10 @@
 use std::cmp::Ordering;
 
 use crate::limits::QUERY_BATCH_ROWS;
-use crate::query::context::QueryLimits;
+use crate::query::context::QueryContext;
 use crate::query::error::QueryError;
 use crate::query::expr::vector::{Collector, gather};
+use crate::query::memory::Charge;
 use crate::query::plan::{SelectPlan, SortKey};
 use crate::query::value::{Type, order_floats};
 use crate::series::vector::{ColumnVector, Values};
@@ -27,7 +28,7 @@ pub(super) struct Sorter<'a> {
     /// Best rows to keep, where there is a limit.
     best: Option<usize>,
     rows_max: usize,
-    bytes_max: usize,
+    charge: Charge<'a>,
 }
 
 struct Sorted {
@@ -38,7 +39,8 @@ struct Sorted {
 }
 
 impl<'a> Sorter<'a> {
-    pub(super) fn new(plan: &'a SelectPlan, limits: &QueryLimits) -> Self {
+    pub(super) fn new(plan: &'a SelectPlan, context: &QueryContext<'a>) -> Self {
+        let limits = &context.limits;
         let best = plan
             .limit
             .and_then(|limit| usize::try_from(limit.saturating_add(plan.offset)).ok());
@@ -51,7 +53,7 @@ impl<'a> Sorter<'a> {
             best,
             rows_max: limits.sorted_rows.min(u32::MAX as usize),
             // Offsets of texts are 32 bits wide.
-            bytes_max: limits.memory_bytes.min(u32::MAX as usize),
+            charge: Charge::new(context.memory, limits.memory_bytes.min(u32::MAX as usize)),
         }
     }
 
@@ -86,14 +88,11 @@ impl<'a> Sorter<'a> {
             });
         }
         let columns = self.outputs.iter().chain(&self.keys);
-        if columns.map(Collector::bytes).sum::<usize>() > self.bytes_max {
-            return Err(QueryError::Budget {
-                what: "bytes of sorted rows",
-                limit: self.bytes_max,
-                hint: "select fewer columns, add a LIMIT or a narrower WHERE, or raise query.memory_max_mb",
-            });
-        }
-        Ok(())
+        self.charge.set(
+            columns.map(Collector::bytes).sum(),
+            "bytes of sorted rows",
+            "select fewer columns, add a LIMIT or a narrower WHERE, or raise query.memory_max_mb",
+        )
     }
 
     /// Sorts and sends everything.

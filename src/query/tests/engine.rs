@@ -339,6 +339,7 @@ pub(super) type Answer = Result<(Vec<ResultBatch>, ExecutionStats), String>;
 
 pub(super) fn ask(source: &dyn Source, text: &str) -> Answer {
     let context = QueryContext {
+        memory: None,
         database: "db",
         now_ns: START,
         limits: QueryLimits::default(),

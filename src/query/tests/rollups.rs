@@ -306,6 +306,7 @@ fn an_answer_says_what_is_not_rows_and_what_cannot_be_told() {
     assert!(error.contains("no part can be deleted"), "{error}");
     // Who wants rows alone gets no answer.
     let context = QueryContext {
+        memory: None,
         database: "db",
         now_ns: NOW,
         limits: QueryLimits {

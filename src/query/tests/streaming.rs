@@ -43,6 +43,7 @@ fn batches_leave_while_rows_are_read() {
     let memory = long(1, 5_000);
     let read = Cell::new(Vec::new());
     let context = QueryContext {
+        memory: None,
         database: "db",
         now_ns: 0,
         limits: QueryLimits::default(),
@@ -203,6 +204,7 @@ fn statistics_of_chunks_answer_like_rows() {
                 min(x), max(x), first(x), last(x), spread(x) FROM m GROUP BY 1, 2";
     let run = |source: &dyn Source, text: &str| -> (Vec<ResultBatch>, ExecutionStats) {
         let context = QueryContext {
+            memory: None,
             database: "db",
             now_ns: 0,
             limits: QueryLimits::default(),

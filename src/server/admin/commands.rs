@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::engine::Access;
 use crate::server::slowlog::SlowQuery;
 use crate::server::sql::{self, Request};
-use crate::server::{DEFAULT_DATABASE, Shared};
+use crate::server::{DEFAULT_DATABASE, Shared, memory};
 
 use super::backup::backup;
 use super::cache;
@@ -118,6 +118,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ),
     ("rollup", rollup::ARGUMENTS, rollup::PURPOSE),
     (
+        "memory",
+        "",
+        "memory against its limit, by pool, and what was done where it ran short",
+    ),
+    (
         "pool",
         "",
         "the connections of the metadata index: size, waits, times, time-outs",
@@ -187,6 +192,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "backup" => backup(shared, json, rest),
         "retention" => retention(shared, json, rest),
         "rollup" => rollup(shared, json, &words),
+        "memory" => print(json, &memory::report(shared)),
         "pool" => print(json, &report::pool(shared)),
         "cache" => cache::cache(shared, json, rest),
         "slowlog" => slowlog(shared, json, &words),

@@ -10,6 +10,7 @@ pub fn status(shared: &Shared) -> Value {
     let status = shared.engine.status();
     let opened = shared.engine.opened();
     let gaps = shared.engine.losses();
+    let memory = shared.engine.memory();
     let damage: Vec<String> = opened.damage.iter().map(ToString::to_string).collect();
     json!({
         "state": status.state,
@@ -27,10 +28,15 @@ pub fn status(shared: &Shared) -> Value {
             "capacity_bytes": status.log.capacity_bytes,
         },
         "memory": {
+            "level": memory.level.name(),
+            "limit_bytes": memory.limit_bytes,
+            "anonymous_bytes": memory.anonymous_bytes,
+            "log_bytes": memory.log_bytes,
             "series_bytes": status.memory.series_bytes,
             "unflushed_bytes": status.memory.unflushed_bytes,
             "cache_bytes": status.memory.cache_bytes,
             "results_bytes": shared.results.stats().total.bytes,
+            "catalog_bytes": status.memory.catalog_bytes,
             "log_unsynced_bytes": status.memory.log_unsynced_bytes,
         },
         "time": {
