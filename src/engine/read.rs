@@ -252,6 +252,24 @@ impl Engine {
         self.read_ranges(series, &[range], &self.lanes_in(series, columns))
     }
 
+    /// The newest row of a series in a range, of the columns named, where it is known without reading: see
+    /// [`Series::newest_row`].
+    pub fn newest_row(
+        &self,
+        series: SeriesId,
+        range: TimeRange,
+        columns: &[ColumnId],
+    ) -> Option<Decoded> {
+        let shown = TimeRange {
+            start: self.horizon_of(series),
+            end: Timestamp::MAX,
+        };
+        let lanes = self.lanes_in(series, columns);
+        let shard = self.shards[self.placement.shard(series)].read();
+        let found = shard.get(self.placement.slot(series))?;
+        found.newest_row(range.intersect(shown), &lanes.columns)
+    }
+
     /// The rows of a series in some ranges, as they are at one moment. The ranges do not overlap.
     pub fn read_ranges(
         self: &Arc<Self>,

@@ -280,6 +280,13 @@ pub trait Source: Send + Sync {
         request: &ScanRequest,
     ) -> Result<Box<dyn SeriesScan>, SourceError>;
 
+    /// The newest row of a request's range, for sources that know it without a scan: a value of it is the newest of its
+    /// column; where it has none, a scan may find one. `None` where only a scan tells.
+    fn newest(&self, series: SeriesId, request: &ScanRequest) -> Option<ScanBatch> {
+        let _ = (series, request);
+        None
+    }
+
     /// The times of a range whose rows are no longer there, and that only buckets of rollups know, if anything does.
     fn rolled(&self, series: SeriesId, range: TimeRange) -> Option<TimeRange> {
         let _ = (series, range);

@@ -168,6 +168,16 @@ impl Source for Store {
         Ok(Box::new(scan_of(reader, shared)))
     }
 
+    /// Where there are buckets it takes a scan to tell whether some stand for older rows.
+    fn newest(&self, series: SeriesId, request: &ScanRequest) -> Option<ScanBatch> {
+        if self.engine.makes_buckets() {
+            return None;
+        }
+        let columns = &request.columns;
+        let (times, columns) = self.engine.newest_row(series, request.range, columns)?;
+        Some(ScanBatch { times, columns })
+    }
+
     /// Nothing is kept of rows that leave for buckets: a part would have to know of both.
     fn watched(&self) -> Option<&Watched> {
         self.watched

@@ -24,7 +24,7 @@ use crate::series::vector::ColumnVector;
 
 use super::output::Output;
 use super::reuse;
-use super::rows::{Part, Rows, SeriesRows, is_constant};
+use super::rows::{Part, Rows, SeriesRows, check, is_constant, tags_of};
 use super::state::State;
 use super::steps::{Number, Point, Steps};
 use super::{ExecutionStats, both};
@@ -62,7 +62,19 @@ fn add_all(
     stats: &mut ExecutionStats,
 ) -> Result<(), QueryError> {
     let (plan, grouping) = (groups.plan, groups.grouping);
+    // What one newest row answers needs no scan.
+    let by_newest = plan.ends_early && plan.scan.newest_first && plan.row_filter.is_none();
     for (index, info) in series.iter().enumerate() {
+        let mut seen = Seen(vec![false; grouping.aggregates.len()]);
+        if by_newest && let Some(newest) = source.newest(info.id, &plan.scan) {
+            check(context)?;
+            let part = Part::Rows(Rows::of(newest, stats));
+            groups.add(&part, &tags_of(&plan.inputs, info), index)?;
+            if seen.add(plan, grouping, &part) {
+                stats.newest += 1;
+                continue;
+            }
+        }
         let mut rows = SeriesRows::open(source, plan, index, info)?;
         if plan.scan.summaries.is_none()
             && let Some(left) = source.rolled(info.id, plan.scan.range)
@@ -75,7 +87,6 @@ fn add_all(
             }
             stats.rolled = Some(stats.rolled.map_or(left, |known| both(known, left)));
         }
-        let mut seen = Seen(vec![false; grouping.aggregates.len()]);
         while let Some(part) = rows.next_part(plan, context, stats)? {
             if groups.is_beyond(&part) {
                 break;

@@ -59,6 +59,8 @@ pub struct ExecutionStats {
     pub chunks_decoded: u64,
     /// Open chunks, staged rows and late rows that were read.
     pub open_parts: u64,
+    /// Series that their newest row alone answered for.
+    pub newest: u64,
     /// What came from earlier queries.
     pub cache: CacheUse,
     /// Rows of the answer.
@@ -128,6 +130,10 @@ impl ExecutionStats {
             ("chunks skipped", self.chunks_skipped.to_string()),
             ("chunks decoded", self.chunks_decoded.to_string()),
             ("unsealed parts read", self.open_parts.to_string()),
+            (
+                "series answered by their newest row",
+                self.newest.to_string(),
+            ),
             ("rows read", self.rows_scanned.to_string()),
             ("rows of the answer", self.rows.to_string()),
         ]

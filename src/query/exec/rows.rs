@@ -133,15 +133,7 @@ impl SeriesRows {
             let message = "a scan delivered columns of the wrong length".to_owned();
             return Err(SourceError::Failed(message).into());
         }
-        stats.batches += 1;
-        stats.rows_scanned += rows as u64;
-        let mut rows = Rows {
-            times: ColumnVector {
-                values: Values::Integer(batch.times),
-                validity: Validity::all(),
-            },
-            columns: batch.columns,
-        };
+        let mut rows = Rows::of(batch, stats);
         let Some(filter) = &plan.row_filter else {
             return Ok(rows);
         };
@@ -158,6 +150,19 @@ impl SeriesRows {
 }
 
 impl Rows {
+    /// All rows of a batch.
+    pub(super) fn of(batch: ScanBatch, stats: &mut ExecutionStats) -> Self {
+        stats.batches += 1;
+        stats.rows_scanned += batch.times.len() as u64;
+        Self {
+            times: ColumnVector {
+                values: Values::Integer(batch.times),
+                validity: Validity::all(),
+            },
+            columns: batch.columns,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.times.len()
     }

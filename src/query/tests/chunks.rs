@@ -212,8 +212,58 @@ fn limits_stop_at_the_first_chunk_from_either_end() {
             (0, 0),
             "{text}"
         );
-        assert_eq!(stats.open_parts, 1, "{text}");
+        let by_newest = u64::from(text.contains("last"));
+        assert_eq!(
+            (stats.open_parts, stats.newest),
+            (1 - by_newest, by_newest),
+            "{text}"
+        );
     }
+}
+
+#[test]
+fn the_newest_row_answers_alone_where_it_has_every_value_and_lies_in_the_range() {
+    let mut both = sealed();
+    let rows = CHUNKS * CHUNK..CHUNKS * CHUNK + 100;
+    let newest = START + (rows.end - 1) * SECOND;
+    both.write_rows(0, rows.map(row));
+    let by_newest = |both: &Both, text: &str| stats(both, text).newest;
+    let all = "SELECT host, last(x), last(k), max(time) FROM m GROUP BY host";
+    assert_eq!(by_newest(&both, all), 1);
+    for text in [
+        // It has no value of one column.
+        "SELECT last(x), last(on) FROM m".to_owned(),
+        format!("SELECT last(x) FROM m WHERE time < {newest}"),
+        "SELECT last(x) FROM m WHERE k < 100".to_owned(),
+        "SELECT first(x) FROM m".to_owned(),
+        "SELECT last(x), count(x) FROM m".to_owned(),
+        format!("SELECT last(x) FROM m WHERE time > {newest}"),
+    ] {
+        assert_eq!(by_newest(&both, &text), 0, "{text}");
+    }
+    let since = format!("SELECT last(x) FROM m WHERE time >= {newest}");
+    assert_eq!(by_newest(&both, &since), 1);
+    // Rows that are late do not matter, nor does another value of the newest row itself.
+    let (time, values) = row(CHUNKS * CHUNK + 20);
+    both.write_rows(0, [(time + 1, values)]);
+    assert_eq!(by_newest(&both, all), 1);
+    let mut values = row(0).1;
+    values[1] = Scalar::Null;
+    both.write_rows(0, [(newest, values)]);
+    assert_eq!(
+        by_newest(&both, "SELECT last(x), last(on), last(k) FROM m"),
+        1
+    );
+    // What is deleted is sealed first.
+    both.delete(Some(0), newest..newest + 1);
+    assert_eq!(by_newest(&both, all), 0);
+    // A row of its time is late then; the next one is not.
+    both.write_rows(0, [(newest, row(5).1)]);
+    assert_eq!(by_newest(&both, all), 0);
+    both.write_rows(0, [(newest + SECOND, row(6).1)]);
+    assert_eq!(by_newest(&both, all), 1);
+    both.engine.seal_all().expect("seals");
+    assert_eq!(by_newest(&both, all), 0);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod chunk;
 mod demand;
+mod newest;
 mod overlap;
 mod piece;
 
