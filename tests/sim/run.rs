@@ -213,6 +213,9 @@ impl Run {
         }
         if self.others.one_in(self.plan.backup_one_in) {
             self.backup(engine)?;
+            if self.disk.is_off() {
+                return Ok(());
+            }
         }
         if self.vacancies.one_in(self.plan.empty_one_in) {
             self.empty(engine)?;
