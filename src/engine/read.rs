@@ -252,22 +252,28 @@ impl Engine {
         self.read_ranges(series, &[range], &self.lanes_in(series, columns))
     }
 
-    /// The newest row of a series in a range, of the columns named, where it is known without reading: see
-    /// [`Series::newest_row`].
-    pub fn newest_row(
+    /// The newest rows of some series of a measurement in a range, of the columns named, each where it is known without
+    /// reading: see [`Series::newest_row`].
+    pub fn newest_rows(
         &self,
-        series: SeriesId,
+        series: &[SeriesId],
         range: TimeRange,
         columns: &[ColumnId],
-    ) -> Option<Decoded> {
-        let shown = TimeRange {
-            start: self.horizon_of(series),
-            end: Timestamp::MAX,
+    ) -> Vec<Option<Decoded>> {
+        let Some(&first) = series.first() else {
+            return Vec::new();
         };
-        let lanes = self.lanes_in(series, columns);
-        let shard = self.shards[self.placement.shard(series)].read();
-        let found = shard.get(self.placement.slot(series))?;
-        found.newest_row(range.intersect(shown), &lanes.columns)
+        let lanes = self.lanes_in(first, columns);
+        let newest = |&id: &SeriesId| {
+            let shown = TimeRange {
+                start: self.horizon_of(id),
+                end: Timestamp::MAX,
+            };
+            let shard = self.shards[self.placement.shard(id)].read();
+            let found = shard.get(self.placement.slot(id))?;
+            found.newest_row(range.intersect(shown), &lanes.columns)
+        };
+        series.iter().map(newest).collect()
     }
 
     /// The rows of a series in some ranges, as they are at one moment. The ranges do not overlap.

@@ -280,11 +280,12 @@ pub trait Source: Send + Sync {
         request: &ScanRequest,
     ) -> Result<Box<dyn SeriesScan>, SourceError>;
 
-    /// The newest row of a request's range, for sources that know it without a scan: a value of it is the newest of its
-    /// column; where it has none, a scan may find one. `None` where only a scan tells.
-    fn newest(&self, series: SeriesId, request: &ScanRequest) -> Option<ScanBatch> {
+    /// For each of some series of a measurement the newest row of a request's range, for sources that know it without a
+    /// scan: a value of it is the newest of its column; where it has none, a scan may find one. `None`, or nothing at
+    /// all, where only a scan tells.
+    fn newest(&self, series: &[SeriesId], request: &ScanRequest) -> Vec<Option<ScanBatch>> {
         let _ = (series, request);
-        None
+        Vec::new()
     }
 
     /// The times of a range whose rows are no longer there, and that only buckets of rollups know, if anything does.

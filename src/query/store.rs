@@ -169,13 +169,15 @@ impl Source for Store {
     }
 
     /// Where there are buckets it takes a scan to tell whether some stand for older rows.
-    fn newest(&self, series: SeriesId, request: &ScanRequest) -> Option<ScanBatch> {
+    fn newest(&self, series: &[SeriesId], request: &ScanRequest) -> Vec<Option<ScanBatch>> {
         if self.engine.makes_buckets() {
-            return None;
+            return Vec::new();
         }
-        let columns = &request.columns;
-        let (times, columns) = self.engine.newest_row(series, request.range, columns)?;
-        Some(ScanBatch { times, columns })
+        let found = self
+            .engine
+            .newest_rows(series, request.range, &request.columns);
+        let batch = |(times, columns)| ScanBatch { times, columns };
+        found.into_iter().map(|row| row.map(batch)).collect()
     }
 
     /// Nothing is kept of rows that leave for buckets: a part would have to know of both.

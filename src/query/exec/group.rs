@@ -5,7 +5,7 @@
 //! times alone and costs one probe of a table of small keys. Tables are keyed: values that collide cannot be chosen.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 
 use hashbrown::HashMap;
@@ -21,6 +21,7 @@ use crate::query::rolled;
 use crate::query::source::{Buckets, ChunkSummary, SeriesInfo, Source};
 use crate::query::value::Scalar;
 use crate::series::vector::ColumnVector;
+use crate::types::SeriesId;
 
 use super::output::Output;
 use super::reuse;
@@ -63,10 +64,17 @@ fn add_all(
 ) -> Result<(), QueryError> {
     let (plan, grouping) = (groups.plan, groups.grouping);
     // What one newest row answers needs no scan.
-    let by_newest = plan.ends_early && plan.scan.newest_first && plan.row_filter.is_none();
+    let mut by_newest = plan.ends_early && plan.scan.newest_first && plan.row_filter.is_none();
+    let mut newest = VecDeque::new();
     for (index, info) in series.iter().enumerate() {
         let mut seen = Seen(vec![false; grouping.aggregates.len()]);
-        if by_newest && let Some(newest) = source.newest(info.id, &plan.scan) {
+        if by_newest && newest.is_empty() {
+            let slice = &series[index..series.len().min(index + NEWEST_SERIES)];
+            let ids: Vec<SeriesId> = slice.iter().map(|info| info.id).collect();
+            newest = source.newest(&ids, &plan.scan).into();
+            by_newest = newest.len() == ids.len();
+        }
+        if let Some(newest) = newest.pop_front().flatten() {
             check(context)?;
             let part = Part::Rows(Rows::of(newest, stats));
             groups.add(&part, &tags_of(&plan.inputs, info), index)?;
@@ -99,6 +107,9 @@ fn add_all(
     }
     Ok(())
 }
+
+/// Series whose newest rows are asked for at a time.
+const NEWEST_SERIES: usize = 256;
 
 /// Which aggregates have a value of a series. Used where one value each is enough.
 struct Seen(Vec<bool>);
