@@ -4,8 +4,8 @@ use edgetime_protocol::cell::MARK_NULL;
 
 use super::Decoded;
 use crate::codec::CellColumn;
-use crate::series::Series;
 use crate::series::merge::{copy_bytes, to_vector};
+use crate::series::{Rows, Series};
 use crate::types::{FieldType, LayoutColumn, TimeRange};
 
 impl<E: Clone> Series<E> {
@@ -15,7 +15,7 @@ impl<E: Clone> Series<E> {
     pub fn newest_row(&self, range: TimeRange, columns: &[LayoutColumn]) -> Option<Decoded> {
         let (layout, _, rows, late) = self.unsealed()?;
         let time = *rows.times().last()?;
-        let mut late = late.into_iter().flat_map(|late| late.times());
+        let mut late = late.into_iter().flat_map(Rows::times);
         if !range.contains(time) || self.newest() != Some(time) || late.any(|&late| late >= time) {
             return None;
         }
