@@ -123,6 +123,8 @@ impl Chain {
         let mut holes: Vec<(Hole, &Extent, GapReason)> = Vec::new();
         let mut proven = known.durable;
         let mut last_unit = Position(0);
+        // From where to where segments have no hole.
+        let mut whole: Vec<(Position, Position)> = Vec::new();
         for (index, extent) in self.extents.iter().enumerate() {
             if extent.predecessor_lost || extent.inferred {
                 let before = if extent.predecessor_lost {
@@ -169,13 +171,24 @@ impl Chain {
             survey.note_unread(&unread, extent, walked.end, replay_from);
             let next = self.extents.get(index + 1);
             let behind = extent.limit.or(next.map(|next| next.header.first()));
+            let first_hole = walked.holes.first().map(|hole| hole.from);
+            let until = first_hole.unwrap_or(walked.end);
+            let mine = (extent.header.first(), until);
             for hole in walked.holes {
+                let to = hole.to.or(behind);
+                // Another copy of a moved group, which had this whole.
+                let is_whole = |copy: &(Position, Position)| {
+                    copy.0 <= hole.from && to.is_some_and(|to| to <= copy.1)
+                };
+                if extent.inferred && whole.iter().any(is_whole) {
+                    continue;
+                }
                 // The hole before a segment whose predecessor is lost is noted with that one.
                 if hole.to.is_some() || next.is_none_or(|next| !next.predecessor_lost) {
-                    let to = hole.to.or(behind);
                     holes.push((Hole { to, ..hole }, extent, GapReason::Damaged));
                 }
             }
+            whole.push(mine);
         }
         survey.judge(&holes, proven, replay_from, last_unit);
         survey.reach(known.durable, self.extents.last());
@@ -449,9 +462,10 @@ fn link(headers: Vec<(SegmentHeader, bool)>, replay_from: Position) -> Vec<Exten
             // A group that moved leaves the page of its header to the segment before it: where that ends is not known
             // of a header that was inferred. What is too short for a frame at the end of a page never held one.
             _ if header.previous_end.0 < replay_from.0 + HEADER_BYTES as u64 && !inferred => break,
-            Some(_) => {
-                // Where the one before it ends is only known when it is walked.
-                limit = None;
+            Some((other, _)) => {
+                // Where the one before it ends is only known when it is walked; but no frame counts behind where a later
+                // header says that the log ended, in whatever copy of a moved group.
+                limit = limit.filter(|limit| inferred && *limit < other.limit());
                 current.predecessor_lost = true;
             }
             None => {
