@@ -1,5 +1,7 @@
 //! Every bound of the system in one place, with what must hold between them.
 
+/// Bytes of a MiB, in which memory is told.
+pub const MIB: u64 = 1024 * 1024;
 /// Rows of a sealed chunk.
 pub const CHUNK_ROWS: usize = 1024;
 /// Rows that leave the staging together as one block of the open chunk.

@@ -9,6 +9,7 @@ use super::error::{ConfigError, Source};
 use super::option::Refusal;
 use super::sections::{SEGMENT_UNIT_BYTES, SEGMENTS_MIN};
 use super::{Config, ENVIRONMENT_PREFIX, Loaded, Overrides, distance};
+use crate::limits::MIB;
 
 impl Loaded {
     pub(super) fn take_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
@@ -211,7 +212,6 @@ impl Loaded {
 
 /// MiB that the server needs beside the log.
 const MEMORY_MIN_MB: u64 = 24;
-const MIB: u64 = 1024 * 1024;
 
 /// Variables with the prefix that other commands read.
 const VARIABLES_OF_OTHERS: [&str; 5] = [

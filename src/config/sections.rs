@@ -4,10 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::option::{choice, section};
-use crate::limits::PAGE_BYTES;
+use crate::limits::{MIB, PAGE_BYTES};
 
 const KIB: u64 = 1024;
-const MIB: u64 = 1024 * KIB;
 
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)

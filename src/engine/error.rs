@@ -4,12 +4,11 @@ use crate::blocks::BlockError;
 use crate::catalog::CatalogError;
 use crate::codec::CodecError;
 use crate::engine::{PolicyError, TokenError, Verb};
+use crate::limits::MIB;
 use crate::log::LogError;
 use crate::rollup::RollupError;
 use crate::storage::StorageError;
 use crate::types::Timestamp;
-
-const MIB: u64 = 1024 * 1024;
 
 /// A refusal or failure of the engine.
 #[derive(Debug, thiserror::Error)]

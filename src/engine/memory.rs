@@ -321,6 +321,11 @@ impl Engine {
         storage::give_back_heap();
     }
 
+    /// Bytes of names, tags and what finds series by them, about. Holds the catalog while it looks at every series.
+    pub fn catalog_bytes(&self) -> u64 {
+        self.catalog.read().memory_bytes() as u64
+    }
+
     /// Memory of the process against its limit.
     pub fn memory(&self) -> MemoryState {
         self.memory.state(self.log.usage().capacity_bytes)
@@ -348,8 +353,14 @@ impl Engine {
     pub(super) fn unflushed_bytes(&self) -> u64 {
         let mut bytes = 0;
         for shard in &self.shards {
-            for (_, series) in shard.read().iter() {
-                bytes += series.ring.unflushed_bytes();
+            let slots = shard.read().len();
+            for first in (0..slots).step_by(SLICE_SERIES) {
+                let shard = shard.read();
+                let slice =
+                    (first..slots.min(first + SLICE_SERIES)).filter_map(|slot| shard.get(slot));
+                bytes += slice
+                    .map(|series| series.ring.unflushed_bytes())
+                    .sum::<u64>();
             }
         }
         bytes
@@ -410,5 +421,5 @@ impl Marks {
 const MARK_NS: u64 = 30_000_000_000;
 /// Fewer rows of a series that is not silent are not sealed early: each chunk takes its place for as long as it is kept.
 const UNLOADED_ROWS_MIN: usize = 128;
-/// Series sealed under one hold of their shard's lock.
+/// Series looked at, or sealed, under one hold of their shard's lock.
 const SLICE_SERIES: usize = 16;

@@ -264,9 +264,11 @@ impl Engine {
             return Vec::new();
         };
         let lanes = self.lanes_in(first, columns);
+        let revised = self.retention.current();
+        let keeps = self.keeps(&revised);
         let newest = |&id: &SeriesId| {
             let shown = TimeRange {
-                start: self.horizon_of(id),
+                start: self.horizon_in(&revised, &keeps, id),
                 end: Timestamp::MAX,
             };
             let shard = self.shards[self.placement.shard(id)].read();

@@ -20,8 +20,6 @@ pub struct MemoryUse {
     pub cache_bytes: u64,
     /// Appended to the log and not synced yet.
     pub log_unsynced_bytes: u64,
-    /// Names, tags and what finds series by them.
-    pub catalog_bytes: u64,
 }
 
 /// A moment's figures.
@@ -90,10 +88,7 @@ impl Engine {
                     .map(|chunk| u64::from(chunk.hidden_rows().total()));
                 sealed_rows += series.ring.rows().saturating_sub(hidden.sum());
                 open_rows += series.unsealed_rows() as u64;
-                let unflushed = series.ring.iter().filter(|chunk| chunk.is_unflushed());
-                memory.unflushed_bytes += unflushed
-                    .map(|chunk| u64::from(chunk.len_bytes))
-                    .sum::<u64>();
+                memory.unflushed_bytes += series.ring.unflushed_bytes();
             }
         }
         let cache = self.blocks.cache_stats();
@@ -109,7 +104,6 @@ impl Engine {
             "ok"
         };
         let catalog = self.catalog.read();
-        memory.catalog_bytes = catalog.memory_bytes() as u64;
         Status {
             state,
             databases: catalog.databases().count(),

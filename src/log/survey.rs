@@ -171,9 +171,8 @@ impl Chain {
             survey.note_unread(&unread, extent, walked.end, replay_from);
             let next = self.extents.get(index + 1);
             let behind = extent.limit.or(next.map(|next| next.header.first()));
-            let first_hole = walked.holes.first().map(|hole| hole.from);
-            let until = first_hole.unwrap_or(walked.end);
-            let mine = (extent.header.first(), until);
+            let until = walked.holes.first().map_or(walked.end, |hole| hole.from);
+            let own = (extent.header.first(), until);
             for hole in walked.holes {
                 let to = hole.to.or(behind);
                 // Another copy of a moved group, which had this whole.
@@ -188,7 +187,7 @@ impl Chain {
                     holes.push((Hole { to, ..hole }, extent, GapReason::Damaged));
                 }
             }
-            whole.push(mine);
+            whole.push(own);
         }
         survey.judge(&holes, proven, replay_from, last_unit);
         survey.reach(known.durable, self.extents.last());

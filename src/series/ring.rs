@@ -149,10 +149,9 @@ impl<E: Clone> Ring<E> {
         hidden.sum()
     }
 
-    /// Bytes of the newest chunks that are in memory alone: nearly all of them, for older ones are late rows.
+    /// Bytes of chunks that are in memory alone.
     pub fn unflushed_bytes(&self) -> u64 {
-        let newest = self.chunks.iter().rev();
-        let unflushed = newest.take_while(|chunk| chunk.is_unflushed());
+        let unflushed = self.chunks.iter().filter(|chunk| chunk.is_unflushed());
         unflushed.map(|chunk| u64::from(chunk.len_bytes)).sum()
     }
 

@@ -143,6 +143,7 @@ fn run(
     let mut last_tick = Instant::now();
     let mut last_checkpoint = Instant::now();
     let mut checkpointed_end = engine.end();
+    let mut no_room_told = false;
     loop {
         let (asked, stop) = {
             let mut wanted = shared.wanted.lock();
@@ -158,9 +159,15 @@ fn run(
         }
         if engine.memory_is_due() {
             match engine.relieve_memory() {
-                Ok(state) => followers(&state),
+                Ok(state) => {
+                    no_room_told = false;
+                    followers(&state);
+                }
+                // Tried again four times a second.
                 Err(error) if error.is_full() => {
-                    tracing::warn!(%error, "memory is short, and the device has no room to relieve it");
+                    if !std::mem::replace(&mut no_room_told, true) {
+                        tracing::warn!(%error, "memory is short, and the device has no room to relieve it");
+                    }
                 }
                 Err(error) => tracing::error!(%error, "memory could not be relieved"),
             }

@@ -25,7 +25,7 @@ pub fn report(shared: &Shared) -> Value {
     let known = [
         ("series_bytes", pools.series_bytes),
         ("unflushed_bytes", pools.unflushed_bytes),
-        ("catalog_bytes", pools.catalog_bytes),
+        ("catalog_bytes", shared.engine.catalog_bytes()),
         ("cache_bytes", pools.cache_bytes),
         ("results_bytes", results.total.bytes + results.plans_bytes),
         ("log_unsynced_bytes", pools.log_unsynced_bytes),

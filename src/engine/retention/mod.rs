@@ -219,7 +219,16 @@ impl Engine {
     /// Rows of a series before this have expired.
     pub(super) fn horizon_of(&self, series: SeriesId) -> Timestamp {
         let revised = self.retention.current();
-        let keeps = self.keeps(&revised);
+        self.horizon_in(&revised, &self.keeps(&revised), series)
+    }
+
+    /// The same, by what each class keeps under a policy.
+    pub(super) fn horizon_in(
+        &self,
+        revised: &Revised,
+        keeps: &[Keep],
+        series: SeriesId,
+    ) -> Timestamp {
         if keeps.iter().all(|keep| keep.horizon == Timestamp::MIN) {
             return Timestamp::MIN;
         }

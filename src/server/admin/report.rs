@@ -36,7 +36,6 @@ pub fn status(shared: &Shared) -> Value {
             "unflushed_bytes": status.memory.unflushed_bytes,
             "cache_bytes": status.memory.cache_bytes,
             "results_bytes": shared.results.stats().total.bytes,
-            "catalog_bytes": status.memory.catalog_bytes,
             "log_unsynced_bytes": status.memory.log_unsynced_bytes,
         },
         "time": {
