@@ -93,7 +93,8 @@ def main():
         arguments, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: group.write("cgroup.procs", os.getpid())
     )
     words = dict(word.split("=") for word in server.stdout.readline().split()[1:])
-    admin(words["admin"], f"retention set normal raw_age={raw_hours}h tier_10s=2d tier_1m=30d tier_1h=none")
+    admin(words["admin"], f"retention set normal raw_age={raw_hours}h")
+    admin(words["admin"], "rollup set normal 10s=2d 1m=30d 1h=none")
     curve, over = [], threading.Event()
 
     def watch():

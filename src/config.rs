@@ -20,8 +20,9 @@ use option::{Refusal, Section};
 pub use error::{ConfigError, Source};
 pub use option::OptionInfo;
 pub use sections::{
-    AuthConfig, Backend, CheckpointConfig, ClockKind, EngineConfig, GeneralConfig, LimitsConfig,
-    LogConfig, MemoryConfig, MetaConfig, QueryConfig, RetentionConfig, ServerConfig, SyncPolicy,
+    ArchiveConfig, AuthConfig, Backend, CheckpointConfig, ClockKind, EngineConfig, GeneralConfig,
+    LimitsConfig, LogConfig, MemoryConfig, MetaConfig, QueryConfig, RetentionConfig, ServerConfig,
+    SyncPolicy,
 };
 
 /// The whole configuration.
@@ -35,6 +36,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// `[retention]`
     pub retention: RetentionConfig,
+    /// `[archive]`
+    pub archive: ArchiveConfig,
     /// `[checkpoint]`
     pub checkpoint: CheckpointConfig,
     /// `[memory]`
@@ -91,7 +94,7 @@ macro_rules! for_each_section {
     ($config:expr, $section:ident => $run:expr) => {{
         let config = $config;
         for_each_section!(@run config, $section, $run,
-            general, log, engine, retention, checkpoint, memory, limits, server, auth, query, meta);
+            general, log, engine, retention, archive, checkpoint, memory, limits, server, auth, query, meta);
     }};
     (@run $config:ident, $section:ident, $run:expr, $($name:ident),+) => {
         $({

@@ -88,6 +88,8 @@ pub const RETENTION_CLASS_NAME_BYTES: usize = 32;
 pub const RETENTION_RULES: usize = 256;
 /// Most tags that one of these rules names.
 pub const RETENTION_RULE_TAGS: usize = 16;
+/// Most rollup tiers of one retention class.
+pub const RETENTION_TIERS: usize = 5;
 /// Largest retention policy as it is logged, bytes: a unit of it fits the smallest segment.
 pub const RETENTION_POLICY_BYTES: usize = 48 * 1024;
 /// Most tokens at a time.

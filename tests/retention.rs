@@ -130,9 +130,13 @@ fn rows_that_left_are_counted_by_rollups_and_the_answer_says_so() {
     let line = |number: u64| format!("m,site=yard v={number}i {}\n", NOW + number * SECOND);
     let lines: Vec<String> = (1..=rows).map(line).collect();
     server.write(&lines.concat());
-    let set = server
-        .admin("retention set normal rows_per_series=100 tier_10s=2d tier_1m=30d tier_1h=none");
-    assert!(set.ends_with("OK\n"), "{set}");
+    for command in [
+        "retention set normal rows_per_series=100",
+        "rollup set normal 10s=2d 1m=30d 1h=none",
+    ] {
+        let set = server.admin(command);
+        assert!(set.ends_with("OK\n"), "{set}");
+    }
     // Maintenance finds them within a second, and a checkpoint takes them out.
     let tiers = loop {
         server.admin("flush");
@@ -182,5 +186,46 @@ fn rows_that_left_are_counted_by_rollups_and_the_answer_says_so() {
     server.kill();
     let server = Server::start(folder.path(), &ARGUMENTS);
     assert_eq!(server.query(sums), expected);
+    assert!(server.terminate());
+}
+
+#[test]
+fn an_archive_is_a_store_with_the_rows_that_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (own, archive) = (folder.path().join("own"), folder.path().join("archive"));
+    let option = format!("archive.path={}", archive.display());
+    let arguments = [&ARGUMENTS[..], &["--set", &option]].concat();
+    let server = Server::start(&own, &arguments);
+    let rows = 6_000;
+    let line = |number: u64| format!("m,site=yard v={number}i {}\n", NOW + number * SECOND);
+    let lines: Vec<String> = (1..=rows).map(line).collect();
+    server.write(&lines.concat());
+    let set = server.admin("retention set normal rows_per_series=1000");
+    assert!(set.ends_with("OK\n"), "{set}");
+    let archived = loop {
+        let status = run(&server, "status");
+        let evicted = status["ledger"]["evicted"].as_u64();
+        if evicted > Some(4_000) {
+            break status["archive"].clone();
+        }
+    };
+    assert!(archived["rows"].as_u64() > Some(4_000), "{archived}");
+    assert_eq!(archived["lost_rows"], 0);
+    let sums = "SELECT count(v), sum(v) FROM m";
+    let numbers = |server: &Server| -> Vec<u64> {
+        let found = server.query(sums);
+        found[0]
+            .iter()
+            .map(|cell| cell.parse().expect("a number"))
+            .collect()
+    };
+    let left = numbers(&server);
+    server.kill();
+    let server = Server::start(&archive, &ARGUMENTS);
+    let gone = numbers(&server);
+    assert_eq!(
+        [left[0] + gone[0], left[1] + gone[1]],
+        [rows, rows * (rows + 1) / 2]
+    );
     assert!(server.terminate());
 }

@@ -119,6 +119,9 @@ fn serve(config: Config, out: &mut dyn Write) -> Result<(), CommandError> {
     let listeners = Listeners::bind(&config).map_err(failed)?;
     let _lock = store::lock(&config)?;
     let engine = store::open(&config)?;
+    if let Some(archive) = store::open_archive(&config)? {
+        engine.set_archive(Box::new(archive));
+    }
     let mut server =
         Server::start(config, listeners, engine, Box::new(log_level)).map_err(failed)?;
     let udp = server.udp_address().map(|udp| format!(" udp={udp}"));

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::CommandError;
 use crate::catalog::CatalogLimits;
 use crate::clock::{Clock, ManualClock, SystemClock};
-use crate::config::{Backend, ClockKind, Config};
-use crate::engine::{Engine, EngineOptions, NewSeriesLimits, SpaceLimits};
+use crate::config::{Backend, ClockKind, Config, LogConfig, RetentionConfig};
+use crate::engine::{Engine, EngineOptions, NewSeriesLimits, SpaceLimits, StoreArchive};
+use crate::limits::MIB;
 use crate::log::LogOptions;
 use crate::meta::{SqliteMeta, SqliteOptions};
 use crate::storage::{self, BackendChoice, DirectoryLock};
@@ -70,6 +71,39 @@ pub fn open(config: &Config) -> Result<Arc<Engine>, CommandError> {
     let engine = engine.map_err(failed)?;
     report(&engine);
     Ok(Arc::new(engine))
+}
+
+/// Opens the store that rows go to before they leave, if one is configured.
+pub fn open_archive(config: &Config) -> Result<Option<StoreArchive>, CommandError> {
+    if config.archive.path.is_empty() {
+        return Ok(None);
+    }
+    let mut own = config.clone();
+    own.general.data_dir = config.archive.path.clone().into();
+    own.general.clock = ClockKind::System;
+    own.log = LogConfig {
+        segment_size_bytes: MIB,
+        log_size_bytes: 4 * MIB,
+        // It may be on a network.
+        backend: Backend::File,
+        ..config.log.clone()
+    };
+    own.engine.shards = 1;
+    own.engine.chunk_cache_bytes = MIB;
+    own.retention = RetentionConfig {
+        raw_age_max_s: 0,
+        rows_per_series_max: 0,
+        empty_series_age_s: 0,
+    };
+    // What it takes is weighed with everything else of the process.
+    own.memory.limit_mb = 0;
+    let failed = |error: CommandError| match error {
+        CommandError::Failed(reason) => CommandError::Failed(format!("archive.path: {reason}")),
+        other => other,
+    };
+    let lock = lock(&own).map_err(failed)?;
+    let engine = open(&own).map_err(failed)?;
+    Ok(Some(StoreArchive::new(engine, Box::new(lock))))
 }
 
 fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOptions {

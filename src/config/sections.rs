@@ -129,6 +129,15 @@ section! {
 }
 
 section! {
+    /// Where rows go before they leave.
+    ArchiveConfig = "archive" {
+        /// A folder, best on another device: rows that expire, or are evicted, are written there before they leave. It
+        /// is a store of its own, which `edgetime serve --data-dir` opens once this server has ended. "" for none.
+        path: String = String::new();
+    }
+}
+
+section! {
     /// Checkpoints: what lets the log be reused.
     CheckpointConfig = "checkpoint" {
         /// Seconds between checkpoints at most. One is also made when the log is half full.

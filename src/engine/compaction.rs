@@ -83,6 +83,13 @@ impl Compaction {
         }
     }
 
+    /// Whether chunks of so many bytes are read for something else.
+    pub(super) fn reads(&mut self, bytes: u64) -> bool {
+        let reads = self.bytes_left > 0;
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
+        reads
+    }
+
     /// Whether a chunk of a tier moves, because its file is mostly dead.
     pub(super) fn takes(&mut self, entry: &ChunkEntry) -> bool {
         let takes = self.bytes_left > 0 && self.sparse.contains(&entry.file);

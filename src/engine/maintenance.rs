@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use crate::blocks::{ChunkEntry, SideRecord};
 use crate::engine::ledger::is_uncounted;
-use crate::engine::retention::Keep;
 use crate::engine::{CheckpointReport, Engine, EngineError};
 use crate::log::expiry::{Expiry, up_to};
 use crate::log::{FrameParts, FrameType};
@@ -27,7 +26,7 @@ pub struct TickReport {
     pub sealed_series: usize,
     /// Series that gave their place back, because no row of them was left.
     pub retired_series: u64,
-    /// The checkpoint, if the log was full enough for one, or bytes were over their budget.
+    /// The checkpoint, if the log was full enough for one, bytes were over their budget, or tiers are to be filled.
     pub checkpoint: Option<CheckpointReport>,
 }
 
@@ -47,7 +46,8 @@ impl Engine {
         if report.expired_rows > 0 {
             self.space.note_expired();
         }
-        if self.checkpoint_is_due() || (report.over_budget && self.may_compact()) {
+        let wants_one = report.over_budget || self.tier_fill.is_due();
+        if self.checkpoint_is_due() || (wants_one && self.may_compact()) {
             report.checkpoint = Some(self.checkpoint_in_passing()?);
         }
         self.vacate(&mut report);
@@ -55,7 +55,7 @@ impl Engine {
         Ok(report)
     }
 
-    /// Whether the last checkpoint is long enough ago for one that only gives bytes back.
+    /// Whether the last checkpoint is long enough ago for one that only gives bytes back, or fills tiers.
     fn may_compact(&self) -> bool {
         let began_ns = self.checkpoint_began_ns.load(Ordering::Relaxed);
         self.clock.monotonic_ns().saturating_sub(began_ns) >= COMPACTION_INTERVAL_NS
@@ -87,26 +87,28 @@ impl Engine {
         for index in 0..self.shards.len() {
             self.classify(index);
             let classes = self.shards[index].read().classes.clone();
+            // Horizon, and rows at most.
             let keep = |slot| {
                 let class = classes.get(slot, revised.revision);
-                let keep = class.and_then(|class| keeps.get(class)).copied();
-                let keep = keep.unwrap_or(Keep::EVERYTHING);
+                let keep = class.and_then(|class| keeps.get(class));
+                // What has no class yet keeps everything.
+                let (horizon, rows_max) =
+                    keep.map_or((Timestamp::MIN, 0), |keep| (keep.horizon, keep.rows_max));
                 if rejected.contains(&self.placement.id(index, slot)) {
-                    let rows_max = self.options.rejected_rows_max;
-                    return Keep { rows_max, ..keep };
+                    return (horizon, self.options.rejected_rows_max);
                 }
-                keep
+                (horizon, rows_max)
             };
             let due = self.due(index, seal_before, &keep);
             for slots in due.chunks(SLICE_SERIES) {
                 report.sealed_series += self.seal_stale(index, slots, seal_before)?;
                 let (expired, is_logged) = self.leave(index, slots, false, &|slot, series| {
-                    series.ring.expired_through(keep(slot).horizon)
+                    series.ring.expired_through(keep(slot).0)
                 });
                 report.expired_rows += expired;
                 report.unlogged_rows += if is_logged { 0 } else { expired };
                 let (evicted, is_logged) = self.leave(index, slots, true, &|slot, series| {
-                    let rows_max = keep(slot).rows_max;
+                    let (_, rows_max) = keep(slot);
                     let through = || series.ring.evicted_through(rows_max);
                     (rows_max > 0).then(through).flatten()
                 });
@@ -119,12 +121,12 @@ impl Engine {
     }
 
     /// Slots of the series of a shard that have to expire, to evict or to seal something. What is hidden of those
-    /// that may have too many rows is counted.
+    /// that may have too many rows is counted. `keep` tells the horizon of a slot, and its rows at most.
     fn due(
         &self,
         index: usize,
         seal_before: Timestamp,
-        keep: &dyn Fn(usize) -> Keep,
+        keep: &dyn Fn(usize) -> (Timestamp, u64),
     ) -> Vec<usize> {
         let mut due = Vec::new();
         let mut uncounted = Vec::new();
@@ -135,9 +137,7 @@ impl Engine {
             let Some(series) = shard.get(slot) else {
                 continue;
             };
-            let Keep {
-                horizon, rows_max, ..
-            } = keep(slot);
+            let (horizon, rows_max) = keep(slot);
             let ring = &series.ring;
             let many = rows_max > 0 && ring.rows() > rows_max;
             if many {
@@ -189,10 +189,12 @@ impl Engine {
         } else {
             Cause::Expired
         };
+        let handed = self.hand_over(index, slots, through);
         let pin = self.blocks.pin();
         let mut shard = self.shards[index].write();
         let told = slots.iter().filter_map(|&slot| {
-            let through = through(slot, shard.get(slot)?)?;
+            let series = shard.get(slot)?;
+            let through = handed.lets_go((slot, series), || through(slot, series), evicted)?;
             Some((self.placement.id(index, slot), through))
         });
         let mut expiry = Expiry {
@@ -232,6 +234,9 @@ impl Engine {
             left += u64::from(after.saturating_sub(before));
         }
         drop(pin);
+        if handed.is_failed() {
+            self.note_unarchived(left);
+        }
         let mut shard = self.shards[index].write();
         if evicted {
             shard.counts.evicted += left;
@@ -249,7 +254,7 @@ fn counted(series: &Series<ChunkEntry>, tombstone: Tombstone) -> u32 {
     hidden.map(|mut rows| *rows.of(tombstone.cause)).sum()
 }
 
-/// Checkpoints that only give bytes back to the device are made this often, nanoseconds.
+/// Checkpoints that only give bytes back to the device, or fill tiers, are made this often, nanoseconds.
 const COMPACTION_INTERVAL_NS: u64 = 10_000_000_000;
 /// Series whose rows leave with one frame, under one hold of their shard's lock.
 pub(super) const SLICE_SERIES: usize = 256;

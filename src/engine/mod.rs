@@ -5,6 +5,7 @@
 //! [`Engine::tick`] and [`Engine::sync`] from threads of its own.
 
 mod access;
+mod archive;
 mod backup;
 mod batch;
 mod changes;
@@ -46,12 +47,13 @@ mod write;
 pub(crate) mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
 pub use self::access::{Access, Verb};
+pub use self::archive::{ArchiveError, ArchiveRows, ArchiveSink, ArchiveView, StoreArchive};
 pub use self::backup::BackupReport;
 pub use self::batch::Batch;
 pub use self::changes::{Growth, SeriesChanges, Versions};
@@ -73,7 +75,7 @@ pub use self::rejects::{Reject, WrongClock};
 pub use self::resolve::{RowPlan, SeriesRef};
 pub use self::retention::{
     ClassUse, DEFAULT_CLASS, PolicyError, RetentionBound, RetentionChange, RetentionClass,
-    RetentionPolicy, RetentionRule, RetentionSelector, RetentionView, STATE_POLICY,
+    RetentionPolicy, RetentionRule, RetentionSelector, RetentionTier, RetentionView, STATE_POLICY,
     decode_record as decode_policy_record,
 };
 pub use self::rules::RulesView;
@@ -81,7 +83,7 @@ pub use self::server_time::{ServerTime, TimeDoubt};
 pub use self::shard::RowCounts;
 pub use self::space::{SpaceLevel, SpaceLimits, SpaceUse};
 pub use self::status::{MemoryUse, Status};
-pub use self::tiers::{RolledReader, TIERS, TierReader, TierUse};
+pub use self::tiers::{RolledReader, TierFillView, TierReader, TierUse};
 pub use self::tokens::{NewToken, STATE_TOKENS, TokenError, TokenView};
 pub use self::verify::VerifyReport;
 pub use self::wear::CheckpointUse;
@@ -90,6 +92,7 @@ pub use self::write::{TimeBounds, Written};
 pub use crate::catalog::{CatalogError, Maker};
 pub use crate::series::LaneUse;
 
+use self::archive::Archive;
 use self::history::History;
 use self::index::Indexed;
 use self::ledger::Settled;
@@ -102,6 +105,7 @@ use self::retention::Retention;
 use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
 use self::space::Space;
+use self::tiers::TierFill;
 use self::tokens::Tokens;
 use self::vacancy::Vacancies;
 use self::wear::Wear;
@@ -165,6 +169,8 @@ pub struct Engine {
     space: Space,
     memory: Memory,
     retention: Retention,
+    tier_fill: TierFill,
+    archive: OnceLock<Archive>,
     tokens: Tokens,
     catalog: RwLock<Catalog>,
     placement: Placement,

@@ -4,7 +4,7 @@
 //! image of its series already reaches beyond its position.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -27,6 +27,7 @@ use crate::engine::retention::{self, PolicyError, Retention, RetentionPolicy, ST
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
 use crate::engine::space::Space;
+use crate::engine::tiers::TierFill;
 use crate::engine::tokens::{STATE_TOKENS, TokenTable, Tokens, given_out};
 use crate::engine::write::row_position;
 use crate::engine::{Engine, EngineError, EngineOptions};
@@ -214,6 +215,8 @@ impl Engine {
             newcomers: Newcomers::new(options.new_series),
             producers: Producers::new(restored.producers),
             retention: Retention::restored(restored.policy),
+            tier_fill: TierFill::default(),
+            archive: OnceLock::new(),
             tokens: Tokens::restored(restored.tokens),
             storage,
             options,

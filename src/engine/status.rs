@@ -14,6 +14,8 @@ use crate::types::Position;
 pub struct MemoryUse {
     /// Staged rows, open chunks and rings.
     pub series_bytes: u64,
+    /// What is known of the chunks of rollup tiers; their buckets are in block files.
+    pub tiers_bytes: u64,
     /// Sealed chunks that are in no block file yet.
     pub unflushed_bytes: u64,
     /// The cache of stored chunks.
@@ -80,7 +82,9 @@ impl Engine {
         }
         let (mut sealed_rows, mut open_rows) = (0, 0);
         for shard in &self.shards {
-            for (_, series) in shard.read().iter() {
+            let shard = shard.read();
+            memory.tiers_bytes += shard.tiers.memory_bytes() as u64;
+            for (_, series) in shard.iter() {
                 memory.series_bytes += (series.memory_bytes() + size_of_val(series)) as u64;
                 let hidden = series
                     .ring

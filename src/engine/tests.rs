@@ -1,5 +1,6 @@
 //! The engine against plain maps: written, read, checkpointed, opened again.
 
+mod archive;
 mod backup;
 mod clock;
 mod deletions;

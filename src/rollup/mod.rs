@@ -19,4 +19,4 @@ pub use self::bucket::{Bucket, coarsen, roll};
 pub use self::columns::{LANES_MAX, LaneColumn, ROWS_MAX, RollupError, decode, encode};
 pub use self::partial::{Bounds, Edge, Lane, Number, Numbers, Ordered, Partial};
 pub use self::sum::FloatSum;
-pub use self::tier::Tier;
+pub use self::tier::{Tier, UnknownTier};

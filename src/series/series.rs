@@ -17,7 +17,7 @@ use crate::series::mapping::{field_of, map_row};
 use crate::series::merge::{append_rows, gather_heap, merge, split_off};
 use crate::series::open::{self, OpenChunk};
 use crate::series::{ChangeCount, Changes, Location, Ring, RowRef, Rows, Sealed, Tombstone};
-use crate::types::{DatabaseId, Layout, LayoutColumn, Position, Timestamp};
+use crate::types::{DatabaseId, Layout, LayoutColumn, Position, TimeRange, Timestamp};
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -537,24 +537,32 @@ impl<E: Clone> Series<E> {
     pub fn hide(&mut self, tombstone: Tombstone, scratch: &mut Scratch) -> bool {
         self.note_change(tombstone.range.start, tombstone.range.end, scratch);
         if self.holds_unsealed(tombstone) {
-            self.seal_rows(scratch)
-                .expect("blocks that were encoded here decode");
+            self.seal_in(tombstone.range, scratch);
         }
         self.ring.hide(tombstone)
     }
 
-    fn holds_unsealed(
-        &self,
-        Tombstone {
-            position, range, ..
-        }: Tombstone,
-    ) -> bool {
+    fn holds_unsealed(&self, tombstone: Tombstone) -> bool {
+        let first = self.first_unsealed();
+        first.is_some_and(|first| first < tombstone.position)
+            && self.may_have_unsealed_in(tombstone.range)
+    }
+
+    /// Seals what is not sealed, if any of it may be of a range.
+    pub fn seal_in(&mut self, range: TimeRange, scratch: &mut Scratch) {
+        if self.may_have_unsealed_in(range) {
+            self.seal_rows(scratch)
+                .expect("blocks that were encoded here decode");
+        }
+    }
+
+    /// Whether rows of a range may be among those that are not sealed.
+    pub fn may_have_unsealed_in(&self, range: TimeRange) -> bool {
         let touches = |times: &[Timestamp]| times.iter().any(|&time| range.contains(time));
         let (open, staged) = (&self.open, self.rows.times());
-        self.first_unsealed().is_some_and(|first| first < position)
-            && (touches(staged)
-                || self.late.as_ref().is_some_and(|late| touches(late.times()))
-                || open.rows() > 0 && range.overlaps(open.first_time(), self.newest))
+        touches(staged)
+            || self.late.as_ref().is_some_and(|late| touches(late.times()))
+            || open.rows() > 0 && range.overlaps(open.first_time(), self.newest)
     }
 
     fn note_change(&mut self, first: Timestamp, last: Timestamp, scratch: &Scratch) {

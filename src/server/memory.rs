@@ -24,6 +24,7 @@ pub fn report(shared: &Shared) -> Value {
     let connections = shared.clients.held_bytes() + shared.buffers.free_bytes();
     let known = [
         ("series_bytes", pools.series_bytes),
+        ("tiers_bytes", pools.tiers_bytes),
         ("unflushed_bytes", pools.unflushed_bytes),
         ("catalog_bytes", shared.engine.catalog_bytes()),
         ("cache_bytes", pools.cache_bytes),

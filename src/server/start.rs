@@ -241,6 +241,9 @@ impl Server {
         engine.index();
         engine.checkpoint_everything()?;
         engine.seal_log()?;
+        if let Err(error) = engine.close_archive() {
+            tracing::warn!(%error, "the archive could not be closed in order; nothing of it is lost");
+        }
         Ok(())
     }
 

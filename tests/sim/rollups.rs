@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use edgetimedb::engine::{Access, Engine, EngineError, EngineOptions, RetentionChange};
+use edgetimedb::rollup::Tier;
 use edgetimedb::storage::simulated::{Random, SimulatedStorage};
 
 use super::model::{Failure, Kind, Row, SeriesName, Value};
@@ -78,7 +79,7 @@ pub fn run(seed: u64) -> Result<Met, Failure> {
         if !engine.makes_buckets() {
             switch_on(&engine)?;
         }
-        run.met.buckets += engine.tier_uses()[2].buckets;
+        run.met.buckets += engine.tier_uses()[&Tier::HOUR].buckets;
         run.compare(&engine, true)?;
         disk.cut_after(random.below(plan.operations * 2) + 1);
         run.live(&engine, &disk, &mut random)?;
@@ -97,7 +98,7 @@ fn switch_on(engine: &Engine) -> Result<(), Failure> {
         raw_age_s: None,
         raw_bytes: None,
         rows_per_series: None,
-        tiers: vec![(0, Some(0)), (1, Some(0)), (2, Some(0))],
+        tiers: Tier::USUAL.map(|tier| (tier, Some(0))).to_vec(),
     };
     let changed = engine.change_retention(&Access::full(), &change);
     let synced = changed.and_then(|_| engine.sync());

@@ -694,17 +694,24 @@ impl Run {
             self.checkpoint(engine);
         }
         let position = (!is_off).then_some(written.position.0);
-        for shard in 0..self.plan.engine.shards {
-            let unit: Vec<&Row> = rows
-                .iter()
-                .enumerate()
-                .filter(|(tag, _)| shards[*tag] == shard)
-                .filter(|(tag, _)| is_off || !refused.contains(&(*tag as u32)))
-                .map(|(_, row)| row)
-                .collect();
-            if !unit.is_empty() {
-                self.done.rows += unit.len() as u64;
-                self.model.write(&unit, (begin, durable), position);
+        // What was refused when the power went may be there all the same, behind all that was accepted: nothing is
+        // accepted once the power is off.
+        for of_refused in [false, true] {
+            if of_refused && !is_off {
+                continue;
+            }
+            for shard in 0..self.plan.engine.shards {
+                let unit: Vec<&Row> = rows
+                    .iter()
+                    .enumerate()
+                    .filter(|(tag, _)| shards[*tag] == shard)
+                    .filter(|(tag, _)| refused.contains(&(*tag as u32)) == of_refused)
+                    .map(|(_, row)| row)
+                    .collect();
+                if !unit.is_empty() {
+                    self.done.rows += unit.len() as u64;
+                    self.model.write(&unit, (begin, durable), position);
+                }
             }
         }
         Ok(())

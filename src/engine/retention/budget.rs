@@ -113,7 +113,7 @@ impl Engine {
         let blocks = self.blocks.usage();
         let dead = blocks.dead_bytes - blocks.sparse_bytes;
         let alive: u64 = uses.iter().map(|class| class.bytes).sum();
-        let rolled: u64 = self.tier_uses().iter().map(|tier| tier.bytes).sum();
+        let rolled: u64 = self.tier_uses().values().map(|tier| tier.bytes).sum();
         let used = self.overhead_bytes(&blocks) + dead + alive + rolled;
         if used > policy.disk_bytes {
             let mut wanted = used - (policy.disk_bytes - policy.disk_bytes / SLACK);

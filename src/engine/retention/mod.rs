@@ -18,14 +18,14 @@ use parking_lot::{Mutex, RwLock};
 pub use self::budget::ClassUse;
 pub use self::policy::{
     DEFAULT_CLASS, PolicyError, RetentionBound, RetentionChange, RetentionClass, RetentionPolicy,
-    RetentionRule, RetentionSelector,
+    RetentionRule, RetentionSelector, RetentionTier,
 };
 use crate::catalog::Catalog;
-use crate::engine::tiers::TIERS;
 use crate::engine::write::refusal;
 use crate::engine::{Access, Engine, EngineError, Verb};
 use crate::limits::RETENTION_CLASSES;
 use crate::log::{FrameParts, FrameType};
+use crate::rollup::Tier;
 use crate::types::{Position, SeriesId, Timestamp};
 
 /// The policy in force, and what it comes to now.
@@ -57,23 +57,14 @@ pub(super) struct Retention {
 }
 
 /// What is kept of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Keep {
     /// Rows before this have expired.
     pub(super) horizon: Timestamp,
     /// Rows in sealed chunks at most; 0: no limit.
     pub(super) rows_max: u64,
-    /// Buckets of each tier that end before this go; `None`: there are none of that tier.
-    pub(super) tiers: [Option<Timestamp>; TIERS.len()],
-}
-
-impl Keep {
-    /// What has no class yet.
-    pub(super) const EVERYTHING: Self = Self {
-        horizon: Timestamp::MIN,
-        rows_max: 0,
-        tiers: [Some(Timestamp::MIN); TIERS.len()],
-    };
+    /// The tiers, finest first, and from when on buckets are kept: those that end before go.
+    pub(super) tiers: Vec<(Tier, Timestamp)>,
 }
 
 /// The classes of a shard's series.
@@ -182,6 +173,7 @@ impl Engine {
         });
         // Writers resolve their series anew, and get the class with them.
         self.drops.fetch_add(1, Ordering::Release);
+        self.tier_fill.look_again();
         Ok(position)
     }
 
@@ -196,10 +188,13 @@ impl Engine {
                 0 => Timestamp::MIN,
                 age_ns => retained.saturating_sub(age_ns),
             };
+            let tiers = class.tiers.iter();
             Keep {
                 horizon: horizon(age_ns),
                 rows_max: class.rows_per_series.unwrap_or(configured),
-                tiers: class.tier_ages_s.map(|age| Some(horizon(ns_of(age?)))),
+                tiers: tiers
+                    .map(|tier| (tier.width, horizon(ns_of(tier.age_s))))
+                    .collect(),
             }
         });
         keeps.collect()
@@ -285,7 +280,8 @@ impl Engine {
     }
 }
 
-fn class_of(catalog: &Catalog, policy: &RetentionPolicy, series: SeriesId) -> usize {
+/// The class of a series, by its names.
+pub(super) fn class_of(catalog: &Catalog, policy: &RetentionPolicy, series: SeriesId) -> usize {
     let entry = catalog.series(series);
     let measurement = entry.and_then(|entry| catalog.measurement_by_id(entry.measurement));
     let database = measurement.and_then(|found| catalog.database_by_id(found.database));

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::Tag;
 use crate::limits::{
     NAME_BYTES, RETENTION_CLASS_NAME_BYTES, RETENTION_CLASSES, RETENTION_POLICY_BYTES,
-    RETENTION_RULE_TAGS, RETENTION_RULES,
+    RETENTION_RULE_TAGS, RETENTION_RULES, RETENTION_TIERS,
 };
+use crate::rollup::Tier;
 
 /// The class of whatever no rule names.
 pub const DEFAULT_CLASS: &str = "normal";
@@ -33,14 +34,18 @@ pub struct RetentionClass {
     /// Rows that a series keeps in sealed chunks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_per_series: Option<u64>,
-    /// Seconds that buckets of 10 s, 1 min and 1 h are kept of rows that left; `None`: none are made.
-    #[serde(default = "tier_ages")]
-    pub tier_ages_s: [Option<u64>; 3],
+    /// The buckets that are made of rows that leave, finest first. No class has any until somebody asks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<RetentionTier>,
 }
 
-/// No class has buckets until somebody asks for them.
-const fn tier_ages() -> [Option<u64>; 3] {
-    [None; 3]
+/// Buckets of one width, and how long they are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionTier {
+    /// Their width.
+    pub width: Tier,
+    /// Seconds that a bucket is kept; 0: no limit.
+    pub age_s: u64,
 }
 
 impl RetentionClass {
@@ -51,7 +56,7 @@ impl RetentionClass {
             raw_age_s: None,
             raw_bytes: 0,
             rows_per_series: None,
-            tier_ages_s: tier_ages(),
+            tiers: Vec::new(),
         }
     }
 }
@@ -166,8 +171,8 @@ pub enum RetentionChange {
         raw_bytes: Option<u64>,
         /// As in [`RetentionClass`].
         rows_per_series: Option<RetentionBound>,
-        /// Tiers, from 0, and what becomes of their age, as in [`RetentionClass`].
-        tiers: Vec<(usize, Option<u64>)>,
+        /// Tiers, and how many seconds they are kept, 0: without a limit; `None`: there are none of that width any more.
+        tiers: Vec<(Tier, Option<u64>)>,
     },
     /// Makes a rule, in the place of one for the same series.
     Assign(RetentionRule),
@@ -231,6 +236,16 @@ pub enum PolicyError {
         /// How many there may be.
         max: usize,
     },
+    /// Tiers that do not go together.
+    #[error(
+        "buckets of {coarse} are not made of whole ones of {fine}: of the tiers of a class each has to divide the next"
+    )]
+    Tiers {
+        /// The finer one.
+        fine: Tier,
+        /// The coarser one.
+        coarse: Tier,
+    },
     /// A budget that the store cannot keep.
     #[error("a budget of {asked} bytes is too small: log and catalog take {least} bytes alone")]
     Budget {
@@ -275,6 +290,7 @@ impl RetentionPolicy {
             if self.classes[..index].iter().any(|c| c.name == class.name) {
                 return broken(format!("the class {:?} is there twice", class.name));
             }
+            check_tiers(&class.tiers)?;
         }
         self.index_of(DEFAULT_CLASS)?;
         for (index, rule) in self.rules.iter().enumerate() {
@@ -337,11 +353,12 @@ impl RetentionPolicy {
                 class.raw_bytes = raw_bytes.unwrap_or(class.raw_bytes);
                 class.rows_per_series =
                     rows_per_series.map_or(class.rows_per_series, RetentionBound::stored);
-                for &(tier, age_s) in tiers {
-                    if let Some(known) = class.tier_ages_s.get_mut(tier) {
-                        *known = age_s;
-                    }
+                for &(width, age_s) in tiers {
+                    class.tiers.retain(|known| known.width != width);
+                    let changed = age_s.map(|age_s| RetentionTier { width, age_s });
+                    class.tiers.extend(changed);
                 }
+                class.tiers.sort_unstable_by_key(|tier| tier.width);
             }
             RetentionChange::Assign(rule) => {
                 self.index_of(&rule.class)?;
@@ -407,6 +424,22 @@ fn check_name(name: &str) -> Result<(), PolicyError> {
     Ok(())
 }
 
+fn check_tiers(tiers: &[RetentionTier]) -> Result<(), PolicyError> {
+    too_many("tiers of a class", tiers.len(), RETENTION_TIERS)?;
+    for pair in tiers.windows(2) {
+        let (fine, coarse) = (pair[0].width, pair[1].width);
+        if coarse <= fine {
+            return Err(PolicyError::Broken {
+                reason: format!("the tier {coarse} is there twice, or out of order"),
+            });
+        }
+        if !coarse.is_made_of(fine) {
+            return Err(PolicyError::Tiers { fine, coarse });
+        }
+    }
+    Ok(())
+}
+
 const fn too_many(what: &'static str, found: usize, max: usize) -> Result<(), PolicyError> {
     if found > max {
         return Err(PolicyError::TooMany { what, found, max });
@@ -442,7 +475,11 @@ mod tests {
             raw_age_s: Some(RetentionBound::At(60)),
             raw_bytes: None,
             rows_per_series: None,
-            tiers: vec![(0, Some(7)), (1, Some(0)), (2, None)],
+            tiers: vec![
+                (Tier::MINUTE, Some(0)),
+                (Tier::TEN_SECONDS, Some(7)),
+                (Tier::HOUR, None),
+            ],
         }
     }
 
@@ -527,6 +564,45 @@ mod tests {
     }
 
     #[test]
+    fn tiers_of_a_class_divide_one_another() {
+        let with = |tiers: &[(&str, Option<u64>)]| {
+            let named = |&(name, age): &(&str, Option<u64>)| {
+                let tier: Result<Tier, _> = str::parse(name);
+                (tier.expect("a width"), age)
+            };
+            RetentionChange::Class {
+                name: DEFAULT_CLASS.to_owned(),
+                importance: None,
+                raw_age_s: None,
+                raw_bytes: None,
+                rows_per_series: None,
+                tiers: tiers.iter().map(named).collect(),
+            }
+        };
+        let mut policy = RetentionPolicy::default();
+        let names = |policy: &RetentionPolicy| -> Vec<&str> {
+            let class = &policy.classes[policy.index_of(DEFAULT_CLASS).expect("there")];
+            class.tiers.iter().map(|tier| tier.width.name()).collect()
+        };
+        let change = with(&[("1h", Some(0)), ("5m", Some(60)), ("1s", Some(1))]);
+        policy.change(&change).expect("taken");
+        assert_eq!(names(&policy), ["1s", "5m", "1h"]);
+        // In one change, whatever the order.
+        let change = with(&[("15m", Some(0)), ("10s", None), ("5m", None), ("1s", None)]);
+        policy.change(&change).expect("taken");
+        assert_eq!(names(&policy), ["15m", "1h"]);
+        let error = policy.change(&with(&[("10m", Some(0))]));
+        let error = error.expect_err("10 does not divide 15").to_string();
+        assert!(
+            error.contains("15m are not made of whole ones of 10m"),
+            "{error}"
+        );
+        let many = ["1s", "5s", "30s", "5m"].map(|name| (name, Some(0)));
+        assert!(policy.change(&with(&many)).is_err(), "six tiers");
+        assert_eq!(names(&policy), ["15m", "1h"]);
+    }
+
+    #[test]
     fn policies_round_trip_and_others_are_errors() {
         let mut policy = RetentionPolicy::default();
         policy
@@ -545,6 +621,8 @@ mod tests {
             r#"{"classes":[{"name":"normal","importance":1}],"rules":[{"class":"bulk","measurement":"m"}]}"#,
             r#"{"classes":[{"name":"normal","importance":1}],"rules":[{"class":"normal"}]}"#,
             r#"{"classes":[{"name":"normal","importance":-1}]}"#,
+            r#"{"classes":[{"name":"normal","importance":1,"tiers":[{"width":"2s","age_s":0}]}]}"#,
+            r#"{"classes":[{"name":"normal","importance":1,"tiers":[{"width":"1m","age_s":0},{"width":"10s","age_s":0}]}]}"#,
         ] {
             assert!(RetentionPolicy::decode(text.as_bytes()).is_err(), "{text}");
         }

@@ -5,17 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::{Rings, TIERS, lanes_of};
+use super::fill::Plan;
+use super::{Rings, lanes_of};
 use crate::blocks::{ChunkEntry, ChunkMeta};
 use crate::codec::chunk::{Chunk, Hints};
 use crate::engine::compaction::Compaction;
 use crate::engine::ledger::owner_of_series;
-use crate::engine::retention::Keep;
+use crate::engine::retention::{Keep, class_of};
 use crate::engine::{Engine, EngineError};
 use crate::mutants::{self, Mutant};
-use crate::rollup::{Bucket, LANES_MAX, LaneColumn, RollupError, coarsen, decode, encode, roll};
+use crate::rollup::{
+    Bucket, LANES_MAX, LaneColumn, RollupError, Tier, coarsen, decode, encode, roll,
+};
 use crate::series::{Demand, Location, Part, Sealed, Series, Snapshot};
-use crate::types::{LayoutColumn, Position, SeriesId, Timestamp};
+use crate::types::{LayoutColumn, Position, SeriesId};
 
 /// Chunks of which rows leave for good with a checkpoint, by series.
 pub(in crate::engine) type Leaving = BTreeMap<SeriesId, Vec<Sealed<ChunkEntry>>>;
@@ -27,6 +30,10 @@ pub(in crate::engine) struct TierChanges {
     pub(in crate::engine) chunks: Vec<(ChunkMeta, Bytes)>,
     /// What they take the place of, and what is too old.
     pub(in crate::engine) replaced: Vec<ChunkEntry>,
+    /// Rings that were filled.
+    pub(super) filled: u64,
+    /// Rings that have to be filled still.
+    pub(super) pending: u64,
 }
 
 /// Buckets of one chunk at most. What leaves is merged with the last chunk of a ring, which is written anew each time.
@@ -34,7 +41,7 @@ const BUCKETS_MAX: usize = 256;
 
 /// One ring of one series, while it changes.
 struct Change<'a> {
-    tier: usize,
+    tier: Tier,
     lanes: &'a [LaneColumn],
     meta: ChunkMeta,
     changes: &'a mut TierChanges,
@@ -48,6 +55,7 @@ impl Engine {
         compaction: &mut Compaction,
     ) -> TierChanges {
         let mut changes = TierChanges::default();
+        self.tier_fill.begin();
         let revised = self.retention.current();
         let keeps = self.keeps(&revised);
         let mut visited: BTreeSet<SeriesId> = leaving.keys().copied().collect();
@@ -61,18 +69,23 @@ impl Engine {
             );
         }
         for series in visited {
-            let (rings, keep) = {
+            let (rings, class) = {
                 let slot = self.placement.slot(series);
                 let shard = self.shards[self.placement.shard(series)].read();
                 let rings = shard.tiers.get(slot).cloned().unwrap_or_default();
-                let class = shard.classes.get(slot, revised.revision);
-                let keep = class.and_then(|class| keeps.get(class)).copied();
-                (rings, keep.unwrap_or(Keep::EVERYTHING))
+                (rings, shard.classes.get(slot, revised.revision))
+            };
+            let class = class.unwrap_or_else(|| {
+                let catalog = self.catalog.read();
+                class_of(&catalog, &revised.policy, series)
+            });
+            let Some(keep) = keeps.get(class) else {
+                continue;
             };
             let left = leaving.get(&series).map_or(&[][..], Vec::as_slice);
             let mut own = TierChanges::default();
-            self.roll_series(series, &rings, &keep, left, &mut own);
-            for entry in rings.iter().flatten() {
+            self.roll_series((series, &rings), keep, left, compaction, &mut own);
+            for entry in rings.chunks() {
                 if !own.replaced.contains(entry)
                     && compaction.takes(entry)
                     && let Ok(bytes) = self.blocks.read_chunk_uncached(entry)
@@ -83,6 +96,8 @@ impl Engine {
             }
             changes.chunks.append(&mut own.chunks);
             changes.replaced.append(&mut own.replaced);
+            changes.filled += own.filled;
+            changes.pending += own.pending;
         }
         changes
     }
@@ -100,7 +115,7 @@ impl Engine {
             let series = entry.meta.series;
             let shard = self.shards[self.placement.shard(series)].read();
             let rings = shard.tiers.get(self.placement.slot(series));
-            if rings.is_some_and(|rings| rings.iter().flatten().any(|known| known == entry)) {
+            if rings.is_some_and(|rings| rings.chunks().any(|known| known == entry)) {
                 self.blocks.revive(entry);
             }
         }
@@ -123,27 +138,31 @@ impl Engine {
                 shard.tiers.insert(slot, *entry);
             }
         }
+        self.tier_fill.note(changes.filled, changes.pending);
     }
 
     fn roll_series(
         &self,
-        series: SeriesId,
-        rings: &Rings,
+        (series, rings): (SeriesId, &Rings),
         keep: &Keep,
         left: &[Sealed<ChunkEntry>],
+        compaction: &mut Compaction,
         changes: &mut TierChanges,
     ) {
-        for ((tier, ring), horizon) in TIERS.iter().zip(rings).zip(keep.tiers) {
-            let is_old = |entry: &&ChunkEntry| {
-                let end = entry.meta.last_time.saturating_add(tier.width_ns());
-                horizon.is_none_or(|horizon| end <= horizon)
-            };
-            changes.replaced.extend(ring.iter().filter(is_old));
-        }
-        if mutants::is(Mutant::ForgottenBuckets) {
+        let mut rings = rings.clone();
+        rings.retain(|ring, entry| {
+            let horizon = keep.tiers.iter().find(|(tier, _)| *tier == ring.tier);
+            let end = entry.meta.last_time.saturating_add(ring.tier.width_ns());
+            let is_kept = horizon.is_none_or(|(_, horizon)| end > *horizon);
+            if !is_kept {
+                changes.replaced.push(*entry);
+            }
+            is_kept
+        });
+        if rings.is_empty() && (left.is_empty() || keep.tiers.is_empty()) {
             return;
         }
-        if left.is_empty() || keep.tiers.iter().all(Option::is_none) {
+        if mutants::is(Mutant::ForgottenBuckets) {
             return;
         }
         let (owner, measurement) = {
@@ -155,27 +174,40 @@ impl Engine {
             return;
         };
         let columns = self.columns_of_series(series);
+        let lanes = lanes_of(&columns);
+        let plan = self.plan_rings(&rings, keep, &lanes, &mut |bytes| compaction.reads(bytes));
+        changes.filled += plan.filled();
+        changes.pending += plan.pending;
+        changes.replaced.extend(&plan.dropped);
         // What cannot be read is lost: reading notes the damage.
         let read: Vec<_> = left
             .iter()
             .filter_map(|chunk| self.in_memory(chunk))
             .collect();
-        let Ok(mut buckets) = finest(&columns, &read) else {
-            return;
-        };
         let positions = (
             read.iter().map(|chunk| chunk.first_position).min(),
             read.iter().map(|chunk| chunk.last_position).max(),
         );
-        let lanes = lanes_of(&columns);
-        for (tier, ring) in rings.iter().enumerate() {
-            buckets = coarsen(TIERS[tier], buckets);
-            let Some(horizon) = keep.tiers[tier] else {
-                continue;
+        let mut made: Vec<(Tier, Vec<Bucket>)> = Vec::new();
+        for Plan {
+            tier,
+            horizon,
+            from,
+            begun,
+        } in plan.rings
+        {
+            let finer = made.iter().rev().find(|(finer, _)| tier.is_made_of(*finer));
+            let buckets = match finer {
+                Some((_, buckets)) => coarsen(tier, buckets.iter().cloned()),
+                None => match of_rows(tier, &columns, &read) {
+                    Ok(buckets) => buckets,
+                    Err(_) => continue,
+                },
             };
-            let end = |start: Timestamp| start.saturating_add(TIERS[tier].width_ns());
-            let kept = buckets.iter().filter(|bucket| end(bucket.start) > horizon);
-            let kept: Vec<Bucket> = kept.cloned().collect();
+            made.push((tier, buckets.clone()));
+            let is_kept =
+                |bucket: &Bucket| bucket.start >= from && tier.end_of(bucket.start) > horizon;
+            let kept = buckets.into_iter().filter(is_kept).collect();
             let mut change = Change {
                 tier,
                 lanes: &lanes,
@@ -183,20 +215,21 @@ impl Engine {
                     series,
                     database: owner.database,
                     measurement,
-                    tier: tier as u8 + 1,
+                    tier: tier.number(),
                     rows: 0,
                     first_time: 0,
                     last_time: 0,
-                    first_position: positions.0.unwrap_or_default(),
+                    first_position: positions.0.unwrap_or(Position(u64::MAX)),
                     last_position: positions.1.unwrap_or_default(),
                 },
                 changes,
             };
-            let of_ring = ring
-                .iter()
-                .filter(|entry| !change.changes.replaced.contains(entry));
-            let of_ring: Vec<&ChunkEntry> = of_ring.collect();
-            change.merge(&of_ring, kept, &|entry| self.buckets_of(entry, &lanes));
+            if let Some(begun) = begun {
+                change.write_merged(begun.buckets, kept, Some(begun.positions));
+                continue;
+            }
+            let ring = rings.of(tier).map_or(&[][..], |ring| &ring.chunks);
+            change.merge(ring, kept, &|entry| self.buckets_of(entry, &lanes));
         }
     }
 
@@ -207,8 +240,7 @@ impl Engine {
         lanes: &[LaneColumn],
     ) -> Result<Vec<Bucket>, EngineError> {
         let chunk = Chunk::open(self.blocks.read_chunk(entry)?)?;
-        let tier = usize::from(entry.meta.tier).saturating_sub(1);
-        let tier = TIERS.get(tier).copied().unwrap_or(TIERS[0]);
+        let tier = Tier::of_number(entry.meta.tier).unwrap_or(Tier::TEN_SECONDS);
         Ok(decode(&chunk, tier, lanes)?)
     }
 
@@ -226,8 +258,9 @@ impl Engine {
     }
 }
 
-/// The buckets of the finest tier that rows come to which leave chunks in memory.
-fn finest(
+/// The buckets that rows come to which leave chunks in memory.
+fn of_rows(
+    tier: Tier,
     columns: &[LayoutColumn],
     chunks: &[Sealed<ChunkEntry>],
 ) -> Result<Vec<Bucket>, EngineError> {
@@ -237,10 +270,11 @@ fn finest(
     while let Some(part) = snapshot.next(columns, &[], &Demand::default(), &mut fetch)? {
         // Statistics come only where they are asked for.
         if let Part::Rows((times, vectors)) = part {
-            buckets.extend(roll(TIERS[0], &times, &vectors));
+            buckets.extend(roll(tier, &times, &vectors));
         }
     }
-    Ok(buckets)
+    // Of a bucket whose rows came in two parts there are two.
+    Ok(coarsen(tier, buckets))
 }
 
 impl Change<'_> {
@@ -248,12 +282,12 @@ impl Change<'_> {
     /// more. A chunk that cannot be read stays, and what belongs to it stands beside it.
     fn merge(
         &mut self,
-        ring: &[&ChunkEntry],
+        ring: &[ChunkEntry],
         buckets: Vec<Bucket>,
         read: &dyn Fn(&ChunkEntry) -> Result<Vec<Bucket>, EngineError>,
     ) {
         let mut buckets = buckets.into_iter().peekable();
-        for (at, &entry) in ring.iter().enumerate() {
+        for (at, entry) in ring.iter().enumerate() {
             let meta = &entry.meta;
             let takes_more = at + 1 == ring.len() && (meta.rows as usize) < BUCKETS_MAX;
             let mut new = Vec::new();
@@ -267,17 +301,26 @@ impl Change<'_> {
             }
             let before = read(entry).unwrap_or_default();
             let is_read = !before.is_empty();
-            let mut all = before;
-            all.append(&mut new);
-            all.sort_by_key(|bucket| bucket.start);
-            let all = coarsen(TIERS[self.tier], all);
             let positions = is_read.then_some((meta.first_position, meta.last_position));
-            if self.write(&all, positions) && is_read && !mutants::is(Mutant::RolledTwice) {
+            let is_written = self.write_merged(before, new, positions);
+            if is_written && is_read && !mutants::is(Mutant::RolledTwice) {
                 self.changes.replaced.push(*entry);
             }
         }
         let rest: Vec<Bucket> = buckets.collect();
         self.write(&rest, None);
+    }
+
+    /// Chunks of these buckets and those; false where there can be none.
+    fn write_merged(
+        &mut self,
+        mut buckets: Vec<Bucket>,
+        mut more: Vec<Bucket>,
+        also: Option<(Position, Position)>,
+    ) -> bool {
+        buckets.append(&mut more);
+        buckets.sort_by_key(|bucket| bucket.start);
+        self.write(&coarsen(self.tier, buckets), also)
     }
 
     /// Chunks of these buckets; false where there can be none.

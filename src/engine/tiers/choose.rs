@@ -1,17 +1,19 @@
 //! Which chunks of which tier answer for a range of time.
 //!
-//! Every tier has all rows that have left, back to where its own age limit, or the day it was switched on, cuts it off.
-//! So one tier is enough, but for times that only coarser ones remember.
+//! From its first bucket on a ring has all rows that have left, whatever the others have: so one is enough, but for times
+//! that only others remember. They are before its first bucket because its own age limit, or the day it was switched on,
+//! cuts it off.
 
-use super::{Rings, TIERS, covered};
+use super::{Ring, Rings, covered};
 use crate::blocks::ChunkEntry;
+use crate::rollup::Tier;
 use crate::types::{TimeRange, Timestamp};
 
 /// Chunks of a tier, and which of their buckets count: those that start in a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stretch {
-    /// The tier, from 0.
-    pub(super) tier: usize,
+    /// The tier.
+    pub(super) tier: Tier,
     /// Where buckets have to start.
     pub(super) range: TimeRange,
     /// The chunks.
@@ -25,46 +27,40 @@ pub(super) fn choose(
     range: TimeRange,
     bounds: &dyn Fn(Timestamp) -> (Timestamp, Option<Timestamp>),
 ) -> Vec<Stretch> {
-    let first = |tier: usize| {
-        let firsts = rings[tier].iter().map(|entry| entry.meta.first_time);
-        firsts.min()
+    let reaches_back = |at: usize| {
+        let mut finer = rings[..at].iter();
+        finer.all(|finer| rings[at].first() <= finer.first())
     };
-    let known: Vec<(usize, Timestamp)> = (0..TIERS.len())
-        .filter_map(|tier| Some((tier, first(tier)?)))
-        .collect();
-    let reaches_back = |at: usize| known[..at].iter().all(|(_, finer)| known[at].1 <= *finer);
-    let chosen = (0..known.len()).rev().find(|&at| {
-        let tier = known[at].0;
-        reaches_back(at) && fits(tier, &rings[tier], range, bounds)
-    });
+    let chosen = (0..rings.len())
+        .rev()
+        .find(|&at| reaches_back(at) && fits(&rings[at], range, bounds));
     let mut stretches = Vec::new();
     let mut end = range.end;
     let mut at = chosen.unwrap_or(0);
-    while let Some(&(tier, first)) = known.get(at) {
+    while let Some(ring) = rings.get(at) {
         // Of a bucket that a finer tier has in part the coarser one has all.
-        let further = (at + 1..known.len()).find(|&coarser| {
-            let (coarser, coarser_first) = known[coarser];
-            coarser_first < TIERS[coarser].start_of(first)
-        });
+        let further =
+            (at + 1..rings.len()).find(|&coarser| rings[coarser].reaches_beyond(ring.first()));
         let start = further.map_or(range.start, |coarser| {
-            let coarser = TIERS[known[coarser].0];
-            let start = coarser.start_of(first);
-            let is_whole = start == first;
+            let coarser = rings[coarser].tier;
+            let start = coarser.start_of(ring.first());
+            let is_whole = start == ring.first();
             let cut = if is_whole {
                 start
             } else {
-                coarser.bucket_of(first).end
+                coarser.end_of(ring.first())
             };
             cut.max(range.start)
         });
         let of_tier = TimeRange { start, end };
-        let chunks = rings[tier]
+        let chunks = ring
+            .chunks
             .iter()
             .filter(|entry| of_tier.overlaps(entry.meta.first_time, entry.meta.last_time));
         let chunks: Vec<ChunkEntry> = chunks.copied().collect();
         if !chunks.is_empty() {
             stretches.push(Stretch {
-                tier,
+                tier: ring.tier,
                 range: of_tier,
                 chunks,
             });
@@ -81,14 +77,13 @@ pub(super) fn choose(
 /// Whether no bucket of a tier lies across an end of the range or of a bucket of the query, as far as its first and
 /// last bucket show.
 fn fits(
-    tier: usize,
-    ring: &[ChunkEntry],
+    ring: &Ring,
     range: TimeRange,
     bounds: &dyn Fn(Timestamp) -> (Timestamp, Option<Timestamp>),
 ) -> bool {
-    let tier = TIERS[tier];
+    let Ring { tier, chunks } = ring;
     let is_border = |time: Timestamp| {
-        let inside = ring.iter().map(|entry| covered(tier, entry));
+        let inside = chunks.iter().map(|entry| covered(*tier, entry));
         let mut inside = inside.filter(|covered| covered.start < time && time < covered.end);
         inside.next().is_none() || tier.start_of(time) == time
     };
@@ -99,7 +94,7 @@ fn fits(
         let ends_inside = end.is_some_and(|end| end < bucket.end || tier.start_of(end) != end);
         ends_inside || !is_aligned
     };
-    let ends = ring.first().into_iter().chain(ring.last());
+    let ends = chunks.first().into_iter().chain(chunks.last());
     let mut ends = ends.flat_map(|entry| [entry.meta.first_time, entry.meta.last_time]);
     is_border(range.start) && is_border(range.end) && !ends.any(is_cut)
 }
@@ -119,7 +114,7 @@ mod tests {
                 series: SeriesId(1),
                 database: DatabaseId(0),
                 measurement: MeasurementId(0),
-                tier: tier as u8 + 1,
+                tier: Tier::USUAL[tier].number(),
                 rows: 10,
                 first_time,
                 last_time,
@@ -134,18 +129,22 @@ mod tests {
         }
     }
 
+    fn rings_of(chunks: &[ChunkEntry]) -> Rings {
+        let mut rings = Rings::default();
+        assert!(chunks.iter().all(|entry| rings.insert(*entry)));
+        rings
+    }
+
     /// Ten hours in all tiers, of which the finest has forgotten the first half.
-    fn rings() -> Rings {
-        let width = |tier: usize| TIERS[tier].width_ns();
+    fn chunks() -> [ChunkEntry; 4] {
+        let width = |tier: usize| Tier::USUAL[tier].width_ns();
         let end = 10 * HOUR;
         let cut = 5 * HOUR + 20 * SECOND;
         [
-            vec![
-                chunk(0, cut, 7 * HOUR),
-                chunk(0, 7 * HOUR + 10 * SECOND, end - width(0)),
-            ],
-            vec![chunk(1, 0, end - width(1))],
-            vec![chunk(2, 0, end - width(2))],
+            chunk(0, cut, 7 * HOUR),
+            chunk(0, 7 * HOUR + 10 * SECOND, end - width(0)),
+            chunk(1, 0, end - width(1)),
+            chunk(2, 0, end - width(2)),
         ]
     }
 
@@ -158,9 +157,10 @@ mod tests {
             }
         };
         let (start, end) = range;
-        let stretches = choose(&rings(), TimeRange { start, end }, &bounds);
+        let stretches = choose(&rings_of(&chunks()), TimeRange { start, end }, &bounds);
         let all = stretches.into_iter();
-        all.map(|s| (s.tier, s.range.start, s.range.end, s.chunks.len()))
+        let number = |tier: Tier| usize::from(tier.number()) - 1;
+        all.map(|s| (number(s.tier), s.range.start, s.range.end, s.chunks.len()))
             .collect()
     }
 
@@ -197,12 +197,17 @@ mod tests {
 
     #[test]
     fn a_tier_that_was_switched_on_late_does_not_answer_for_what_it_lacks() {
-        let mut rings = rings();
-        rings[2] = vec![chunk(2, 8 * HOUR, 9 * HOUR)];
+        let [_, _, minutes, _] = chunks();
+        let rings = rings_of(&[
+            chunks()[0],
+            chunks()[1],
+            minutes,
+            chunk(2, 8 * HOUR, 9 * HOUR),
+        ]);
         let all = TimeRange::ALL;
         let stretches = choose(&rings, all, &|_| (i64::MIN, None));
-        let tiers: Vec<usize> = stretches.iter().map(|stretch| stretch.tier).collect();
-        assert_eq!(tiers, [1]);
+        let tiers: Vec<Tier> = stretches.iter().map(|stretch| stretch.tier).collect();
+        assert_eq!(tiers, [Tier::MINUTE]);
         assert_eq!(choose(&Rings::default(), all, &|_| (0, None)), []);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::choose::{Stretch, choose};
-use super::{TIERS, covered, lanes_of};
+use super::{Rings, covered, lanes_of};
 use crate::blocks::{ChunkEntry, Pin};
 use crate::engine::{Engine, EngineError, SeriesReader};
 use crate::rollup::{Bucket, LaneColumn};
@@ -64,10 +64,7 @@ impl Engine {
             let shard = self.shards[self.placement.shard(series)].read();
             (rows, shard.tiers.get(slot).cloned().unwrap_or_default())
         } else {
-            (
-                self.read_series(series, range, columns),
-                super::Rings::default(),
-            )
+            (self.read_series(series, range, columns), Rings::default())
         };
         drop(settled);
         let mut pieces = Vec::new();
@@ -79,7 +76,7 @@ impl Engine {
         } in choose(&rings, range, bounds)
         {
             for entry in chunks {
-                let covered = covered(TIERS[tier], &entry);
+                let covered = covered(tier, &entry);
                 let known = rolled.get_or_insert(covered);
                 known.start = known.start.min(covered.start);
                 known.end = known.end.max(covered.end);
@@ -105,8 +102,8 @@ impl Engine {
     fn is_rolled(&self, series: SeriesId) -> bool {
         let (class, _) = self.class_in(&self.catalog.read(), series);
         let revised = self.retention.current();
-        let keep = self.keeps(&revised).get(class).copied();
-        keep.is_some_and(|keep| keep.tiers.iter().any(Option::is_some))
+        let class = revised.policy.classes.get(class);
+        class.is_some_and(|class| !class.tiers.is_empty())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rows that have left: the same questions to a store that keeps all rows, and to one that has rollups for most.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use edgetime_protocol::cell::{MARK_NULL, MARK_RAW};
 use super::super::{QueryContext, QueryLimits, Store, query};
 use super::engine::{Answer, ask, check};
 use crate::engine::tests::{open, options};
-use crate::engine::{Access, Engine, EngineOptions, RetentionChange};
+use crate::engine::{Access, Engine, EngineOptions, RetentionChange, TierFillView, TierUse};
+use crate::rollup::Tier;
 use crate::types::FieldType;
 
 /// What the clock of these stores says.
@@ -200,7 +202,9 @@ fn fed(folder: &Path, rounds: usize, seed: u64, compared: bool) -> (Arc<Engine>,
     }
     let kept = open(&all, options());
     let mut aged = open(&some, bounded());
-    tiers(&aged, &[(0, Some(2 * 86_400)), (1, Some(0)), (2, Some(0))]);
+    let usual = [Some(2 * 86_400), Some(0), Some(0)];
+    let usual: Vec<_> = Tier::USUAL.into_iter().zip(usual).collect();
+    tiers(&aged, &usual);
     let mut sensors = Sensors {
         random: Random(seed),
         next: [START, START + 77],
@@ -249,7 +253,8 @@ fn what_buckets_answer_is_what_rows_would() {
     for seed in 0..3 {
         let folder = tempfile::tempdir().expect("a folder");
         let (kept, aged) = fed(folder.path(), 14, seed, true);
-        let buckets = aged.tier_uses().map(|tier| tier.buckets);
+        let uses = aged.tier_uses().into_values();
+        let buckets: Vec<u64> = uses.map(|tier| tier.buckets).collect();
         assert!(
             buckets[0] > buckets[1] && buckets[1] > buckets[2] && buckets[2] > 0,
             "{buckets:?}"
@@ -337,7 +342,11 @@ fn an_answer_says_what_is_not_rows_and_what_cannot_be_told() {
     assert_eq!(asked(&aged, cut), asked(&kept, (cut / ten + 1) * ten));
 }
 
-fn tiers(engine: &Engine, tiers: &[(usize, Option<u64>)]) {
+fn uses_of(engine: &Engine, tier: Tier) -> TierUse {
+    engine.tier_uses().get(&tier).copied().unwrap_or_default()
+}
+
+fn tiers(engine: &Engine, tiers: &[(Tier, Option<u64>)]) {
     let change = RetentionChange::Class {
         name: "normal".to_owned(),
         importance: None,
@@ -364,16 +373,16 @@ fn what_a_tier_forgets_a_coarser_one_remembers() {
     let before = groups(&aged);
     assert_eq!(before, groups(&kept));
     // All of it is older than an hour.
-    tiers(&aged, &[(0, Some(3_600))]);
-    assert_eq!(aged.tier_uses()[0].chunks, 0);
+    tiers(&aged, &[(Tier::TEN_SECONDS, Some(3_600))]);
+    assert_eq!(uses_of(&aged, Tier::TEN_SECONDS).chunks, 0);
     check(&ask(&store(&aged), sums), &ask(&store(&kept), sums), sums).expect("the same");
     assert!(groups(&aged) < before);
-    tiers(&aged, &[(1, None)]);
-    let uses = aged.tier_uses();
-    assert_eq!((uses[1].chunks, uses[2].chunks > 0), (0, true));
+    tiers(&aged, &[(Tier::MINUTE, None)]);
+    let uses = Tier::USUAL.map(|tier| uses_of(&aged, tier).chunks > 0);
+    assert_eq!(uses, [false, false, true]);
     check(&ask(&store(&aged), sums), &ask(&store(&kept), sums), sums).expect("the same");
-    // A tier that is switched on again begins with what leaves from now on.
-    tiers(&aged, &[(1, Some(0))]);
+    // A tier that is switched on again, and that no finer one is there for, begins with what leaves from now on.
+    tiers(&aged, &[(Tier::MINUTE, Some(0))]);
     let mut sensors = Sensors {
         random: Random(5),
         next: [NOW - HOUR; 2],
@@ -386,25 +395,113 @@ fn what_a_tier_forgets_a_coarser_one_remembers() {
         aged.tick().expect("ticks");
         aged.checkpoint().expect("checkpoints");
     }
-    assert!(aged.tier_uses()[1].chunks > 0);
+    assert!(uses_of(&aged, Tier::MINUTE).chunks > 0);
     check(&ask(&store(&aged), sums), &ask(&store(&kept), sums), sums).expect("the same");
-    tiers(&aged, &[(0, None), (1, None), (2, None)]);
-    assert_eq!(aged.tier_uses().map(|tier| tier.chunks), [0; 3]);
+    tiers(&aged, &Tier::USUAL.map(|tier| (tier, None)));
+    assert_eq!(aged.tier_uses(), BTreeMap::new());
     let left = number(&ask(&store(&aged), "SELECT count(*) FROM m"));
     assert!(left < 700, "{left} rows are there");
+}
+
+/// Rows that leave: those of the store with all rows, and of the other one.
+fn send(kept: &Arc<Engine>, aged: &Arc<Engine>, rows: &[Row]) {
+    for part in rows.chunks(50) {
+        write(kept, part);
+        write(aged, part);
+    }
+    aged.seal_all().expect("seals");
+    aged.tick().expect("ticks");
+    aged.checkpoint().expect("checkpoints");
+}
+
+/// Rows from long before all others, of both sites, and new ones behind these so that they leave.
+fn very_late(kept: &Arc<Engine>, aged: &Arc<Engine>) {
+    let mut sensors = Sensors {
+        random: Random(6),
+        next: [START - 30 * HOUR; 2],
+    };
+    send(kept, aged, &sensors.rows(300));
+    sensors.next = [NOW - 2 * HOUR; 2];
+    for _ in 0..3 {
+        send(kept, aged, &sensors.rows(200));
+    }
+}
+
+#[test]
+fn a_tier_that_is_switched_on_is_filled_from_a_finer_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (kept, mut aged) = fed(folder.path(), 8, 4, false);
+    let [ten, minute, hour] = Tier::USUAL;
+    tiers(&aged, &[(ten, Some(0)), (minute, None), (hour, None)]);
+    assert_eq!(aged.tier_uses().into_keys().collect::<Vec<_>>(), [ten]);
+    let five: Tier = "5m".parse().expect("is a width");
+    tiers(&aged, &[(five, Some(0)), (hour, Some(0))]);
+    let fill = aged.tier_fill();
+    let expected = TierFillView {
+        is_unknown: false,
+        filled: 4,
+        pending: 0,
+    };
+    assert_eq!(fill, expected, "two tiers of two series");
+    let buckets = [ten, five, hour].map(|tier| uses_of(&aged, tier).buckets);
+    assert!(
+        buckets.is_sorted_by(|a, b| a > b) && buckets[2] > 0,
+        "{buckets:?}"
+    );
+    compare(&kept, &aged, "filled");
+    very_late(&kept, &aged);
+    compare(&kept, &aged, "filled, and a late row");
+    aged.sync().expect("syncs");
+    drop(aged);
+    aged = open(&folder.path().join("some"), bounded());
+    // What the finer one has is in the coarser ones: it can go.
+    tiers(&aged, &[(ten, None)]);
+    assert_eq!(
+        aged.tier_uses().into_keys().collect::<Vec<_>>(),
+        [five, hour]
+    );
+    let by_five = "SELECT time_bucket('5 minutes', time) AS t, site, count(*), sum(k), last(k) FROM m GROUP BY t, site";
+    for question in ["SELECT count(*), sum(k), first(x), last(x) FROM m", by_five] {
+        let (found, expected) = (ask(&store(&aged), question), ask(&store(&kept), question));
+        check(&found, &expected, question).expect("the same");
+    }
+}
+
+#[test]
+fn a_finer_tier_that_is_switched_on_late_claims_nothing_of_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (kept, aged) = fed(folder.path(), 8, 4, false);
+    let [ten, minute, hour] = Tier::USUAL;
+    tiers(&aged, &[(ten, None), (minute, None)]);
+    tiers(&aged, &[(ten, Some(0))]);
+    assert_eq!(aged.tier_fill().filled, 0, "nothing finer is there");
+    very_late(&kept, &aged);
+    let uses = [ten, hour].map(|tier| uses_of(&aged, tier).buckets);
+    assert!(uses[0] > 0 && uses[1] > 0, "{uses:?}");
+    for question in [
+        "SELECT count(*), sum(k), first(x), last(x) FROM m".to_owned(),
+        "SELECT time_bucket('1 hour', time) AS t, count(*), sum(k) FROM m GROUP BY t".to_owned(),
+        // Where the finer one is, it answers.
+        format!(
+            "SELECT time_bucket('10 seconds', time) AS t, count(*), sum(k) FROM m WHERE time >= {} GROUP BY t",
+            NOW - HOUR
+        ),
+    ] {
+        let (found, expected) = (ask(&store(&aged), &question), ask(&store(&kept), &question));
+        check(&found, &expected, &question).expect("the same");
+    }
 }
 
 #[test]
 fn tiers_of_a_dropped_measurement_go_with_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, aged) = fed(folder.path(), 5, 2, false);
-    let uses = aged.tier_uses();
-    assert!(uses[2].chunks > 0, "{uses:?}");
+    assert!(uses_of(&aged, Tier::HOUR).chunks > 0);
     ask(&store(&aged), "DROP MEASUREMENT m").expect("known");
-    assert_eq!(aged.tier_uses().map(|tier| tier.chunks), [0; 3]);
+    assert_eq!(Tier::USUAL.map(|tier| uses_of(&aged, tier).chunks), [0; 3]);
     aged.checkpoint_everything().expect("checkpoints");
     drop(aged);
     let aged = open(&folder.path().join("some"), bounded());
-    assert_eq!(aged.tier_uses().map(|tier| tier.chunks), [0; 3]);
+    assert_eq!(Tier::USUAL.map(|tier| uses_of(&aged, tier).chunks), [0; 3]);
     assert_eq!(aged.opened().problems, [""; 0]);
 }

@@ -116,7 +116,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "[show | set .. | unset .. | drop ..]",
         "what is kept for how long, by class; `retention set` lists all forms",
     ),
-    ("rollup", rollup::ARGUMENTS, rollup::PURPOSE),
+    ("rollup", rollup::USAGE, rollup::PURPOSE),
     (
         "memory",
         "",
@@ -191,7 +191,7 @@ pub fn run(shared: &Shared, line: &str) -> Answer {
         "verify" => verify(shared, json),
         "backup" => backup(shared, json, rest),
         "retention" => retention(shared, json, rest),
-        "rollup" => rollup(shared, json, &words),
+        "rollup" => rollup(shared, json, rest),
         "memory" => print(json, &memory::report(shared)),
         "pool" => print(json, &report::pool(shared)),
         "cache" => cache::cache(shared, json, rest),

@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 
 use super::commands::{Answer, say};
 use crate::engine::{
-    Access, EngineError, RetentionBound, RetentionChange, RetentionPolicy, RetentionRule,
-    RetentionSelector, RetentionView,
+    Access, EngineError, RetentionBound, RetentionChange, RetentionClass, RetentionPolicy,
+    RetentionRule, RetentionSelector, RetentionView,
 };
 use crate::query::sql::duration::parse_interval;
 use crate::server::Shared;
 use crate::server::codes::code_of;
 
 /// How the command is used.
-pub const USAGE: &str = "[show] | set CLASS [importance=N] [raw_age=30d] [raw_bytes=2GB] [rows_per_series=N] [tier_10s=2d] [tier_1m=30d] [tier_1h=none] | set CLASS for [database=D] [measurement=M] [tag.NAME=VALUE] | set disk_bytes=10GB | unset [database=D] [measurement=M] [tag.NAME=VALUE] | drop CLASS";
+pub const USAGE: &str = "[show] | set CLASS [importance=N] [raw_age=30d] [raw_bytes=2GB] [rows_per_series=N] | set CLASS for [database=D] [measurement=M] [tag.NAME=VALUE] | set disk_bytes=10GB | unset [database=D] [measurement=M] [tag.NAME=VALUE] | drop CLASS";
 
 /// Runs the command.
 pub fn retention(shared: &Shared, json: bool, rest: &str) -> Answer {
@@ -30,7 +30,12 @@ pub fn retention(shared: &Shared, json: bool, rest: &str) -> Answer {
         Ok(change) => change,
         Err(message) => return Answer::error("bad_value", &message),
     };
-    let changed = shared.engine.change_retention(&Access::full(), &change);
+    answer_change(shared, json, &change)
+}
+
+/// Changes the policy, and says when that is durable.
+pub(super) fn answer_change(shared: &Shared, json: bool, change: &RetentionChange) -> Answer {
+    let changed = shared.engine.change_retention(&Access::full(), change);
     shared.committer.request();
     match changed.and_then(|_| shared.engine.sync()) {
         Ok(position) => say(
@@ -44,7 +49,7 @@ pub fn retention(shared: &Shared, json: bool, rest: &str) -> Answer {
 }
 
 /// Words by blanks; what stands between quotes is one.
-fn words(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn words(text: &str) -> Result<Vec<String>, String> {
     let (mut words, mut word) = (Vec::new(), None::<String>);
     let mut is_quoted = false;
     for c in text.chars() {
@@ -88,11 +93,10 @@ fn change_of(words: &[&str]) -> Result<RetentionChange, String> {
 fn class_change(name: &str, limits: &[&str]) -> Result<RetentionChange, String> {
     let (mut importance, mut raw_age_s, mut raw_bytes, mut rows_per_series) =
         (None, None, None, None);
-    let mut tiers = Vec::new();
     for limit in limits {
         let wrong = || {
             format!(
-                "{limit:?} is none of importance=, raw_age=, raw_bytes=, rows_per_series=, tier_10s=, tier_1m=, tier_1h= (or `for`)"
+                "{limit:?} is none of importance=, raw_age=, raw_bytes=, rows_per_series= (or `for`); `rollup set` is for tiers"
             )
         };
         let (key, value) = limit.split_once('=').ok_or_else(wrong)?;
@@ -101,9 +105,6 @@ fn class_change(name: &str, limits: &[&str]) -> Result<RetentionChange, String> 
             "raw_age" => raw_age_s = Some(bound(value, age)?),
             "raw_bytes" => raw_bytes = Some(size(value)?),
             "rows_per_series" => rows_per_series = Some(bound(value, rows)?),
-            "tier_10s" => tiers.push((0, kept(value)?)),
-            "tier_1m" => tiers.push((1, kept(value)?)),
-            "tier_1h" => tiers.push((2, kept(value)?)),
             _ => return Err(wrong()),
         }
     }
@@ -113,7 +114,7 @@ fn class_change(name: &str, limits: &[&str]) -> Result<RetentionChange, String> 
         raw_age_s,
         raw_bytes,
         rows_per_series,
-        tiers,
+        tiers: Vec::new(),
     })
 }
 
@@ -145,14 +146,6 @@ fn bound(text: &str, read: impl Fn(&str) -> Result<u64, String>) -> Result<Reten
     read(text).map(RetentionBound::At)
 }
 
-/// How long buckets of a tier are kept, if there are any.
-fn kept(text: &str) -> Result<Option<u64>, String> {
-    if text == "off" {
-        return Ok(None);
-    }
-    age(text).map(Some)
-}
-
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse()
         .map_err(|_| format!("{text:?} is no number that fits"))
@@ -163,7 +156,7 @@ fn rows(text: &str) -> Result<u64, String> {
 }
 
 /// Whole seconds.
-fn age(text: &str) -> Result<u64, String> {
+pub(super) fn age(text: &str) -> Result<u64, String> {
     if text == "none" {
         return Ok(0);
     }
@@ -208,7 +201,7 @@ fn show(view: &RetentionView, json: bool) -> Answer {
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
-        "{:<16} {:>10} {:>10} {:>14} {:>12} {:>9} {:>9} {:>14} {:>8} {:>6} {:>6}",
+        "{:<16} {:>10} {:>10} {:>14} {:>12} {:>9} {:>9} {:>14}  {}",
         "class",
         "importance",
         "raw_age",
@@ -217,9 +210,7 @@ fn show(view: &RetentionView, json: bool) -> Answer {
         "series",
         "chunks",
         "bytes",
-        "tier_10s",
-        "tier_1m",
-        "tier_1h"
+        "tiers"
     );
     let mut classes = Vec::new();
     for (class, known) in policy.classes.iter().zip(uses) {
@@ -229,12 +220,9 @@ fn show(view: &RetentionView, json: bool) -> Answer {
         };
         let limit_or_default = |of: Option<u64>| of.map_or("default".to_owned(), limit);
         let age = class.raw_age_s.map_or("default".to_owned(), age_text);
-        let [ten, minute, hour] = class
-            .tier_ages_s
-            .map(|age| age.map_or("off".to_owned(), age_text));
         let _ = writeln!(
             text,
-            "{:<16} {:>10} {:>10} {:>14} {:>12} {:>9} {:>9} {:>14} {ten:>8} {minute:>6} {hour:>6}",
+            "{:<16} {:>10} {:>10} {:>14} {:>12} {:>9} {:>9} {:>14}  {}",
             class.name,
             class.importance,
             age,
@@ -242,7 +230,8 @@ fn show(view: &RetentionView, json: bool) -> Answer {
             limit_or_default(class.rows_per_series),
             known.series,
             known.chunks,
-            known.bytes
+            known.bytes,
+            tiers_text(class)
         );
         classes.push(json!({
             "name": class.name,
@@ -250,7 +239,7 @@ fn show(view: &RetentionView, json: bool) -> Answer {
             "raw_age_s": class.raw_age_s,
             "raw_bytes": class.raw_bytes,
             "rows_per_series": class.rows_per_series,
-            "tier_ages_s": class.tier_ages_s,
+            "tiers": class.tiers,
             "series": known.series,
             "chunks": known.chunks,
             "bytes": known.bytes,
@@ -285,6 +274,17 @@ fn age_text(seconds: u64) -> String {
         s if s.is_multiple_of(60) => format!("{}m", s / 60),
         s => format!("{s}s"),
     }
+}
+
+/// The tiers of a class as they are set, or that it has none.
+pub(super) fn tiers_text(class: &RetentionClass) -> String {
+    let tiers = class.tiers.iter();
+    let tiers = tiers.map(|tier| format!("{}={}", tier.width, age_text(tier.age_s)));
+    let tiers: Vec<String> = tiers.collect();
+    if tiers.is_empty() {
+        return "none".to_owned();
+    }
+    tiers.join(" ")
 }
 
 /// As it is written in the command.
@@ -387,6 +387,7 @@ mod tests {
             ("set bulk for", "\"for\" is none of"),
             ("set bulk raw_age", "none of importance="),
             ("set bulk age=1d", "none of importance="),
+            ("set bulk tier_1h=none", "`rollup set` is for tiers"),
             ("set bulk raw_age=5ms", "less than a second"),
             ("set bulk raw_age=5 days", "no interval"),
             ("set bulk raw_bytes=2XB", "no size"),
