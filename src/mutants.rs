@@ -53,6 +53,8 @@ pub enum Mutant {
     ForgottenBuckets,
     /// A chunk of a tier that was written anew stays beside the new one.
     RolledTwice,
+    /// A deletion leaves chunks of buckets alone that nothing else changes.
+    KeptBuckets,
     /// The mark that says whose a batch is is no part of the unit of its rows.
     MarkedApart,
     /// A checkpoint does not keep the batches of producers that are known.

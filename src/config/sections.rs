@@ -142,6 +142,9 @@ section! {
     CheckpointConfig = "checkpoint" {
         /// Seconds between checkpoints at most. One is also made when the log is half full.
         interval_s: u64 = 300, min 1;
+        /// Percent of one core that checkpoints, expiry and rollups take together, as long as neither log nor memory nor
+        /// the device runs short; 100 for all of one.
+        core_share_percent: u32 = 50, min 1;
     }
 }
 

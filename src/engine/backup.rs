@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::blocks::BlockCopy;
+use crate::engine::checkpoint::Wish;
 use crate::engine::{Engine, EngineError};
 use crate::storage::{FileStorage, Storage};
 use crate::types::Position;
@@ -28,7 +29,9 @@ impl Engine {
         let mut persisted = self.persisted.lock();
         // Files of the manifest stay until this goes, whatever is committed behind it.
         let pin = self.blocks.pin();
-        match self.within_room(|| self.checkpoint_locked(&mut persisted, RECOMPRESS_NS, true)) {
+        match self.within_room(|| {
+            self.checkpoint_locked(&mut persisted, Wish::in_time(RECOMPRESS_NS).with_images())
+        }) {
             Ok(_) => {}
             // The log reaches back to the checkpoint before.
             Err(error) if error.is_full() || self.is_read_only() => {}

@@ -18,7 +18,7 @@ use crate::engine::compaction::{Compaction, Shown, Stored, shown_of};
 use crate::engine::ledger::{Owner, Settled, owner_of_series};
 use crate::engine::persisted::{Persisted, StateNews};
 use crate::engine::producers::through_counter;
-use crate::engine::tiers::Leaving;
+use crate::engine::tiers::{BucketDeletion, Leaving};
 use crate::engine::{Engine, EngineError};
 use crate::limits::FRAME_BYTES;
 use crate::mutants::{self, Mutant};
@@ -38,6 +38,52 @@ pub struct CheckpointReport {
     pub replay_from: Position,
     /// Log segments that can be used again.
     pub segments_freed: u32,
+    /// Rows that buckets stood for which were deleted with it.
+    pub deleted_rows: u64,
+}
+
+/// What a checkpoint is to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish<'a> {
+    /// Nanoseconds that recompression may take; `u64::MAX`: as long as it takes.
+    recompress_ns_max: u64,
+    /// Whether every series gets an image, so that a restart has nothing to replay.
+    images_of_all: bool,
+    /// Buckets that go.
+    deletion: Option<&'a BucketDeletion>,
+}
+
+impl<'a> Wish<'a> {
+    /// All of it, in the smallest form.
+    const WHOLE: Self = Self {
+        recompress_ns_max: u64::MAX,
+        images_of_all: false,
+        deletion: None,
+    };
+
+    /// What recompression has no time for is written as it was sealed.
+    pub(super) const fn in_time(recompress_ns_max: u64) -> Self {
+        Self {
+            recompress_ns_max,
+            ..Self::WHOLE
+        }
+    }
+
+    /// Without some buckets.
+    pub(super) const fn with_deletion(self, deletion: &'a BucketDeletion) -> Self {
+        Self {
+            deletion: Some(deletion),
+            ..self
+        }
+    }
+
+    /// With an image of every series.
+    pub(super) const fn with_images(self) -> Self {
+        Self {
+            images_of_all: true,
+            ..self
+        }
+    }
 }
 
 /// Series visited under one hold of a shard's lock.
@@ -98,7 +144,7 @@ struct Collected {
 impl Engine {
     /// Writes what the log still holds alone to block files, and frees the log. One at a time.
     pub fn checkpoint(&self) -> Result<CheckpointReport, EngineError> {
-        self.checkpoint_with(u64::MAX, false)
+        self.checkpoint_with(Wish::WHOLE)
     }
 
     /// As [`Self::checkpoint`], but recompresses for at most a tenth of the time since the last one: what is
@@ -106,32 +152,31 @@ impl Engine {
     pub fn checkpoint_in_passing(&self) -> Result<CheckpointReport, EngineError> {
         let now = self.clock.monotonic_ns();
         let before = self.checkpoint_began_ns.swap(now, Ordering::Relaxed);
-        self.checkpoint_with(now.saturating_sub(before) / RECOMPRESS_SHARE, false)
+        self.checkpoint_with(Wish::in_time(now.saturating_sub(before) / RECOMPRESS_SHARE))
     }
 
     /// As [`Self::checkpoint`], with an image of every series, so that a restart has nothing to replay.
     pub fn checkpoint_everything(&self) -> Result<CheckpointReport, EngineError> {
-        self.checkpoint_with(u64::MAX, true)
+        self.checkpoint_with(Wish::WHOLE.with_images())
     }
 
-    fn checkpoint_with(
-        &self,
-        recompress_ns_max: u64,
-        images_of_all: bool,
-    ) -> Result<CheckpointReport, EngineError> {
+    /// A checkpoint as it is wished.
+    pub(super) fn checkpoint_with(&self, wish: Wish<'_>) -> Result<CheckpointReport, EngineError> {
         let mut persisted = self.persisted.lock();
-        self.within_room(|| {
-            self.checkpoint_locked(&mut persisted, recompress_ns_max, images_of_all)
-        })
+        self.within_room(|| self.checkpoint_locked(&mut persisted, wish))
     }
 
     /// A checkpoint under the lock that keeps others away.
     pub(super) fn checkpoint_locked(
         &self,
         persisted: &mut Persisted,
-        recompress_ns_max: u64,
-        images_of_all: bool,
+        wish: Wish<'_>,
     ) -> Result<CheckpointReport, EngineError> {
+        let Wish {
+            recompress_ns_max,
+            images_of_all,
+            deletion,
+        } = wish;
         let usage = self.log.usage();
         // Where room is short the log may be far smaller than it is allowed to be.
         let keep = if images_of_all || self.space.is_short() {
@@ -179,7 +224,7 @@ impl Engine {
         let history = self.history_with(new)?;
         self.settle(&mut collected, &ready, &gone);
         let leaving = collected.leaving(&ready, &gone);
-        let tiers = self.roll_up(&leaving, &mut collected.compaction);
+        let tiers = self.roll_up(&leaving, deletion, &mut collected.compaction)?;
         let mut sides = deletions;
         sides.extend(collected.account_records());
         if !mutants::is(Mutant::ForgottenProducers) {
@@ -282,6 +327,7 @@ impl Engine {
             images: collected.images.len(),
             replay_from: collected.replay_from,
             segments_freed,
+            deleted_rows: tiers.deleted_rows,
         })
     }
 
@@ -356,6 +402,7 @@ impl Engine {
         // What fitted a series' last chunk is tried first for its next one.
         let (mut hints, mut hints_of) = (Hints::default(), None);
         for flush in std::mem::take(&mut collected.flushes) {
+            self.pause();
             let spent = self.clock.monotonic_ns().saturating_sub(began);
             let in_time = recompress_ns_max == u64::MAX || spent < recompress_ns_max;
             let Some(mut shown) = shown_of(&flush.chunk, &flush.bytes, Effort::Cheap)? else {
@@ -377,6 +424,7 @@ impl Engine {
             });
         }
         for stored in std::mem::take(&mut collected.compaction.rewrites) {
+            self.pause();
             // What cannot be read stays where it is: reading notes the damage.
             let Ok(bytes) = self.blocks.read_chunk_uncached(&stored.entry) else {
                 continue;
@@ -447,6 +495,8 @@ impl Engine {
                 if slot >= shard.len() {
                     break;
                 }
+                drop(shard);
+                self.pause();
             }
         }
         Ok(collected)

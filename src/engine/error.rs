@@ -37,6 +37,11 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// Buckets of rollups that a deletion would cut.
+    #[error(
+        "rows have left meanwhile, into buckets that reach beyond what was to be deleted; nothing of these was: ask again"
+    )]
+    BucketsCut,
     /// A time that no device can have measured.
     #[error("time {time} ns lies before {min} ns, the earliest that is accepted")]
     TooEarly {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::blocks::{ChunkEntry, SideRecord};
 use crate::engine::ledger::is_uncounted;
-use crate::engine::{CheckpointReport, Engine, EngineError};
+use crate::engine::{CheckpointReport, Engine, EngineError, MemoryLevel};
 use crate::log::expiry::{Expiry, up_to};
 use crate::log::{FrameParts, FrameType};
 use crate::series::{Cause, Sealed, Series, Tombstone};
@@ -30,7 +30,32 @@ pub struct TickReport {
     pub checkpoint: Option<CheckpointReport>,
 }
 
+/// Slows down work that nobody waits for.
+pub trait Pace: Send + Sync {
+    /// Called between slices of such work, where no writer and no reader can be kept waiting: it may sleep a little.
+    fn pause(&self);
+}
+
 impl Engine {
+    /// Keeps background work to a pace from now on. Once.
+    pub fn set_pace(&self, pace: Box<dyn Pace>) {
+        assert!(self.pace.set(pace).is_ok(), "there is a pace already");
+    }
+
+    /// Lets others have the core, unless the work that is done is waited for: log, memory or device run short.
+    pub(super) fn pause(&self) {
+        let Some(pace) = self.pace.get() else {
+            return;
+        };
+        let usage = self.log.usage();
+        let is_pressed = usage.used_bytes * 4 > usage.capacity_bytes * 3
+            || self.memory.level() >= MemoryLevel::Flush
+            || self.space.is_short();
+        if !is_pressed {
+            pace.pause();
+        }
+    }
+
     /// Whether a checkpoint is due: half of the log is in use.
     pub fn checkpoint_is_due(&self) -> bool {
         let usage = self.log.usage();
@@ -101,6 +126,7 @@ impl Engine {
             };
             let due = self.due(index, seal_before, &keep);
             for slots in due.chunks(SLICE_SERIES) {
+                self.pause();
                 report.sealed_series += self.seal_stale(index, slots, seal_before)?;
                 let (expired, is_logged) = self.leave(index, slots, false, &|slot, series| {
                     series.ring.expired_through(keep(slot).0)

@@ -64,7 +64,7 @@ pub use self::error::EngineError;
 pub use self::index::IndexUse;
 pub use self::ledger::{DatabaseLedger, Ledger};
 pub use self::losses::{Loss, Losses};
-pub use self::maintenance::TickReport;
+pub use self::maintenance::{Pace, TickReport};
 pub use self::memory::{MemoryLevel, MemoryRelief, MemoryState};
 pub use self::newcomers::NewSeriesLimits;
 pub use self::offsets::{OffsetRules, OffsetRun, Offsets};
@@ -83,7 +83,7 @@ pub use self::server_time::{ServerTime, TimeDoubt};
 pub use self::shard::RowCounts;
 pub use self::space::{SpaceLevel, SpaceLimits, SpaceUse};
 pub use self::status::{MemoryUse, Status};
-pub use self::tiers::{RolledReader, TierFillView, TierReader, TierUse};
+pub use self::tiers::{LeftRange, RolledReader, TierFillView, TierReader, TierUse};
 pub use self::tokens::{NewToken, STATE_TOKENS, TokenError, TokenView};
 pub use self::verify::VerifyReport;
 pub use self::wear::CheckpointUse;
@@ -171,6 +171,7 @@ pub struct Engine {
     retention: Retention,
     tier_fill: TierFill,
     archive: OnceLock<Archive>,
+    pace: OnceLock<Box<dyn Pace>>,
     tokens: Tokens,
     catalog: RwLock<Catalog>,
     placement: Placement,

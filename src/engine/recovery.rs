@@ -217,6 +217,7 @@ impl Engine {
             retention: Retention::restored(restored.policy),
             tier_fill: TierFill::default(),
             archive: OnceLock::new(),
+            pace: OnceLock::new(),
             tokens: Tokens::restored(restored.tokens),
             storage,
             options,

@@ -303,16 +303,16 @@ fn continue_behind(
     replay_from: Position,
 ) -> Result<State, LogError> {
     let mut state = State::default();
-    let counted = chain
-        .extents
-        .partition_point(|extent| extent.header.first() < survey.end);
-    for (index, (extent, &end)) in chain.extents.iter().zip(&survey.ends).enumerate() {
+    let begins_inside = |extent: &Extent| extent.header.first() < survey.end;
+    let all = chain.extents.iter().zip(&survey.ends);
+    let counted = all
+        .take_while(|(extent, _)| begins_inside(extent))
+        .filter(|(extent, end)| survey.holds_any(extent, **end));
+    let mut counted = counted.peekable();
+    while let Some((extent, &end)) = counted.next() {
         let header = extent.header;
-        if header.first() >= survey.end {
-            break;
-        }
         let mut end = end.min(survey.end);
-        if index + 1 == counted {
+        if counted.peek().is_none() {
             // A gap at the end is part of the log: the next start sees it again.
             for gap in &survey.gaps {
                 if gap.from.0 < end.0 + HEADER_BYTES as u64 && gap.to <= header.limit() {

@@ -251,6 +251,18 @@ pub(super) fn not_exact(rolled: TimeRange) -> SourceError {
     ))
 }
 
+/// A deletion would cut buckets.
+pub(super) fn cut(whole: TimeRange) -> SourceError {
+    let from =
+        (whole.start > Timestamp::MIN).then(|| format!("time >= '{}'", rfc3339(whole.start)));
+    let until = (whole.end < Timestamp::MAX).then(|| format!("time < '{}'", rfc3339(whole.end)));
+    let borders: Vec<String> = from.into_iter().chain(until).collect();
+    unanswered(format!(
+        "rows have left here, and buckets of rollups, which stand for them, are deleted whole: nothing was deleted; ask with `{}`",
+        borders.join(" AND ")
+    ))
+}
+
 /// Rollups do not know what was asked for.
 pub(super) fn not_rolled(rolled: TimeRange) -> SourceError {
     let end = rolled.end;

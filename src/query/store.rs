@@ -5,8 +5,7 @@ use std::sync::Arc;
 use edgetime_protocol::error::Code;
 
 use super::cache::{ResultCache, Watched};
-use super::encode::time::rfc3339;
-use super::rolled::RolledScan;
+use super::rolled::{self, RolledScan};
 use super::source::{
     ChunkSummary, ColumnInfo, ColumnSummary, MeasurementInfo, ReadCounts, ScanBatch, ScanPart,
     ScanRequest, SeriesChoice, SeriesInfo, SeriesScan, Source, SourceError,
@@ -198,22 +197,23 @@ impl Source for Store {
         series: &[SeriesId],
         range: TimeRange,
     ) -> Result<u64, SourceError> {
-        let rolled = series.iter().filter_map(|&id| self.rolled(id, range));
-        if let Some(end) = rolled.map(|rolled| rolled.end).max() {
-            return Err(SourceError::Refused {
-                code: Code::Unsupported,
-                message: format!(
-                    "before {} there are only buckets of rollups, of which no part can be deleted: add `time >= {end}`",
-                    rfc3339(end)
-                ),
-            });
+        let left = self.engine.left_range(series, range);
+        if let Some(left) = left.as_ref().filter(|left| left.whole != range) {
+            return Err(rolled::cut(left.whole));
         }
         let deleted = self
             .engine
             .delete(&self.access, database, measurement, series, range)
             .map_err(refused)?;
         self.settle(deleted.position)?;
-        Ok(deleted.rows)
+        let mut rows = deleted.rows;
+        if let Some(left) = left {
+            let of_buckets =
+                self.engine
+                    .delete_buckets(&self.access, database, &left.series, range);
+            rows += of_buckets.map_err(refused)?;
+        }
+        Ok(rows)
     }
 
     fn drop_measurement(

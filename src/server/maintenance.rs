@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 use super::memory;
+use super::pace::Throttle;
 use crate::engine::{Engine, EngineError, MemoryState};
 
 /// How long a writer waits for room in the log, or in memory, before it tries again.
@@ -21,6 +22,8 @@ pub struct MaintenanceOptions {
     pub tick: Duration,
     /// Between two checkpoints, if rows were written meanwhile.
     pub checkpoint: Duration,
+    /// Percent of a core that it takes where nothing presses.
+    pub core_share_percent: u32,
 }
 
 /// What follows a round of relief outside the engine: its caches shrink and grow with the others.
@@ -38,6 +41,7 @@ pub struct Maintenance {
     shared: Arc<Shared>,
     /// Counts checkpoints, and rounds of relief.
     rounds: watch::Receiver<u64>,
+    throttle: Arc<Throttle>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -82,6 +86,8 @@ impl Maintenance {
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (sender, rounds) = watch::channel(0);
+        let throttle = Arc::new(Throttle::of_percent(options.core_share_percent));
+        engine.set_pace(Box::new(Arc::clone(&throttle)));
         let thread = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -91,6 +97,7 @@ impl Maintenance {
         Ok(Self {
             shared,
             rounds,
+            throttle,
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -123,6 +130,7 @@ impl Maintenance {
 
     /// Ends the thread.
     pub fn stop(&self) {
+        self.throttle.release();
         self.shared.wanted.lock().stop = true;
         self.shared.wake.notify_one();
         if let Some(thread) = self.thread.lock().take()
@@ -140,6 +148,7 @@ fn run(
     rounds: &watch::Sender<u64>,
     followers: &Followers,
 ) {
+    Throttle::hold_this_thread();
     let mut last_tick = Instant::now();
     let mut last_checkpoint = Instant::now();
     let mut checkpointed_end = engine.end();

@@ -17,6 +17,7 @@ mod maintenance;
 mod memory;
 mod monitor;
 mod outbox;
+mod pace;
 mod replay;
 mod slowlog;
 mod sql;

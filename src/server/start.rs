@@ -138,6 +138,7 @@ impl Server {
             MaintenanceOptions {
                 tick: Duration::from_secs(1),
                 checkpoint: Duration::from_secs(config.checkpoint.interval_s),
+                core_share_percent: config.checkpoint.core_share_percent,
             },
             Box::new(followers),
         )

@@ -144,7 +144,10 @@ fn a_row_that_left_counts_once_whatever_was_cut_off() {
             Err(failure) => panic!("seed {seed}: {:?}: {}", failure.kind, failure.text),
         }
     }
-    assert!(met.buckets > 0, "{met:?}");
+    assert!(
+        met.buckets > 0 && met.deleted > 0 && met.filled > 0,
+        "{met:?}"
+    );
     println!("{met:?}");
 }
 

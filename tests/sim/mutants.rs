@@ -36,7 +36,7 @@ const fn of(kind: RunKind, mutant: Mutant, seed: u64) -> Planted {
 use RunKind::{Counts, Cuts, Faulty, Flips, Policies, Rollups, Tokens};
 
 /// All of them.
-pub const PLANTED: [Planted; 27] = [
+pub const PLANTED: [Planted; 28] = [
     of(Cuts, Mutant::SkippedSync, 88),
     of(Cuts, Mutant::EarlyAcknowledgement, 2),
     of(Cuts, Mutant::FrozenEpoch, 13),
@@ -63,6 +63,7 @@ pub const PLANTED: [Planted; 27] = [
     of(Policies, Mutant::ForgottenPolicy, 0),
     of(Rollups, Mutant::ForgottenBuckets, 0),
     of(Rollups, Mutant::RolledTwice, 0),
+    of(Rollups, Mutant::KeptBuckets, 0),
     of(Tokens, Mutant::ForgottenTokens, 0),
 ];
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::delete::BucketDeletion;
 use super::fill::Plan;
 use super::{Rings, lanes_of};
 use crate::blocks::{ChunkEntry, ChunkMeta};
@@ -18,7 +19,7 @@ use crate::rollup::{
     Bucket, LANES_MAX, LaneColumn, RollupError, Tier, coarsen, decode, encode, roll,
 };
 use crate::series::{Demand, Location, Part, Sealed, Series, Snapshot};
-use crate::types::{LayoutColumn, Position, SeriesId};
+use crate::types::{LayoutColumn, Position, SeriesId, TimeRange};
 
 /// Chunks of which rows leave for good with a checkpoint, by series.
 pub(in crate::engine) type Leaving = BTreeMap<SeriesId, Vec<Sealed<ChunkEntry>>>;
@@ -30,6 +31,10 @@ pub(in crate::engine) struct TierChanges {
     pub(in crate::engine) chunks: Vec<(ChunkMeta, Bytes)>,
     /// What they take the place of, and what is too old.
     pub(in crate::engine) replaced: Vec<ChunkEntry>,
+    /// Rows that buckets stood for which were deleted.
+    pub(in crate::engine) deleted_rows: u64,
+    /// Whether one of these reaches beyond what was to be deleted.
+    cuts: bool,
     /// Rings that were filled.
     pub(super) filled: u64,
     /// Rings that have to be filled still.
@@ -42,6 +47,9 @@ const BUCKETS_MAX: usize = 256;
 /// One ring of one series, while it changes.
 struct Change<'a> {
     tier: Tier,
+    /// Buckets of this range are deleted.
+    gone: Option<TimeRange>,
+    deleted_rows: u64,
     lanes: &'a [LaneColumn],
     meta: ChunkMeta,
     changes: &'a mut TierChanges,
@@ -52,8 +60,9 @@ impl Engine {
     pub(in crate::engine) fn roll_up(
         &self,
         leaving: &Leaving,
+        deletion: Option<&BucketDeletion>,
         compaction: &mut Compaction,
-    ) -> TierChanges {
+    ) -> Result<TierChanges, EngineError> {
         let mut changes = TierChanges::default();
         self.tier_fill.begin();
         let revised = self.retention.current();
@@ -69,6 +78,7 @@ impl Engine {
             );
         }
         for series in visited {
+            self.pause();
             let (rings, class) = {
                 let slot = self.placement.slot(series);
                 let shard = self.shards[self.placement.shard(series)].read();
@@ -84,7 +94,11 @@ impl Engine {
             };
             let left = leaving.get(&series).map_or(&[][..], Vec::as_slice);
             let mut own = TierChanges::default();
-            self.roll_series((series, &rings), keep, left, compaction, &mut own);
+            let gone = deletion.and_then(|deletion| deletion.of(series));
+            self.roll_series((series, &rings), keep, left, gone, compaction, &mut own)?;
+            if own.cuts {
+                return Err(EngineError::BucketsCut);
+            }
             for entry in rings.chunks() {
                 if !own.replaced.contains(entry)
                     && compaction.takes(entry)
@@ -98,8 +112,9 @@ impl Engine {
             changes.replaced.append(&mut own.replaced);
             changes.filled += own.filled;
             changes.pending += own.pending;
+            changes.deleted_rows += own.deleted_rows;
         }
-        changes
+        Ok(changes)
     }
 
     /// Chunks of tiers are dead from the next commit on.
@@ -132,7 +147,7 @@ impl Engine {
             let series = entry.meta.series;
             let slot = self.placement.slot(series);
             let mut shard = self.shards[self.placement.shard(series)].write();
-            if shard.get(slot).is_none_or(Series::is_dropped) {
+            if shard.get(slot).is_some_and(Series::is_dropped) {
                 self.blocks.release(entry);
             } else {
                 shard.tiers.insert(slot, *entry);
@@ -146,9 +161,10 @@ impl Engine {
         (series, rings): (SeriesId, &Rings),
         keep: &Keep,
         left: &[Sealed<ChunkEntry>],
+        gone: Option<TimeRange>,
         compaction: &mut Compaction,
         changes: &mut TierChanges,
-    ) {
+    ) -> Result<(), EngineError> {
         let mut rings = rings.clone();
         rings.retain(|ring, entry| {
             let horizon = keep.tiers.iter().find(|(tier, _)| *tier == ring.tier);
@@ -160,10 +176,10 @@ impl Engine {
             is_kept
         });
         if rings.is_empty() && (left.is_empty() || keep.tiers.is_empty()) {
-            return;
+            return Ok(());
         }
         if mutants::is(Mutant::ForgottenBuckets) {
-            return;
+            return Ok(());
         }
         let (owner, measurement) = {
             let catalog = self.catalog.read();
@@ -171,11 +187,12 @@ impl Engine {
             (owner_of_series(&catalog, series), measurement)
         };
         let Some(measurement) = measurement.filter(|_| owner.reject.is_none()) else {
-            return;
+            return Ok(());
         };
         let columns = self.columns_of_series(series);
         let lanes = lanes_of(&columns);
-        let plan = self.plan_rings(&rings, keep, &lanes, &mut |bytes| compaction.reads(bytes));
+        let mut may_read = |bytes| compaction.reads(bytes);
+        let plan = self.plan_rings(&rings, keep, &lanes, &mut may_read);
         changes.filled += plan.filled();
         changes.pending += plan.pending;
         changes.replaced.extend(&plan.dropped);
@@ -210,6 +227,8 @@ impl Engine {
             let kept = buckets.into_iter().filter(is_kept).collect();
             let mut change = Change {
                 tier,
+                gone,
+                deleted_rows: 0,
                 lanes: &lanes,
                 meta: ChunkMeta {
                     series,
@@ -226,11 +245,17 @@ impl Engine {
             };
             if let Some(begun) = begun {
                 change.write_merged(begun.buckets, kept, Some(begun.positions));
-                continue;
+            } else {
+                let ring = rings.of(tier).map_or(&[][..], |ring| &ring.chunks);
+                let read = |entry: &ChunkEntry| self.buckets_of(entry, &lanes);
+                change.merge(ring, kept, &read);
+                change.delete(ring, &read)?;
             }
-            let ring = rings.of(tier).map_or(&[][..], |ring| &ring.chunks);
-            change.merge(ring, kept, &|entry| self.buckets_of(entry, &lanes));
+            let deleted = change.deleted_rows;
+            // Every tier tells of the same rows.
+            changes.deleted_rows = changes.deleted_rows.max(deleted);
         }
+        Ok(())
     }
 
     /// The buckets of a chunk of a tier.
@@ -311,6 +336,43 @@ impl Change<'_> {
         self.write(&rest, None);
     }
 
+    /// Deletes from chunks that were left as they are.
+    fn delete(
+        &mut self,
+        ring: &[ChunkEntry],
+        read: &dyn Fn(&ChunkEntry) -> Result<Vec<Bucket>, EngineError>,
+    ) -> Result<(), EngineError> {
+        let Some(gone) = self.gone.filter(|_| !mutants::is(Mutant::KeptBuckets)) else {
+            return Ok(());
+        };
+        for entry in ring {
+            let meta = &entry.meta;
+            let last = meta.last_time.saturating_add(self.tier.width_ns() - 1);
+            if gone.overlaps(meta.first_time, last) && !self.changes.replaced.contains(entry) {
+                let positions = (meta.first_position, meta.last_position);
+                self.write(&read(entry)?, Some(positions));
+                self.changes.replaced.push(*entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not deleted of some buckets.
+    fn kept(&mut self, buckets: &[Bucket], gone: TimeRange) -> Vec<Bucket> {
+        let mut kept = Vec::with_capacity(buckets.len());
+        for bucket in buckets {
+            let of = self.tier.bucket_of(bucket.start);
+            let is_cut = |border| of.start < border && border < of.end;
+            self.changes.cuts |= is_cut(gone.start) || is_cut(gone.end);
+            if gone.contains(bucket.start) {
+                self.deleted_rows += bucket.rows;
+            } else {
+                kept.push(bucket.clone());
+            }
+        }
+        kept
+    }
+
     /// Chunks of these buckets and those; false where there can be none.
     fn write_merged(
         &mut self,
@@ -325,6 +387,8 @@ impl Change<'_> {
 
     /// Chunks of these buckets; false where there can be none.
     fn write(&mut self, buckets: &[Bucket], also: Option<(Position, Position)>) -> bool {
+        let kept = self.gone.map(|gone| self.kept(buckets, gone));
+        let buckets = kept.as_deref().unwrap_or(buckets);
         let (mut first, mut last) = (self.meta.first_position, self.meta.last_position);
         if let Some((other_first, other_last)) = also {
             (first, last) = (first.min(other_first), last.max(other_last));

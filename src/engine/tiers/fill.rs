@@ -4,6 +4,11 @@
 //! begins with what a finer one has, or behind what others have; and none takes a row from before its first bucket
 //! where another one reaches further back, for it would seem to know what lies between.
 //!
+//! A ring that is outdone lacks rows of the bucket of a coarser one that it begins in, where they came late. That shows as long
+//! as another one reaches further back; where that one is switched off, or what it has of before is deleted, these rows
+//! are missed by questions that the ring answers. What is filled begins with the first whole bucket of it where its source is outdone itself: rows may have left since
+//! then that are older than the source.
+//!
 //! Filling reads a series' finer ring, as many series a checkpoint as that may read bytes for. Until its turn the new
 //! tier of a series has nothing. Tiers that were switched off go when nothing of the series is left to be filled from
 //! them, and go on as they were until then.
@@ -53,7 +58,7 @@ pub(super) struct Plan {
     pub(super) tier: Tier,
     /// Buckets that end before are too old.
     pub(super) horizon: Timestamp,
-    /// Buckets have to start there, or later.
+    /// Buckets that come have to start there, or later.
     pub(super) from: Timestamp,
     /// What a new one begins with.
     pub(super) begun: Option<Begun>,
@@ -106,7 +111,8 @@ impl Engine {
         }
     }
 
-    /// What becomes of the rings of a series. `may_read` is asked before as many bytes are read.
+    /// What becomes of the rings of a series. `may_read` is asked before as many
+    /// bytes are read.
     pub(super) fn plan_rings(
         &self,
         rings: &Rings,
@@ -125,25 +131,39 @@ impl Engine {
                 && let Some(source) = source_of(rings, tier, horizon)
             {
                 let bytes = source.chunks.iter().map(ChunkEntry::record_bytes).sum();
-                let filled = if may_read(bytes) {
-                    self.fill(source, tier, horizon, lanes).ok()
-                } else {
-                    None
-                };
-                begun = filled;
-                if begun.is_none() {
+                let filled = may_read(bytes).then(|| self.fill(source, tier, lanes));
+                let Some(Ok(mut filled)) = filled else {
                     plan.pending += 1;
                     continue;
-                }
+                };
+                // Of the bucket that its source begins in, another ring may know more.
+                let is_outdone = rings.iter().any(|ring| ring.reaches_beyond(source.first()));
+                let from = if is_outdone {
+                    source.first()
+                } else {
+                    Timestamp::MIN
+                };
+                let is_kept = |start| start >= from && tier.end_of(start) > horizon;
+                filled.buckets.retain(|bucket| is_kept(bucket.start));
+                begun = Some(filled);
             }
             let own = match &begun {
                 Some(begun) => begun.buckets.first().map(|bucket| bucket.start),
                 None => rings.of(tier).map(Ring::first),
             };
+            // One that begins with nothing begins with a bucket of every coarser one, or would lack a part of it.
+            let coarser = keep.tiers.iter().filter(|(other, _)| *other > tier);
+            let from = match (own, takes_from(rings, tier, own)) {
+                (None, from) if from > Timestamp::MIN => {
+                    let starts = coarser.map(|(other, _)| other.end_of(from - 1));
+                    starts.fold(from, Timestamp::max)
+                }
+                (_, from) => from,
+            };
             plan.rings.push(Plan {
                 tier,
                 horizon,
-                from: takes_from(rings, tier, own),
+                from,
                 begun,
             });
         }
@@ -165,13 +185,7 @@ impl Engine {
     }
 
     /// The buckets of a tier that a finer one knows.
-    fn fill(
-        &self,
-        source: &Ring,
-        tier: Tier,
-        horizon: Timestamp,
-        lanes: &[LaneColumn],
-    ) -> Result<Begun, EngineError> {
+    fn fill(&self, source: &Ring, tier: Tier, lanes: &[LaneColumn]) -> Result<Begun, EngineError> {
         let mut buckets = Vec::new();
         let mut positions = (Position(u64::MAX), Position::default());
         for entry in &source.chunks {
@@ -191,7 +205,6 @@ impl Engine {
             positions.0 = positions.0.min(entry.meta.first_position);
             positions.1 = positions.1.max(entry.meta.last_position);
         }
-        buckets.retain(|bucket| tier.end_of(bucket.start) > horizon);
         buckets.sort_by_key(|bucket| bucket.start);
         Ok(Begun {
             buckets: coarsen(tier, buckets),

@@ -15,6 +15,7 @@
 
 mod build;
 mod choose;
+mod delete;
 mod fill;
 mod read;
 mod rings;
@@ -22,6 +23,8 @@ mod rings;
 use std::collections::BTreeMap;
 
 pub(super) use self::build::Leaving;
+pub(super) use self::delete::BucketDeletion;
+pub use self::delete::LeftRange;
 pub(super) use self::fill::TierFill;
 pub use self::fill::TierFillView;
 pub use self::read::{RolledReader, TierReader};
@@ -82,13 +85,7 @@ impl Engine {
     /// end of the last one, as nearly as any tier tells it.
     pub fn rolled_range(&self, series: SeriesId, range: TimeRange) -> Option<TimeRange> {
         let shard = self.shards[self.placement.shard(series)].read();
-        let rings = shard.tiers.get(self.placement.slot(series))?;
-        let covered = rings.iter().map(Ring::covered);
-        // What has left last is in each of them.
-        let rolled = covered.reduce(|one, other| TimeRange {
-            start: one.start.min(other.start),
-            end: one.end.min(other.end),
-        })?;
+        let rolled = shard.tiers.get(self.placement.slot(series))?.rolled()?;
         (!rolled.intersect(range).is_empty()).then_some(rolled)
     }
 

@@ -82,6 +82,16 @@ impl Rings {
         self.iter().find(|ring| ring.tier == tier)
     }
 
+    /// The time of which rows have left that buckets know of, as nearly as any tier tells it.
+    pub(super) fn rolled(&self) -> Option<TimeRange> {
+        // What has left last is in each of them.
+        let covered = self.iter().map(Ring::covered);
+        covered.reduce(|one, other| TimeRange {
+            start: one.start.min(other.start),
+            end: one.end.min(other.end),
+        })
+    }
+
     /// The chunks of all of them.
     pub(super) fn chunks(&self) -> impl Iterator<Item = &ChunkEntry> {
         self.0.iter().flat_map(|ring| &ring.chunks)

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::log::frame::HEADER_BYTES;
+use crate::log::segment::slot_name;
 
 #[test]
 fn a_failed_sync_moves_its_frames_under_the_same_positions() {
@@ -293,4 +294,38 @@ fn a_segment_cut_under_its_map_moves_what_was_not_durable() {
     let (_, recovery, handed) = open(&storage);
     assert!(recovery.corruption.is_empty(), "{recovery:?}");
     assert!(handed == expected);
+}
+
+#[test]
+fn a_torn_segment_that_held_nothing_is_no_gap_of_a_copy() {
+    let (_, storage) = disk();
+    let (log, ..) = open(&storage);
+    let mut expected = Handed::new();
+    let last = loop {
+        let unit = append(&log, &[rows(&[1; 3_000]), rows(&[2; 3_000])]);
+        if log.usage().segments == 2 {
+            break unit;
+        }
+        expected.push((FrameType::Rows, unit.first, vec![1; 3_000]));
+        expected.push((FrameType::Rows, unit.last_frame, vec![2; 3_000]));
+    };
+    log.sync().expect("syncs");
+    drop(log);
+    // The power took the header, and the second half of the only unit.
+    let file = storage.open_file(&slot_name(1)).expect("there");
+    let base = options().segment_size_bytes;
+    for offset in [0, last.last_frame.0 - base] {
+        file.write_at(offset, &[0; crate::limits::PAGE_BYTES])
+            .expect("room");
+    }
+    file.sync().expect("syncs");
+    let (log, recovery, found) = open(&storage);
+    assert_eq!((&found, recovery.corruption.len()), (&expected, 0));
+    add(&log, &mut expected, b"behind it");
+    log.sync().expect("syncs");
+    let (_, other) = disk();
+    log.copy_to(&*other, Position(0)).expect("room");
+    let (_, recovery, found) = open(&other);
+    assert_eq!(recovery.corruption, []);
+    assert_eq!(found, expected);
 }

@@ -9,7 +9,9 @@ use edgetime_protocol::cell::{MARK_NULL, MARK_RAW};
 use super::super::{QueryContext, QueryLimits, Store, query};
 use super::engine::{Answer, ask, check};
 use crate::engine::tests::{open, options};
-use crate::engine::{Access, Engine, EngineOptions, RetentionChange, TierFillView, TierUse};
+use crate::engine::{
+    Access, Engine, EngineOptions, RetentionBound, RetentionChange, TierFillView, TierUse,
+};
 use crate::rollup::Tier;
 use crate::types::FieldType;
 
@@ -305,10 +307,13 @@ fn an_answer_says_what_is_not_rows_and_what_cannot_be_told() {
     }
     let deleted = ask(
         &store(&aged),
-        &format!("DELETE FROM m WHERE time < {}", START + HOUR),
+        &format!("DELETE FROM m WHERE time < {}", START + HOUR / 8),
     );
     let error = deleted.expect_err("there are buckets only");
-    assert!(error.contains("no part can be deleted"), "{error}");
+    assert!(
+        error.contains("are deleted whole: nothing was deleted"),
+        "{error}"
+    );
     // Who wants rows alone gets no answer.
     let context = QueryContext {
         memory: None,
@@ -493,6 +498,51 @@ fn a_finer_tier_that_is_switched_on_late_claims_nothing_of_before() {
 }
 
 #[test]
+fn whole_buckets_are_deleted_and_parts_of_none() {
+    for seed in [4, 11] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (kept, mut aged) = fed(folder.path(), 30, seed, false);
+        let hour = (START / HOUR + 1) * HOUR;
+        let delete = |engine: &Arc<Engine>, filter: &str| {
+            let answer = ask(&store(engine), &format!("DELETE FROM m WHERE {filter}"));
+            answer.map(|answer| number(&Ok(answer)))
+        };
+        let before = number(&ask(&store(&aged), "SELECT count(*) FROM m"));
+        let of_one = format!("site = 'a' AND time < {hour}");
+        let cut = delete(&aged, &format!("{of_one} AND time < {}", hour - HOUR / 7));
+        let error = cut.expect_err("it cuts an hour");
+        assert!(error.contains("are deleted whole"), "{error}");
+        let mut deleted = delete(&aged, &of_one).expect("whole hours");
+        assert_eq!(deleted, delete(&kept, &of_one).expect("rows"));
+        assert!(deleted > 0);
+        compare(&kept, &aged, &of_one);
+        // What is refused names what would not be.
+        let cut = hour + HOUR / 60 * 5;
+        let error = delete(&aged, &format!("time < {cut}")).expect_err("it cuts an hour");
+        let (_, asked) = error.split_once('`').expect("what to ask");
+        let (asked, _) = asked.split_once('`').expect("what to ask");
+        let rows = delete(&aged, asked).expect("whole buckets");
+        assert_eq!(rows, delete(&kept, asked).expect("rows"), "{asked}");
+        deleted += rows;
+        compare(&kept, &aged, asked);
+        let left = number(&ask(&store(&aged), "SELECT count(*) FROM m"));
+        assert_eq!((left, rows > 0), (before - deleted, true));
+        assert!(
+            aged.ledgers()
+                .iter()
+                .all(|known| known.ledger.is_balanced())
+        );
+        drop(aged);
+        aged = open(&folder.path().join("some"), bounded());
+        compare(&kept, &aged, "deleted, and opened again");
+        // Rows that come there later count.
+        tiers(&aged, &[(Tier::TEN_SECONDS, Some(0))]);
+        very_late(&kept, &aged);
+        compare(&kept, &aged, "deleted, and late rows");
+    }
+}
+
+#[test]
 fn tiers_of_a_dropped_measurement_go_with_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, aged) = fed(folder.path(), 5, 2, false);
@@ -504,4 +554,37 @@ fn tiers_of_a_dropped_measurement_go_with_it() {
     let aged = open(&folder.path().join("some"), bounded());
     assert_eq!(Tier::USUAL.map(|tier| uses_of(&aged, tier).chunks), [0; 3]);
     assert_eq!(aged.opened().problems, [""; 0]);
+}
+
+#[test]
+fn buckets_of_a_series_without_rows_move_with_their_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (kept, mut aged) = fed(folder.path(), 30, 3, false);
+    let everything = RetentionChange::Class {
+        name: "normal".to_owned(),
+        importance: None,
+        raw_age_s: Some(RetentionBound::At(1)),
+        raw_bytes: None,
+        rows_per_series: None,
+        tiers: Tier::USUAL.map(|tier| (tier, Some(0))).to_vec(),
+    };
+    let changed = aged.change_retention(&Access::full(), &everything);
+    changed.expect("taken");
+    aged.seal_all().expect("seals");
+    aged.tick().expect("ticks");
+    aged.checkpoint_everything().expect("checkpoints");
+    drop(aged);
+    aged = open(&folder.path().join("some"), bounded());
+    let rows = ask(&store(&aged), "SELECT k FROM m").expect("none").1.rows;
+    assert_eq!(rows, 0, "there are buckets only");
+    // Most of their file dies, and the rest moves.
+    let hour = (START / HOUR + 1) * HOUR;
+    for hour in [hour, hour + HOUR, hour + 2 * HOUR] {
+        for engine in [&kept, &aged] {
+            let delete = format!("DELETE FROM m WHERE site = 'a' AND time < {hour}");
+            ask(&store(engine), &delete).expect("whole hours");
+        }
+        aged.checkpoint().expect("checkpoints");
+        compare(&kept, &aged, "moved");
+    }
 }
