@@ -90,6 +90,7 @@ pub use self::wear::CheckpointUse;
 pub use self::write::{TimeBounds, Written};
 /// What the layers above meet of those below: refusals inside of errors, the history of lanes.
 pub use crate::catalog::{CatalogError, Maker};
+pub use crate::rollup::Tier;
 pub use crate::series::LaneUse;
 
 use self::archive::Archive;

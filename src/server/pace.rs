@@ -109,7 +109,7 @@ mod tests {
         let work = || {
             let (start, before) = (Instant::now(), thread_time());
             let mut number = 1u64;
-            while thread_time() - before < Duration::from_millis(60) {
+            while thread_time().saturating_sub(before) < Duration::from_millis(60) {
                 for _ in 0..1_000 {
                     number = std::hint::black_box(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 }

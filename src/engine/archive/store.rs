@@ -63,7 +63,9 @@ impl StoreArchive {
             {
                 continue;
             }
-            (bits.clear(), marks.clear(), heap.clear());
+            bits.clear();
+            marks.clear();
+            heap.clear();
             for at in 0..lanes.len() {
                 let source = plan
                     .sources

@@ -9,6 +9,7 @@ use super::{Rings, covered};
 use crate::engine::checkpoint::Wish;
 use crate::engine::{Access, Engine, EngineError, Verb};
 use crate::rollup::Tier;
+use crate::series::Sealed;
 use crate::types::{SeriesId, TimeRange, Timestamp};
 
 /// Buckets that go.
@@ -58,7 +59,7 @@ impl Engine {
                 .into_iter()
                 .flat_map(|found| found.ring.iter());
             let on_their_way: Vec<_> = match coarsest {
-                Some(_) => chunks.flat_map(|chunk| chunk.left()).collect(),
+                Some(_) => chunks.flat_map(Sealed::left).collect(),
                 None => Vec::new(),
             };
             let is_there = rings

@@ -226,16 +226,11 @@ fn source_of(rings: &Rings, tier: Tier, horizon: Timestamp) -> Option<&Ring> {
 
 /// From when on a tier takes rows, whose first bucket starts at `own`, if it has any.
 fn takes_from(rings: &Rings, tier: Tier, own: Option<Timestamp>) -> Timestamp {
-    let others = rings.iter().filter(|ring| ring.tier != tier);
-    match own {
-        Some(first) => {
-            let mut others = others;
-            let is_outdone = others.any(|other| other.reaches_beyond(first));
-            if is_outdone { first } else { Timestamp::MIN }
-        }
-        None => {
-            let ends = others.map(|ring| ring.covered().end);
-            ends.max().unwrap_or(Timestamp::MIN)
-        }
-    }
+    let mut others = rings.iter().filter(|ring| ring.tier != tier);
+    let Some(first) = own else {
+        let ends = others.map(|ring| ring.covered().end);
+        return ends.max().unwrap_or(Timestamp::MIN);
+    };
+    let is_outdone = others.any(|other| other.reaches_beyond(first));
+    if is_outdone { first } else { Timestamp::MIN }
 }

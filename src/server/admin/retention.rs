@@ -201,16 +201,8 @@ fn show(view: &RetentionView, json: bool) -> Answer {
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
-        "{:<16} {:>10} {:>10} {:>14} {:>12} {:>9} {:>9} {:>14}  {}",
-        "class",
-        "importance",
-        "raw_age",
-        "raw_bytes",
-        "rows/series",
-        "series",
-        "chunks",
-        "bytes",
-        "tiers"
+        "{:<16} {:>10} {:>10} {:>14} {:>12} {:>9} {:>9} {:>14}  tiers",
+        "class", "importance", "raw_age", "raw_bytes", "rows/series", "series", "chunks", "bytes"
     );
     let mut classes = Vec::new();
     for (class, known) in policy.classes.iter().zip(uses) {

@@ -6,8 +6,7 @@ use serde_json::json;
 
 use super::commands::{Answer, say};
 use super::retention::{age, answer_change, tiers_text, words};
-use crate::engine::{RetentionChange, TierFillView};
-use crate::rollup::Tier;
+use crate::engine::{RetentionChange, Tier, TierFillView};
 use crate::server::Shared;
 
 /// How the command is used.
