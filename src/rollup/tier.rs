@@ -133,7 +133,7 @@ impl Tier {
 
 impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.pad(self.name())
     }
 }
 
@@ -186,6 +186,7 @@ mod tests {
                 assert_ne!(other.number(), tier.number());
             }
         }
+        assert_eq!(format!("{:<4}|", Tier::MINUTE), "1m  |");
         // What stores have.
         assert_eq!(Tier::USUAL.map(Tier::number), [1, 2, 3]);
         assert_eq!((Tier::of_number(0), Tier::of_number(16)), (None, None));
