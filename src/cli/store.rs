@@ -95,6 +95,9 @@ pub fn open_archive(config: &Config) -> Result<Option<StoreArchive>, CommandErro
         rows_per_series_max: 0,
         empty_series_age_s: 0,
     };
+    // These are for clients: what was taken once has to find its place.
+    own.limits.series_per_database_max = 0;
+    own.limits.new_series_per_second_max = 0;
     // What it takes is weighed with everything else of the process.
     own.memory.limit_mb = 0;
     let failed = |error: CommandError| match error {

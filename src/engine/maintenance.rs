@@ -71,7 +71,9 @@ impl Engine {
         if report.expired_rows > 0 {
             self.space.note_expired();
         }
-        let wants_one = report.over_budget || self.tier_fill.is_due();
+        // Where there is no room nothing is filled.
+        let fills = self.tier_fill.is_due() && !self.space.is_short();
+        let wants_one = report.over_budget || fills;
         if self.checkpoint_is_due() || (wants_one && self.may_compact()) {
             report.checkpoint = Some(self.checkpoint_in_passing()?);
         }

@@ -362,7 +362,7 @@ pub(super) fn failed(error: EngineError) -> SourceError {
 fn refused(error: EngineError) -> SourceError {
     let code = match &error {
         EngineError::Denied { .. } => Code::NotAllowed,
-        EngineError::Busy => Code::Busy,
+        EngineError::Busy | EngineError::BucketsCut => Code::Busy,
         EngineError::Full { .. } => Code::Full,
         EngineError::ReadOnly { .. } => Code::ReadOnly,
         _ => Code::Internal,

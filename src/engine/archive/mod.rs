@@ -9,6 +9,7 @@
 
 mod store;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -96,8 +97,16 @@ pub(super) enum HandedOver {
     NoSink,
     /// The sink has failed: everything leaves that has to.
     Failed,
-    /// The sink has what these slots had of their time.
-    Taken(Vec<(usize, Timestamp, Seen)>),
+    /// The sink has what these slots had, each up to a time.
+    Taken(BTreeMap<usize, (Timestamp, Seen)>),
+}
+
+/// What the rows of a series are called.
+struct Names {
+    database: Arc<str>,
+    measurement: Arc<str>,
+    tags: Vec<Tag>,
+    fields: Vec<(Arc<str>, FieldType)>,
 }
 
 impl Archive {
@@ -132,7 +141,7 @@ impl HandedOver {
             Self::Failed if must => through(),
             Self::Failed => None,
             Self::Taken(taken) => {
-                let (_, until, before) = taken.iter().find(|(known, ..)| *known == slot)?;
+                let (until, before) = taken.get(&slot)?;
                 let is_same = *before == seen(&due(series, *until))
                     && !series.may_have_unsealed_in(up_to(*until));
                 is_same.then_some(*until)
@@ -205,7 +214,7 @@ impl Engine {
             return HandedOver::NoSink;
         };
         let _pin = self.blocks.pin();
-        let mut taken = Vec::new();
+        let mut taken = BTreeMap::new();
         for &slot in slots {
             let (chunks, until) = {
                 let mut shard = self.shards[index].write();
@@ -224,7 +233,7 @@ impl Engine {
                     return HandedOver::Failed;
                 }
             }
-            taken.push((slot, until, seen(&chunks)));
+            taken.insert(slot, (until, seen(&chunks)));
         }
         if !taken.is_empty() {
             let synced = archive.sink.sync();
@@ -251,6 +260,12 @@ impl Engine {
         chunk: &Sealed<ChunkEntry>,
         until: Timestamp,
     ) -> Result<(), ArchiveError> {
+        if owner_of_series(&self.catalog.read(), series)
+            .reject
+            .is_some()
+        {
+            return Ok(());
+        }
         let failed = |error: &dyn std::fmt::Display| ArchiveError {
             reason: error.to_string(),
         };
@@ -280,17 +295,17 @@ impl Engine {
         if !cells.times.iter().copied().all(is_shown) {
             cells = retain_rows(&cells, is_shown);
         }
-        let Some((database, measurement, tags, fields)) = self.names_of(series, &cells) else {
-            return Ok(());
-        };
         if cells.times.is_empty() {
             return Ok(());
         }
+        let Some(names) = self.names_of(series, &cells) else {
+            return Ok(());
+        };
         archive.sink.keep(&ArchiveRows {
-            database: &database,
-            measurement: &measurement,
-            tags: &tags,
-            fields: &fields,
+            database: &names.database,
+            measurement: &names.measurement,
+            tags: &names.tags,
+            fields: &names.fields,
             cells: &cells,
         })?;
         archive.chunks.fetch_add(1, Ordering::Relaxed);
@@ -299,17 +314,9 @@ impl Engine {
         Ok(())
     }
 
-    /// What a series, and the columns of its cells, are called; nothing of rejected lines.
-    #[allow(clippy::type_complexity, reason = "names, of a line each")]
-    fn names_of(
-        &self,
-        series: SeriesId,
-        cells: &Cells,
-    ) -> Option<(Arc<str>, Arc<str>, Vec<Tag>, Vec<(Arc<str>, FieldType)>)> {
+    /// What a series, and the columns of its cells, are called.
+    fn names_of(&self, series: SeriesId, cells: &Cells) -> Option<Names> {
         let catalog = self.catalog.read();
-        if owner_of_series(&catalog, series).reject.is_some() {
-            return None;
-        }
         let entry = catalog.series(series)?;
         let measurement = catalog.measurement_by_id(entry.measurement)?;
         let database = catalog.database_by_id(measurement.database)?;
@@ -321,11 +328,11 @@ impl Engine {
             let name = known.map_or_else(|| Arc::from(""), |known| Arc::clone(&known.name));
             (name, column.field_type)
         });
-        Some((
-            Arc::clone(&database.name),
-            Arc::clone(&measurement.name),
-            entry.tags.to_vec(),
-            fields.collect(),
-        ))
+        Some(Names {
+            database: Arc::clone(&database.name),
+            measurement: Arc::clone(&measurement.name),
+            tags: entry.tags.to_vec(),
+            fields: fields.collect(),
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! Rows that leave are in the archive first.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -59,6 +60,18 @@ fn small() -> EngineOptions {
     }
 }
 
+/// A store, and the one that rows go to before they leave it.
+fn archived(folder: &Path) -> (Arc<Engine>, Arc<Engine>) {
+    let [engine, archive] = ["own", "archive"].map(|name| {
+        let path = folder.join(name);
+        std::fs::create_dir(&path).expect("a folder");
+        open(&path, small())
+    });
+    let sink = StoreArchive::new(Arc::clone(&archive), Box::new(()));
+    engine.set_archive(Box::new(sink));
+    (engine, archive)
+}
+
 fn limit(engine: &Engine, age_s: Option<u64>, rows: Option<u64>) {
     let change = RetentionChange::Class {
         name: "normal".to_owned(),
@@ -83,16 +96,7 @@ fn fill(engine: &Engine, host: &str, from: i64, rows: i64, all: &mut Rows) {
 #[test]
 fn what_leaves_is_in_the_archive_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (own, other) = (folder.path().join("own"), folder.path().join("archive"));
-    for path in [&own, &other] {
-        std::fs::create_dir(path).expect("a folder");
-    }
-    let engine = open(&own, small());
-    let archive = open(&other, small());
-    engine.set_archive(Box::new(StoreArchive::new(
-        Arc::clone(&archive),
-        Box::new(()),
-    )));
+    let (engine, archive) = archived(folder.path());
     let mut all: BTreeMap<&str, Rows> = BTreeMap::new();
     let start = NOW - 2_000 * SECOND;
     for host in ["a", "b"] {
@@ -145,7 +149,7 @@ fn what_leaves_is_in_the_archive_and_nothing_else() {
     // It is there for good without being closed.
     drop(engine);
     drop(archive);
-    let archive = open(&other, small());
+    let archive = open(&folder.path().join("archive"), small());
     assert!(read_all(&archive, "a").len() > 150);
 }
 
@@ -195,16 +199,7 @@ fn rows_that_cannot_stay_leave_and_are_counted_where_the_sink_fails() {
 #[test]
 fn a_field_of_two_types_is_archived_in_both() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (own, other) = (folder.path().join("own"), folder.path().join("archive"));
-    for path in [&own, &other] {
-        std::fs::create_dir(path).expect("a folder");
-    }
-    let engine = open(&own, small());
-    let archive = open(&other, small());
-    engine.set_archive(Box::new(StoreArchive::new(
-        Arc::clone(&archive),
-        Box::new(()),
-    )));
+    let (engine, archive) = archived(folder.path());
     let database = engine
         .resolve_database(&Access::full(), "db")
         .expect("taken");

@@ -4,10 +4,10 @@
 //! begins with what a finer one has, or behind what others have; and none takes a row from before its first bucket
 //! where another one reaches further back, for it would seem to know what lies between.
 //!
-//! A ring that is outdone lacks rows of the bucket of a coarser one that it begins in, where they came late. That shows as long
-//! as another one reaches further back; where that one is switched off, or what it has of before is deleted, these rows
-//! are missed by questions that the ring answers. What is filled begins with the first whole bucket of it where its source is outdone itself: rows may have left since
-//! then that are older than the source.
+//! A ring that is outdone lacks rows of the bucket of a coarser one that it begins in, where they came late. That shows as
+//! long as another one reaches further back; where that one is switched off, or what it has of before is deleted, these
+//! rows are missed by questions that the ring answers. What is filled begins with the first whole bucket of it where its
+//! source is outdone itself: rows may have left since then that are older than the source.
 //!
 //! Filling reads a series' finer ring, as many series a checkpoint as that may read bytes for. Until its turn the new
 //! tier of a series has nothing. Tiers that were switched off go when nothing of the series is left to be filled from
