@@ -11,7 +11,7 @@ use crate::engine::{Engine, EngineOptions, NewSeriesLimits, SpaceLimits, StoreAr
 use crate::limits::MIB;
 use crate::log::LogOptions;
 use crate::meta::{SqliteMeta, SqliteOptions};
-use crate::storage::{self, BackendChoice, DirectoryLock};
+use crate::storage::{self, BackendChoice, DirectoryLock, LockError};
 use crate::types::StoreId;
 
 /// Makes the data directory and keeps other servers out of it.
@@ -100,12 +100,20 @@ pub fn open_archive(config: &Config) -> Result<Option<StoreArchive>, CommandErro
     own.limits.new_series_per_second_max = 0;
     // What it takes is weighed with everything else of the process.
     own.memory.limit_mb = 0;
-    let failed = |error: CommandError| match error {
+    let folder = &own.general.data_dir;
+    let lock = DirectoryLock::acquire(folder).map_err(|error| {
+        let reason = match error {
+            LockError::Held { .. } => "in use; it has to be a folder of its own".to_owned(),
+            LockError::Io { source, .. } => {
+                format!("{source}; name a folder that this user may write")
+            }
+        };
+        CommandError::Failed(format!("archive.path {}: {reason}", folder.display()))
+    })?;
+    let engine = open(&own).map_err(|error| match error {
         CommandError::Failed(reason) => CommandError::Failed(format!("archive.path: {reason}")),
         other => other,
-    };
-    let lock = lock(&own).map_err(failed)?;
-    let engine = open(&own).map_err(failed)?;
+    })?;
     Ok(Some(StoreArchive::new(engine, Box::new(lock))))
 }
 
