@@ -305,14 +305,24 @@ fn continue_behind(
     let mut state = State::default();
     let begins_inside = |extent: &Extent| extent.header.first() < survey.end;
     let all = chain.extents.iter().zip(&survey.ends);
+    let all = all.map(|(extent, &end)| (extent, end.min(survey.end)));
     let counted = all
         .take_while(|(extent, _)| begins_inside(extent))
-        .filter(|(extent, end)| survey.holds_any(extent, **end));
-    let mut counted = counted.peekable();
-    while let Some((extent, &end)) = counted.next() {
+        .filter(|(extent, end)| survey.holds_any(extent, *end));
+    let mut counted: Vec<(&Extent, Position)> = counted.collect();
+    // A copy of a moved group whose header was torn, and that has no more than the copy before, is none: it would say
+    // that the log ends where it does, in either copy.
+    while let [earlier @ .., (last, end)] = &counted[..]
+        && last.inferred
+        && !survey.lost_any(last)
+        && earlier.iter().any(|(_, other)| other >= end)
+    {
+        counted.pop();
+    }
+    for (index, &(extent, end)) in counted.iter().enumerate() {
         let header = extent.header;
-        let mut end = end.min(survey.end);
-        if counted.peek().is_none() {
+        let mut end = end;
+        if index + 1 == counted.len() {
             // A gap at the end is part of the log: the next start sees it again.
             for gap in &survey.gaps {
                 if gap.from.0 < end.0 + HEADER_BYTES as u64 && gap.to <= header.limit() {

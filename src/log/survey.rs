@@ -262,9 +262,14 @@ impl Survey {
     /// Whether a segment, whose last whole unit ends somewhere, is a part of the log. One whose header was torn, and whose
     /// first unit was, too, is none: nobody could find it again in a copy, which has neither.
     pub(super) fn holds_any(&self, extent: &Extent, end: Position) -> bool {
+        !extent.inferred || end > extent.header.first() || self.lost_any(extent)
+    }
+
+    /// Whether something is lost where a segment is.
+    pub(super) fn lost_any(&self, extent: &Extent) -> bool {
         let header = &extent.header;
         let is_lost = |gap: &Gap| gap.from < header.limit() && header.base < gap.to;
-        !extent.inferred || end > header.first() || self.gaps.iter().any(is_lost)
+        self.gaps.iter().any(is_lost)
     }
 
     /// A hole is corruption as far as something knew it to be durable; the first that is not so is

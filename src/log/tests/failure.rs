@@ -131,6 +131,59 @@ fn what_one_copy_of_a_moved_group_has_is_no_gap_of_the_other() {
 }
 
 #[test]
+fn what_a_start_took_from_the_first_copy_of_a_moved_group_stays() {
+    let long = [7; 4096 - HEADER_BYTES];
+    // A group over two segments, as it was first and as it moved.
+    let [(first_copy, ..), (memory, known, second)] = [0, 1].map(|failures| {
+        let (memory, storage) = disk();
+        let (log, _, _) = open(&storage);
+        let kept = append(&log, &[rows(b"kept")]);
+        let durable = log.sync().expect("syncs");
+        for _ in 0..10 {
+            append(&log, &[rows(&long)]);
+        }
+        let second = append(&log, &[rows(b"second")]);
+        append(&log, &[rows(&[1; 20_000])]);
+        assert_eq!(log.usage().segments, 2);
+        memory.fail_syncs(failures);
+        log.sync().expect("synced, or moved and synced");
+        let known = Known {
+            replay_from: kept.first,
+            durable,
+        };
+        (memory, known, second)
+    });
+    let mut kept_pages = Vec::new();
+    first_copy.change("log/0000.segment", |bytes| kept_pages = bytes.clone());
+    // The power goes before the move is durable. The first copy is whole; the other one lacks its header and its end, and
+    // the segment behind it the only unit.
+    memory.change("log/0000.segment", |bytes| *bytes = kept_pages);
+    memory.change("log/0002.segment", |bytes| {
+        bytes[..4096].fill(0);
+        bytes[11 * 4096..].fill(0);
+    });
+    memory.change("log/0003.segment", |bytes| bytes[3 * 4096] ^= 1);
+    let disk = Arc::new(memory.copy());
+    let start = || {
+        let mut handed = Vec::new();
+        let mut visit = |view: FrameView<'_>| {
+            handed.push(view.position);
+            Ok(())
+        };
+        let opened = Log::open(disk.clone(), STORE, options(), known, &mut visit);
+        let (log, recovery) = opened.expect("opens");
+        assert!(recovery.corruption.is_empty(), "{recovery:?}");
+        (log, handed)
+    };
+    let (log, mut expected) = start();
+    assert_eq!((expected.len(), expected.last()), (12, Some(&second.first)));
+    expected.push(append(&log, &[rows(b"next")]).first);
+    log.sync().expect("syncs");
+    drop(log);
+    assert_eq!(start().1, expected);
+}
+
+#[test]
 fn a_group_over_two_segments_moves_as_a_whole() {
     let (memory, storage) = disk();
     let (log, _, _) = open(&storage);
