@@ -2,7 +2,7 @@
 #![no_main]
 
 use edgetimedb::codec::chunk::Chunk;
-use edgetimedb::rollup::{LaneColumn, Tier, coarsen, decode};
+use edgetimedb::rollup::{BucketColumns, LaneColumn, Parts, Tier, coarsen, decode};
 use edgetimedb::types::{ColumnId, FieldType};
 use libfuzzer_sys::fuzz_target;
 
@@ -13,7 +13,15 @@ fuzz_target!(|input: &[u8]| {
     };
     for field_type in FieldType::ALL {
         let id = ColumnId(0);
-        if let Ok(buckets) = decode(&chunk, Tier::TEN_SECONDS, &[LaneColumn { id, field_type }]) {
+        let lane = LaneColumn { id, field_type };
+        let parts = Parts {
+            sum: true,
+            ..Parts::default()
+        };
+        let some = BucketColumns::read(&chunk, Tier::TEN_SECONDS, &[(lane, parts)]);
+        if let Ok(buckets) = decode(&chunk, Tier::TEN_SECONDS, &[lane]) {
+            let some = some.expect("all of it can be read");
+            assert_eq!(some.len(), buckets.len());
             let coarse = coarsen(Tier::HOUR, buckets);
             for partial in coarse.iter().filter_map(|bucket| bucket.lanes[0].as_ref()) {
                 let _ = partial.variance();

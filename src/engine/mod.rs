@@ -83,14 +83,14 @@ pub use self::server_time::{ServerTime, TimeDoubt};
 pub use self::shard::RowCounts;
 pub use self::space::{SpaceLevel, SpaceLimits, SpaceUse};
 pub use self::status::{MemoryUse, Status};
-pub use self::tiers::{LeftRange, RolledReader, TierFillView, TierReader, TierUse};
+pub use self::tiers::{BucketDemand, LeftRange, RolledReader, TierFillView, TierReader, TierUse};
 pub use self::tokens::{NewToken, STATE_TOKENS, TokenError, TokenView};
 pub use self::verify::VerifyReport;
 pub use self::wear::CheckpointUse;
 pub use self::write::{TimeBounds, Written};
 /// What the layers above meet of those below: refusals inside of errors, the history of lanes.
 pub use crate::catalog::{CatalogError, Maker};
-pub use crate::rollup::Tier;
+pub use crate::rollup::{BucketColumns, Parts, Tier};
 pub use crate::series::LaneUse;
 
 use self::archive::Archive;

@@ -1,26 +1,24 @@
 //! Scans of series of which rollups have to answer for a part: rows where there are rows, buckets where there are not.
 
-use std::sync::Arc;
-
 use edgetime_protocol::error::Code;
 
 use super::encode::time::rfc3339;
+use super::expr::vector::scalar_at;
 use super::source::{
-    ChunkSummary, ColumnSummary, ReadCounts, ScanPart, SeriesScan, SourceError, SummaryRequest,
+    ChunkSummary, ColumnSummary, Needs, ReadCounts, ScanPart, SeriesScan, SourceError,
+    SummaryRequest,
 };
 use super::store::{Scan, failed};
 use super::value::Scalar;
 use crate::engine::TierReader;
-use crate::rollup::{Bounds, Bucket, Lane, Partial};
-use crate::types::{ColumnId, TimeRange, Timestamp};
+use crate::rollup::{BucketColumns, Edges, Lane, Partial, Parts, Sums};
+use crate::types::{TimeRange, Timestamp};
 
 /// Rows and buckets of one series, in one order.
 pub(super) struct RolledScan {
     rows: Scan,
     buckets: TierReader,
     request: SummaryRequest,
-    /// For each column asked for, its place among the lanes of a bucket.
-    lanes: Vec<Option<usize>>,
     newest_first: bool,
     next_rows: Next<ScanPart>,
     next_bucket: Next<ChunkSummary>,
@@ -52,43 +50,14 @@ impl<T> From<Option<T>> for Next<T> {
 }
 
 impl RolledScan {
-    pub(super) fn new(
-        rows: Scan,
-        buckets: TierReader,
-        request: &SummaryRequest,
-        columns: &[ColumnId],
-    ) -> Self {
-        let lanes = columns.iter().map(|&column| buckets.lane_of(column));
+    pub(super) fn new(rows: Scan, buckets: TierReader, request: &SummaryRequest) -> Self {
         Self {
-            lanes: lanes.collect(),
             newest_first: rows.request.newest_first,
             rows,
             buckets,
             request: request.clone(),
             next_rows: Next::Unknown,
             next_bucket: Next::Unknown,
-        }
-    }
-
-    /// What a bucket stands for. It counts where it starts, and so do its times where the query's bucket ends
-    /// within it.
-    fn summary(&self, bucket: &Bucket) -> ChunkSummary {
-        let (from, until) = self.request.buckets.bounds(bucket.start);
-        let inside = |time: &Timestamp| *time >= from && until.is_none_or(|until| *time < until);
-        let edges = bucket.lanes.iter().flatten().map(edges);
-        let first = edges.clone().map(|(first, _)| first).min();
-        let last = edges.map(|(_, last)| last).max();
-        let of_lane = |lane: &Option<usize>| {
-            let partial = lane.and_then(|lane| bucket.lanes.get(lane));
-            partial
-                .and_then(Option::as_ref)
-                .map_or_else(nothing, summary_of)
-        };
-        ChunkSummary {
-            rows: bucket.rows,
-            first_time: first.filter(inside).unwrap_or(bucket.start),
-            last_time: last.filter(inside).unwrap_or(bucket.start),
-            columns: self.lanes.iter().map(of_lane).collect(),
         }
     }
 }
@@ -100,7 +69,8 @@ impl SeriesScan for RolledScan {
         }
         if matches!(self.next_bucket, Next::Unknown) {
             let bucket = self.buckets.next_bucket().map_err(failed)?;
-            self.next_bucket = bucket.map(|bucket| self.summary(&bucket)).into();
+            let summary = bucket.map(|(buckets, index)| summary(&self.request, buckets, index));
+            self.next_bucket = summary.into();
         }
         let takes_bucket = match (&self.next_rows, &self.next_bucket) {
             (Next::Known(rows), Next::Known(bucket)) => {
@@ -141,17 +111,39 @@ fn times(part: &ScanPart) -> (Timestamp, Timestamp) {
     }
 }
 
-/// The times of the first and of the last value.
-fn edges(partial: &Partial) -> (Timestamp, Timestamp) {
-    fn of<T>(bounds: &Bounds<T>) -> (Timestamp, Timestamp) {
-        (bounds.first.time, bounds.last.time)
+/// What has to be read of each column for its summaries.
+pub(super) fn parts(request: &SummaryRequest) -> impl Iterator<Item = Parts> {
+    let of_column = |needs: &Needs| Parts {
+        sum: needs.sum,
+        range: needs.range,
+        edges: needs.edges,
+        squares: false,
+    };
+    let all = request.moments.then_some(Parts::ALL);
+    let needs = request.needs.iter();
+    needs.map(move |needs| all.unwrap_or_else(|| of_column(needs)))
+}
+
+/// What a bucket stands for. It counts where it starts, and so do its times where the query's bucket ends within it.
+fn summary(request: &SummaryRequest, buckets: &BucketColumns, index: usize) -> ChunkSummary {
+    let start = buckets.start(index);
+    let (mut first_time, mut last_time) = (start, start);
+    if request.times
+        && let Some((first, last)) = buckets.edge_times(index)
+    {
+        let (from, until) = request.buckets.bounds(start);
+        let is_inside = |time: &Timestamp| *time >= from && until.is_none_or(|until| *time < until);
+        first_time = Some(first).filter(is_inside).unwrap_or(start);
+        last_time = Some(last).filter(is_inside).unwrap_or(start);
     }
-    match &partial.lane {
-        Lane::Float(numbers) => of(&numbers.bounds),
-        Lane::Integer(numbers) => of(&numbers.bounds),
-        Lane::Unsigned(numbers) => of(&numbers.bounds),
-        Lane::Boolean(bounds, _) => of(bounds),
-        Lane::String(bounds) | Lane::Binary(bounds) => of(bounds),
+    let lanes = 0..request.needs.len();
+    ChunkSummary {
+        rows: buckets.rows(index),
+        first_time,
+        last_time,
+        columns: lanes
+            .map(|lane| column_summary(request, buckets, lane, index))
+            .collect(),
     }
 }
 
@@ -169,11 +161,35 @@ fn nothing() -> ColumnSummary {
     }
 }
 
-fn summary_of(partial: &Partial) -> ColumnSummary {
-    ColumnSummary {
-        moments: moments(partial),
-        ..bounds_and_sum(partial)
+fn column_summary(
+    request: &SummaryRequest,
+    buckets: &BucketColumns,
+    lane: usize,
+    index: usize,
+) -> ColumnSummary {
+    let Some((count, known)) = buckets.lane(lane, index) else {
+        return nothing();
+    };
+    let mut summary = ColumnSummary { count, ..nothing() };
+    match &known.sums {
+        Some(Sums::Float(sums)) => summary.sum_float = sums[index],
+        Some(Sums::Integer(sums)) => summary.sum_integer = sums[index],
+        Some(Sums::Trues(_)) | None => {}
     }
+    if let Some([min, max]) = &known.range {
+        summary.min = scalar_at(min, index);
+        summary.max = scalar_at(max, index);
+    }
+    if let Some(Edges { values, times }) = &known.edges {
+        let edge = |end: usize| (times[end][index], scalar_at(&values[end], index));
+        summary.first = Some(edge(0));
+        summary.last = Some(edge(1));
+    }
+    if request.moments {
+        let partial = buckets.partial(lane, index);
+        summary.moments = partial.as_ref().and_then(moments);
+    }
+    summary
 }
 
 fn moments(partial: &Partial) -> Option<(f64, f64)> {
@@ -186,41 +202,6 @@ fn moments(partial: &Partial) -> Option<(f64, f64)> {
     let others = partial.count.saturating_sub(1) as f64;
     let squares = partial.variance().map_or(0.0, |variance| variance * others);
     Some((sum / partial.count as f64, squares))
-}
-
-fn bounds_and_sum(partial: &Partial) -> ColumnSummary {
-    let count = partial.count;
-    let bytes = |bytes: &[u8]| Scalar::Binary(Arc::from(bytes));
-    match &partial.lane {
-        Lane::Float(numbers) => ColumnSummary {
-            sum_float: numbers.sum.value(),
-            ..bounded(count, &numbers.bounds, |value| Scalar::Float(*value))
-        },
-        Lane::Integer(numbers) => ColumnSummary {
-            sum_integer: numbers.sum,
-            ..bounded(count, &numbers.bounds, |value| Scalar::Integer(*value))
-        },
-        Lane::Unsigned(numbers) => ColumnSummary {
-            sum_integer: numbers.sum,
-            ..bounded(count, &numbers.bounds, |value| Scalar::Unsigned(*value))
-        },
-        Lane::Boolean(bounds, _) => bounded(count, bounds, |value| Scalar::Boolean(*value)),
-        Lane::String(bounds) => bounded(count, bounds, |value| {
-            Scalar::String(String::from_utf8_lossy(value).into())
-        }),
-        Lane::Binary(bounds) => bounded(count, bounds, |value| bytes(value)),
-    }
-}
-
-fn bounded<T>(count: u64, bounds: &Bounds<T>, scalar: impl Fn(&T) -> Scalar) -> ColumnSummary {
-    ColumnSummary {
-        count,
-        min: scalar(&bounds.min),
-        max: scalar(&bounds.max),
-        first: Some((bounds.first.time, scalar(&bounds.first.value))),
-        last: Some((bounds.last.time, scalar(&bounds.last.value))),
-        ..nothing()
-    }
 }
 
 /// What an answer says that rollups gave in part.

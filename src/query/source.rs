@@ -166,6 +166,8 @@ pub struct SummaryRequest {
     pub needs: Arc<[Needs]>,
     /// Moments are needed as well: only rollups know them, rows that are there have to come as rows.
     pub moments: bool,
+    /// The times of the first and of the last row are needed, not only the bucket that they lie in.
+    pub times: bool,
 }
 
 /// A condition so simple that the statistics of a chunk can exclude it.

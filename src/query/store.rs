@@ -11,7 +11,9 @@ use super::source::{
     ScanRequest, SeriesChoice, SeriesInfo, SeriesScan, Source, SourceError,
 };
 use super::value::Scalar;
-use crate::engine::{Access, Engine, EngineError, RulesView, SeriesReader, Verb};
+use crate::engine::{
+    Access, BucketDemand, Engine, EngineError, Parts, RulesView, SeriesReader, Verb,
+};
 use crate::series::{self, ChunkFacts, Demand, LaneUse, Part, Statistics, Summaries, Summary};
 use crate::types::{ColumnId, MeasurementId, Position, SeriesId, TimeRange};
 
@@ -148,11 +150,14 @@ impl Source for Store {
         let (range, columns) = (request.range, &request.columns);
         let shared = Arc::new(request.clone());
         if let Some(summaries) = &request.summaries {
-            let bounds = |time| summaries.buckets.bounds(time);
-            let newest_first = request.newest_first;
-            let read = self
-                .engine
-                .read_rolled(series, range, columns, newest_first, &bounds);
+            let parts: Vec<Parts> = rolled::parts(summaries).collect();
+            let demand = BucketDemand {
+                parts: &parts,
+                times: summaries.times,
+                newest_first: request.newest_first,
+                bounds: &|time| summaries.buckets.bounds(time),
+            };
+            let read = self.engine.read_rolled(series, range, columns, &demand);
             let scan = Scan {
                 reader: read.rows,
                 request: shared,
@@ -160,7 +165,7 @@ impl Source for Store {
             return Ok(if read.buckets.rolled().is_none() {
                 Box::new(scan)
             } else {
-                Box::new(RolledScan::new(scan, read.buckets, summaries, columns))
+                Box::new(RolledScan::new(scan, read.buckets, summaries))
             });
         }
         let reader = self.engine.read_series(series, range, columns);

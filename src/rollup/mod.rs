@@ -16,7 +16,10 @@ mod tier;
 mod tests;
 
 pub use self::bucket::{Bucket, coarsen, roll};
-pub use self::columns::{LANES_MAX, LaneColumn, ROWS_MAX, RollupError, decode, encode};
+pub use self::columns::{
+    BucketColumns, Edges, LANES_MAX, LaneBuckets, LaneColumn, Parts, ROWS_MAX, RollupError, Sums,
+    decode, encode,
+};
 pub use self::partial::{Bounds, Edge, Lane, Number, Numbers, Ordered, Partial};
 pub use self::sum::FloatSum;
 pub use self::tier::{Tier, UnknownTier};

@@ -224,6 +224,43 @@ fn check(bucket: &Bucket, start: i64, expected: &Naive, merges: f64) {
     }
 }
 
+/// Whatever is read of a chunk is what all of it has.
+fn check_parts(chunk: &Chunk<Vec<u8>>, tier: Tier, lane: LaneColumn, all: &[Bucket]) {
+    for wanted in 0..16 {
+        let is_wanted = |bit: u32| wanted >> bit & 1 == 1;
+        let parts = Parts {
+            sum: is_wanted(0),
+            range: is_wanted(1),
+            edges: is_wanted(2),
+            squares: is_wanted(3),
+        };
+        let columns = BucketColumns::read(chunk, tier, &[(lane, parts)]).expect("reads");
+        assert_eq!(columns.len(), all.len());
+        for (index, bucket) in all.iter().enumerate() {
+            assert_eq!(
+                (columns.start(index), columns.rows(index)),
+                (bucket.start, bucket.rows)
+            );
+            let Some(partial) = &bucket.lanes[0] else {
+                assert!(columns.lane(0, index).is_none());
+                continue;
+            };
+            let (count, known) = columns.lane(0, index).expect("it has values");
+            assert_eq!(count, partial.count);
+            let has = [known.range.is_some(), known.edges.is_some()];
+            assert_eq!(has, [parts.range, parts.edges]);
+            assert_eq!(columns.edge_times(index).is_some(), parts.edges);
+            let has_sum = !matches!(partial.lane, Lane::String(_) | Lane::Binary(_));
+            assert_eq!(known.sums.is_some(), parts.sum && has_sum);
+            let is_number = has_sum && !matches!(partial.lane, Lane::Boolean(..));
+            if parts == Parts::ALL || (parts.sum && parts.range && parts.edges && !is_number) {
+                let found = columns.partial(0, index);
+                assert_eq!(format!("{found:?}"), format!("{:?}", Some(partial)));
+            }
+        }
+    }
+}
+
 fn check_variance(partial: &Partial, all: &[f64]) {
     if let Some(variance) = partial.variance() {
         let greatest = all.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
@@ -317,9 +354,14 @@ proptest! {
         let lane = LaneColumn { id: ColumnId(id), field_type };
         for tier in Tier::USUAL {
             let buckets = roll(tier, &times, std::slice::from_ref(&vector));
-            let bytes = encode(&buckets, &[lane], POSITIONS, &mut Hints::default()).expect("few lanes");
-            let chunk = Chunk::open(bytes).expect("opens");
+            let encoded = |effort| encode(&buckets, &[lane], POSITIONS, &mut Hints::default(), effort);
+            let cheap = Chunk::open(encoded(Effort::Cheap).expect("few lanes")).expect("opens");
+            let chunk = Chunk::open(encoded(Effort::Full).expect("few lanes")).expect("opens");
             let back = decode(&chunk, tier, &[lane]).expect("decodes");
+            let of_cheap = decode(&cheap, tier, &[lane]).expect("decodes");
+            // NaN is no other NaN.
+            prop_assert_eq!(format!("{:?}", &of_cheap), format!("{:?}", &back));
+            check_parts(&chunk, tier, lane, &back);
             for (bucket, (start, expected)) in back.iter().zip(&naive(tier, &rows)) {
                 check(bucket, *start, expected, 0.0);
             }

@@ -9,6 +9,7 @@ use super::delete::BucketDeletion;
 use super::fill::Plan;
 use super::{Rings, lanes_of};
 use crate::blocks::{ChunkEntry, ChunkMeta};
+use crate::codec::Effort;
 use crate::codec::chunk::{Chunk, Hints};
 use crate::engine::compaction::Compaction;
 use crate::engine::ledger::owner_of_series;
@@ -41,8 +42,11 @@ pub(in crate::engine) struct TierChanges {
     pub(super) pending: u64,
 }
 
-/// Buckets of one chunk at most. What leaves is merged with the last chunk of a ring, which is written anew each time.
-const BUCKETS_MAX: usize = 256;
+/// Buckets of one chunk at most.
+const BUCKETS_MAX: u32 = 256;
+/// The last chunks of a ring that are not full are written anew with what comes behind them, if they have no more than so
+/// many times its buckets: a bucket is written a few times, and few chunks are not full, however little comes at a time.
+const JOINED_AT: u32 = 2;
 
 /// One ring of one series, while it changes.
 struct Change<'a> {
@@ -244,7 +248,7 @@ impl Engine {
                 changes,
             };
             if let Some(begun) = begun {
-                change.write_merged(begun.buckets, kept, Some(begun.positions));
+                change.write_merged(begun.buckets, kept, Some(begun.positions), Effort::Cheap);
             } else {
                 let ring = rings.of(tier).map_or(&[][..], |ring| &ring.chunks);
                 let read = |entry: &ChunkEntry| self.buckets_of(entry, &lanes);
@@ -303,37 +307,61 @@ fn of_rows(
 }
 
 impl Change<'_> {
-    /// Puts buckets where they belong: into the chunk that has their time, or into the last one as long as it takes
-    /// more. A chunk that cannot be read stays, and what belongs to it stands beside it.
+    /// Puts buckets where they belong: into the chunk that has their time, or behind the last one, with as many of the last
+    /// chunks as join them. A chunk that cannot be read stays, and what belongs to it stands beside it.
     fn merge(
         &mut self,
         ring: &[ChunkEntry],
         buckets: Vec<Bucket>,
         read: &dyn Fn(&ChunkEntry) -> Result<Vec<Bucket>, EngineError>,
     ) {
+        let last = ring.iter().map(|entry| entry.meta.last_time).max();
+        let is_behind = |bucket: &&Bucket| last.is_none_or(|last| bucket.start > last);
+        let more = buckets.iter().filter(is_behind).count();
+        let rows = ring.iter().map(|entry| entry.meta.rows);
+        let (others, tail) = ring.split_at(ring.len() - joined(rows.rev(), more as u32));
         let mut buckets = buckets.into_iter().peekable();
-        for (at, entry) in ring.iter().enumerate() {
-            let meta = &entry.meta;
-            let takes_more = at + 1 == ring.len() && (meta.rows as usize) < BUCKETS_MAX;
+        for entry in others {
             let mut new = Vec::new();
-            while let Some(bucket) =
-                buckets.next_if(|bucket| takes_more || bucket.start <= meta.last_time)
-            {
+            while let Some(bucket) = buckets.next_if(|b| b.start <= entry.meta.last_time) {
                 new.push(bucket);
             }
-            if new.is_empty() {
-                continue;
-            }
-            let before = read(entry).unwrap_or_default();
-            let is_read = !before.is_empty();
-            let positions = is_read.then_some((meta.first_position, meta.last_position));
-            let is_written = self.write_merged(before, new, positions);
-            if is_written && is_read && !mutants::is(Mutant::RolledTwice) {
-                self.changes.replaced.push(*entry);
+            if !new.is_empty() {
+                self.write_anew(std::slice::from_ref(entry), new, Effort::Full, read);
             }
         }
         let rest: Vec<Bucket> = buckets.collect();
-        self.write(&rest, None);
+        if !rest.is_empty() {
+            // Those that do not fill a chunk are soon written again.
+            self.write_anew(tail, rest, Effort::Cheap, read);
+        }
+    }
+
+    /// Writes chunks anew with more buckets. One that cannot be read stays.
+    fn write_anew(
+        &mut self,
+        entries: &[ChunkEntry],
+        more: Vec<Bucket>,
+        effort: Effort,
+        read: &dyn Fn(&ChunkEntry) -> Result<Vec<Bucket>, EngineError>,
+    ) {
+        let mut buckets = Vec::new();
+        let mut positions: Option<(Position, Position)> = None;
+        let mut replaced = Vec::new();
+        for entry in entries {
+            let Ok(mut known) = read(entry) else {
+                continue;
+            };
+            buckets.append(&mut known);
+            let (first, last) = (entry.meta.first_position, entry.meta.last_position);
+            let (from, to) = positions.unwrap_or((first, last));
+            positions = Some((from.min(first), to.max(last)));
+            replaced.push(*entry);
+        }
+        let is_written = self.write_merged(buckets, more, positions, effort);
+        if is_written && !mutants::is(Mutant::RolledTwice) {
+            self.changes.replaced.append(&mut replaced);
+        }
     }
 
     /// Deletes from chunks that were left as they are.
@@ -350,7 +378,7 @@ impl Change<'_> {
             let last = meta.last_time.saturating_add(self.tier.width_ns() - 1);
             if gone.overlaps(meta.first_time, last) && !self.changes.replaced.contains(entry) {
                 let positions = (meta.first_position, meta.last_position);
-                self.write(&read(entry)?, Some(positions));
+                self.write(&read(entry)?, Some(positions), Effort::Full);
                 self.changes.replaced.push(*entry);
             }
         }
@@ -379,14 +407,20 @@ impl Change<'_> {
         mut buckets: Vec<Bucket>,
         mut more: Vec<Bucket>,
         also: Option<(Position, Position)>,
+        effort: Effort,
     ) -> bool {
         buckets.append(&mut more);
         buckets.sort_by_key(|bucket| bucket.start);
-        self.write(&coarsen(self.tier, buckets), also)
+        self.write(&coarsen(self.tier, buckets), also, effort)
     }
 
-    /// Chunks of these buckets; false where there can be none.
-    fn write(&mut self, buckets: &[Bucket], also: Option<(Position, Position)>) -> bool {
+    /// Chunks of these buckets, with that effort for one that is not full; false where there can be none.
+    fn write(
+        &mut self,
+        buckets: &[Bucket],
+        also: Option<(Position, Position)>,
+        effort: Effort,
+    ) -> bool {
         let kept = self.gone.map(|gone| self.kept(buckets, gone));
         let buckets = kept.as_deref().unwrap_or(buckets);
         let (mut first, mut last) = (self.meta.first_position, self.meta.last_position);
@@ -394,10 +428,11 @@ impl Change<'_> {
             (first, last) = (first.min(other_first), last.max(other_last));
         }
         let mut chunks = Vec::new();
-        for part in buckets.chunks(BUCKETS_MAX) {
-            let (Some(from), Some(to), Ok(bytes)) =
-                (part.first(), part.last(), self.encode(part, (first, last)))
-            else {
+        for part in buckets.chunks(BUCKETS_MAX as usize) {
+            let is_full = part.len() == BUCKETS_MAX as usize;
+            let effort = if is_full { Effort::Full } else { effort };
+            let encoded = self.encode(part, (first, last), effort);
+            let (Some(from), Some(to), Ok(bytes)) = (part.first(), part.last(), encoded) else {
                 return false;
             };
             let meta = ChunkMeta {
@@ -419,10 +454,11 @@ impl Change<'_> {
         &self,
         buckets: &[Bucket],
         positions: (Position, Position),
+        effort: Effort,
     ) -> Result<Vec<u8>, RollupError> {
         let mut hints = Hints::default();
         if self.lanes.len() <= LANES_MAX {
-            return encode(buckets, self.lanes, positions, &mut hints);
+            return encode(buckets, self.lanes, positions, &mut hints, effort);
         }
         let has_value = |lane: usize| {
             let mut of_lane = buckets.iter().map(|bucket| bucket.lanes.get(lane));
@@ -440,6 +476,44 @@ impl Change<'_> {
             }
         });
         let buckets: Vec<Bucket> = buckets.collect();
-        encode(&buckets, &lanes, positions, &mut hints)
+        encode(&buckets, &lanes, positions, &mut hints, effort)
+    }
+}
+
+/// How many of the last chunks of a ring, the last one first, so many buckets behind them are written with.
+fn joined(rows: impl Iterator<Item = u32>, more: u32) -> usize {
+    let mut joined = more;
+    let joins = |&rows: &u32| {
+        let is_small = rows < BUCKETS_MAX && rows <= JOINED_AT * joined;
+        joined += rows;
+        is_small
+    };
+    rows.take_while(joins).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_written_a_few_times_and_few_chunks_are_not_full() {
+        for more in [1, 2, 7, 100, 256, 600] {
+            let (mut ring, mut written, mut came) = (Vec::new(), 0, 0);
+            for _ in 0..2_000 {
+                let tail = joined(ring.iter().copied().rev(), more);
+                let tail: u32 = ring.drain(ring.len() - tail..).sum();
+                let mut rest = tail + more;
+                written += rest;
+                came += more;
+                while rest > 0 {
+                    ring.push(rest.min(BUCKETS_MAX));
+                    rest -= rest.min(BUCKETS_MAX);
+                }
+                let not_full = ring.iter().filter(|&&rows| rows < BUCKETS_MAX).count();
+                assert!(not_full <= 6, "{more} at a time: {ring:?}");
+            }
+            assert_eq!(ring.iter().sum::<u32>(), came);
+            assert!(written <= 7 * came, "{more} at a time: {written} of {came}");
+        }
     }
 }

@@ -27,7 +27,7 @@ pub(super) use self::delete::BucketDeletion;
 pub use self::delete::LeftRange;
 pub(super) use self::fill::TierFill;
 pub use self::fill::TierFillView;
-pub use self::read::{RolledReader, TierReader};
+pub use self::read::{BucketDemand, RolledReader, TierReader};
 pub(super) use self::rings::Tiers;
 use self::rings::{Ring, Rings, covered};
 use crate::engine::Engine;

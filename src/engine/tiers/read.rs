@@ -7,22 +7,40 @@ use std::sync::Arc;
 use super::choose::{Stretch, choose};
 use super::{Rings, covered, lanes_of};
 use crate::blocks::{ChunkEntry, Pin};
+use crate::codec::chunk::Chunk;
 use crate::engine::{Engine, EngineError, SeriesReader};
-use crate::rollup::{Bucket, LaneColumn};
-use crate::types::{ColumnId, SeriesId, TimeRange, Timestamp};
+use crate::rollup::{BucketColumns, LaneColumn, Parts, Tier};
+use crate::types::{ColumnId, FieldType, SeriesId, TimeRange, Timestamp};
 
 /// The buckets that stand for rows of a series that are no longer there.
 #[derive(Debug)]
 pub struct TierReader {
     engine: Arc<Engine>,
-    lanes: Vec<LaneColumn>,
+    lanes: Vec<(LaneColumn, Parts)>,
     newest_first: bool,
     /// By their first bucket.
     pieces: VecDeque<Piece>,
-    ready: VecDeque<Bucket>,
+    /// The chunks that are read.
+    open: Vec<BucketColumns>,
+    /// Which of them a bucket is in, and where.
+    ready: VecDeque<(usize, usize)>,
     rolled: Option<TimeRange>,
     /// Keeps the files of the chunks.
     _pin: Pin,
+}
+
+/// What is wanted of buckets.
+#[expect(missing_debug_implementations, reason = "holds a closure")]
+pub struct BucketDemand<'a> {
+    /// For each column that is wanted.
+    pub parts: &'a [Parts],
+    /// When the first and the last value of any column were.
+    pub times: bool,
+    /// Buckets come newest first.
+    pub newest_first: bool,
+    /// Where the query's bucket of a time starts, and where the next one does; buckets of a tier are taken whole by their
+    /// start.
+    pub bounds: &'a dyn Fn(Timestamp) -> (Timestamp, Option<Timestamp>),
 }
 
 /// A chunk, and where its buckets have to start.
@@ -43,18 +61,16 @@ pub struct RolledReader {
 
 impl Engine {
     /// The rows of a series in a range, with those that are beyond their age as long as they are there, and buckets
-    /// for those that are not. `bounds` tells where the query's bucket of a time starts, and where the next one does;
-    /// buckets of a tier are taken whole by their start.
+    /// for those that are not.
     pub fn read_rolled(
         self: &Arc<Self>,
         series: SeriesId,
         range: TimeRange,
         columns: &[ColumnId],
-        newest_first: bool,
-        bounds: &dyn Fn(Timestamp) -> (Timestamp, Option<Timestamp>),
+        demand: &BucketDemand<'_>,
     ) -> RolledReader {
         let pin = self.blocks.pin();
-        let lanes = lanes_of(&self.columns_of_series(series));
+        let lanes = wanted(&lanes_of(&self.columns_of_series(series)), columns, demand);
         let slot = self.placement.slot(series);
         let is_rolled = self.is_rolled(series);
         // Nothing moves from chunks to buckets while this is held.
@@ -73,7 +89,7 @@ impl Engine {
             tier,
             range,
             chunks,
-        } in choose(&rings, range, bounds)
+        } in choose(&rings, range, demand.bounds)
         {
             for entry in chunks {
                 let covered = covered(tier, &entry);
@@ -89,13 +105,25 @@ impl Engine {
             buckets: TierReader {
                 engine: Arc::clone(self),
                 lanes,
-                newest_first,
+                newest_first: demand.newest_first,
                 pieces: pieces.into(),
+                open: Vec::new(),
                 ready: VecDeque::new(),
                 rolled,
                 _pin: pin,
             },
         }
+    }
+
+    /// What is wanted of a chunk of a tier.
+    fn bucket_columns(
+        &self,
+        entry: &ChunkEntry,
+        lanes: &[(LaneColumn, Parts)],
+    ) -> Result<BucketColumns, EngineError> {
+        let chunk = Chunk::open(self.blocks.read_chunk(entry)?)?;
+        let tier = Tier::of_number(entry.meta.tier).unwrap_or(Tier::TEN_SECONDS);
+        Ok(BucketColumns::read(&chunk, tier, lanes)?)
     }
 
     /// Whether buckets are made of the rows of a series that leave.
@@ -107,37 +135,67 @@ impl Engine {
     }
 }
 
+/// The columns that are wanted as lanes, in that order; where times are, all others behind them.
+fn wanted(
+    lanes: &[LaneColumn],
+    columns: &[ColumnId],
+    demand: &BucketDemand<'_>,
+) -> Vec<(LaneColumn, Parts)> {
+    let edges = demand.times;
+    let of_column = |(&id, &parts): (&ColumnId, &Parts)| {
+        let lane = lanes.iter().find(|lane| lane.id == id).copied();
+        // Of a column that the series' measurement lacks no chunk has anything.
+        let field_type = FieldType::Float;
+        let parts = Parts {
+            edges: parts.edges || edges,
+            ..parts
+        };
+        (lane.unwrap_or(LaneColumn { id, field_type }), parts)
+    };
+    let mut wanted: Vec<_> = columns.iter().zip(demand.parts).map(of_column).collect();
+    if edges {
+        let others = lanes.iter().filter(|lane| !columns.contains(&lane.id));
+        let parts = Parts {
+            edges,
+            ..Parts::default()
+        };
+        wanted.extend(others.map(|&lane| (lane, parts)));
+    }
+    wanted
+}
+
 impl TierReader {
     /// What the buckets are of, whole buckets counted.
     pub const fn rolled(&self) -> Option<TimeRange> {
         self.rolled
     }
 
-    /// Where a column is among the lanes of a bucket.
-    pub fn lane_of(&self, column: ColumnId) -> Option<usize> {
-        self.lanes.iter().position(|lane| lane.id == column)
-    }
-
-    /// The next bucket, in the order that was asked for.
-    pub fn next_bucket(&mut self) -> Result<Option<Bucket>, EngineError> {
+    /// The next bucket, in the order that was asked for: which one it is of what was read. Its lanes are the columns that
+    /// were asked for, in that order, and maybe others behind them.
+    pub fn next_bucket(&mut self) -> Result<Option<(&BucketColumns, usize)>, EngineError> {
         while self.ready.is_empty() {
             let group = self.next_group();
             if group.is_empty() {
                 return Ok(None);
             }
+            self.open.clear();
             let mut buckets = Vec::new();
             for piece in group {
-                let of_piece = self.engine.buckets_of(&piece.entry, &self.lanes)?;
-                let wanted = of_piece.into_iter();
-                buckets.extend(wanted.filter(|bucket| piece.range.contains(bucket.start)));
+                let open = self.engine.bucket_columns(&piece.entry, &self.lanes)?;
+                let inside =
+                    (0..open.len()).filter(|&index| piece.range.contains(open.start(index)));
+                buckets.extend(inside.map(|index| (open.start(index), self.open.len(), index)));
+                self.open.push(open);
             }
-            buckets.sort_by_key(|bucket| bucket.start);
+            buckets.sort_unstable();
             if self.newest_first {
                 buckets.reverse();
             }
-            self.ready = buckets.into();
+            let places = buckets.into_iter().map(|(_, open, index)| (open, index));
+            self.ready = places.collect();
         }
-        Ok(self.ready.pop_front())
+        let next = self.ready.pop_front();
+        Ok(next.map(|(open, index)| (&self.open[open], index)))
     }
 
     /// The next chunk, and those that overlap it.

@@ -162,6 +162,10 @@ impl Shape<'_> {
         for aggregate in &grouping.aggregates {
             self.add_needs(aggregate, &mut needs)?;
         }
+        let of_times = |aggregate: &Aggregate| {
+            let argument = aggregate.argument.as_ref();
+            argument.is_some_and(|argument| self.is_time(argument))
+        };
         Some(SummaryRequest {
             buckets: match &grouping.bucket {
                 Some((_, buckets)) => buckets.clone(),
@@ -169,6 +173,7 @@ impl Shape<'_> {
             },
             needs: needs.into(),
             moments: grouping.aggregates.iter().any(of_moments),
+            times: grouping.aggregates.iter().any(of_times),
         })
     }
 
