@@ -143,7 +143,8 @@ fn what_a_start_took_from_the_first_copy_of_a_moved_group_stays() {
             append(&log, &[rows(&long)]);
         }
         let second = append(&log, &[rows(b"second")]);
-        append(&log, &[rows(&[1; 20_000])]);
+        let rest = vec![1; 20_000];
+        append(&log, &[rows(&rest)]);
         assert_eq!(log.usage().segments, 2);
         memory.fail_syncs(failures);
         log.sync().expect("synced, or moved and synced");
