@@ -268,9 +268,18 @@ impl Engine {
         entry: &ChunkEntry,
         lanes: &[LaneColumn],
     ) -> Result<Vec<Bucket>, EngineError> {
+        let (chunk, tier) = self.tier_chunk(entry)?;
+        Ok(decode(&chunk, tier, lanes)?)
+    }
+
+    /// A chunk of a tier, and which tier that is.
+    pub(super) fn tier_chunk(
+        &self,
+        entry: &ChunkEntry,
+    ) -> Result<(Chunk<Bytes>, Tier), EngineError> {
         let chunk = Chunk::open(self.blocks.read_chunk(entry)?)?;
         let tier = Tier::of_number(entry.meta.tier).unwrap_or(Tier::TEN_SECONDS);
-        Ok(decode(&chunk, tier, lanes)?)
+        Ok((chunk, tier))
     }
 
     /// The chunk with its bytes, if these can be had.
@@ -484,8 +493,8 @@ impl Change<'_> {
 fn joined(rows: impl Iterator<Item = u32>, more: u32) -> usize {
     let mut joined = more;
     let joins = |&rows: &u32| {
-        let is_small = rows < BUCKETS_MAX && rows <= JOINED_AT * joined;
-        joined += rows;
+        let is_small = rows < BUCKETS_MAX && rows <= joined.saturating_mul(JOINED_AT);
+        joined = joined.saturating_add(rows);
         is_small
     };
     rows.take_while(joins).count()

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use super::choose::{Stretch, choose};
 use super::{Rings, covered, lanes_of};
 use crate::blocks::{ChunkEntry, Pin};
-use crate::codec::chunk::Chunk;
 use crate::engine::{Engine, EngineError, SeriesReader};
-use crate::rollup::{BucketColumns, LaneColumn, Parts, Tier};
+use crate::rollup::{BucketColumns, LaneColumn, Parts};
 use crate::types::{ColumnId, FieldType, SeriesId, TimeRange, Timestamp};
 
 /// The buckets that stand for rows of a series that are no longer there.
@@ -121,8 +120,7 @@ impl Engine {
         entry: &ChunkEntry,
         lanes: &[(LaneColumn, Parts)],
     ) -> Result<BucketColumns, EngineError> {
-        let chunk = Chunk::open(self.blocks.read_chunk(entry)?)?;
-        let tier = Tier::of_number(entry.meta.tier).unwrap_or(Tier::TEN_SECONDS);
+        let (chunk, tier) = self.tier_chunk(entry)?;
         Ok(BucketColumns::read(&chunk, tier, lanes)?)
     }
 

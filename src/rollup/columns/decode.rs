@@ -263,8 +263,8 @@ impl BucketColumns {
         lane: LaneColumn,
         read: &LaneBuckets,
     ) -> Result<[Vec<Timestamp>; 2], RollupError> {
-        let mut times = [part::FIRST_AFTER, part::LAST_AFTER].map(|_| vec![0; self.len()]);
         let parts = [part::FIRST_AFTER, part::LAST_AFTER];
+        let mut times = parts.map(|_| vec![0; self.len()]);
         for (part, times) in parts.into_iter().zip(&mut times) {
             let after = unsigned_of(chunk, column_of(lane.id, part)?)?;
             for bucket in read.buckets(self.len()) {

@@ -1,7 +1,7 @@
 //! Buckets as a sealed chunk and back: a row a bucket, a column for each thing that a partial knows of a lane. The
 //! layout is in `FORMAT.md`.
 //!
-//! What comes from bytes is checked before it becomes a partial: times lie in their bucket, counts are no more than
+//! What comes from bytes is checked before it is handed out: times lie in their bucket, counts are no more than
 //! rows, types are those that were asked for.
 
 mod decode;
