@@ -358,8 +358,12 @@ fn continue_behind(
         .iter()
         .map(|sealed| sealed.header.slot)
         .collect();
-    let named = held.iter().map(|number| number + 1).max().unwrap_or(0);
-    state.slot_next = named.max(options.segment_count_max);
+    let speaking = |number: u32| {
+        let mut extents = chain.extents.iter();
+        extents.any(|extent| extent.header.slot == number)
+    };
+    let named = chain.slots.iter().map(|number| number + 1).max();
+    state.slot_next = named.unwrap_or(0).max(options.segment_count_max);
     for &number in &chain.slots {
         if held.contains(&number) {
             continue;
@@ -369,16 +373,18 @@ fn continue_behind(
             state.retired += 1;
             continue;
         }
-        if number >= options.segment_count_max {
-            storage.remove(&slot_name(number))?;
-        } else {
-            let exists = true;
-            state.free.push(Slot { number, exists });
+        let speaks = speaking(number);
+        match number < options.segment_count_max {
+            true => state.free.push(Slot {
+                speaks,
+                ..Slot::used(number)
+            }),
+            false if speaks => state.kept.push(number),
+            false => storage.remove(&slot_name(number))?,
         }
     }
     for number in (0..options.segment_count_max).filter(|number| !chain.slots.contains(number)) {
-        let exists = false;
-        state.free.push(Slot { number, exists });
+        state.free.push(Slot::new(number));
     }
     Ok(state)
 }

@@ -186,16 +186,22 @@ fn segments_of(failed: &[Run], later: &[Run]) -> usize {
 }
 
 impl State {
+    /// Another slot takes the place of one whose file has to stay as it is until this start has a durable header.
+    pub(super) fn keep(&mut self, number: u32) {
+        self.kept.push(number);
+        if self.slot_next < SLOTS {
+            self.free.push(Slot::new(self.slot_next));
+            self.slot_next += 1;
+        }
+    }
+
     /// A full log may exceed its slots for this; they go when they are recycled. Whether there are as many.
     fn allow_slots(&mut self, needed: usize) -> bool {
         while self.ready.len() + self.free.len() < needed {
             if self.slot_next >= SLOTS {
                 return false;
             }
-            self.free.push(Slot {
-                number: self.slot_next,
-                exists: false,
-            });
+            self.free.push(Slot::new(self.slot_next));
             self.slot_next += 1;
         }
         true

@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) ready: VecDeque<Ready>,
     /// Slots without content, with or without a file.
     pub(super) free: Vec<Slot>,
+    /// Slots whose file has to stay as it is until a segment of this start has a durable header.
+    pub(super) kept: Vec<u32>,
     /// The first number that no slot has.
     pub(super) slot_next: u32,
     /// Slots whose device failed a sync.
@@ -80,6 +82,31 @@ pub(super) struct Ready {
 pub(super) struct Slot {
     pub(super) number: u32,
     pub(super) exists: bool,
+    /// Its header says where the log ends, and no other does until this start has one: a new header may take its place
+    /// at once, but no new file.
+    pub(super) speaks: bool,
+}
+
+impl Slot {
+    /// A file that nothing depends on.
+    pub(super) const fn used(number: u32) -> Self {
+        let (exists, speaks) = (true, false);
+        Self {
+            number,
+            exists,
+            speaks,
+        }
+    }
+
+    /// No file yet.
+    pub(super) const fn new(number: u32) -> Self {
+        let (exists, speaks) = (false, false);
+        Self {
+            number,
+            exists,
+            speaks,
+        }
+    }
 }
 
 /// Contiguous bytes of one segment that are not durable yet.

@@ -257,10 +257,7 @@ impl Log {
                 freed += 1;
                 let number = sealed.header.slot;
                 if number < self.options.segment_count_max {
-                    state.free.push(Slot {
-                        number,
-                        exists: true,
-                    });
+                    state.free.push(Slot::used(number));
                 } else {
                     excess.push(number);
                 }
@@ -400,6 +397,7 @@ impl Log {
     /// Prepares until `count` segments are ready or no slot is free; returns how many are ready.
     pub(super) fn prepare_ready(&self, count: usize) -> Result<usize, LogError> {
         let _one = self.preparing.lock();
+        self.release_kept()?;
         loop {
             let slot = {
                 let mut state = self.state.lock();
@@ -408,43 +406,66 @@ impl Log {
                     return Ok(ready);
                 }
                 // Files that exist come first: they take no new space.
-                let place = state.free.iter().position(|slot| slot.exists);
-                match place.or(if state.free.is_empty() { None } else { Some(0) }) {
+                let rank = |slot: &Slot| (!slot.exists, slot.speaks);
+                let first = (0..state.free.len()).min_by_key(|&place| rank(&state.free[place]));
+                match first {
                     Some(place) => state.free.remove(place),
                     None => return Ok(ready),
                 }
             };
-            match self.ready_segment(slot) {
-                Ok(segment) => self.state.lock().ready.push_back(Ready {
+            let prepared = self.ready_segment(slot);
+            let mut state = self.state.lock();
+            match prepared {
+                Ok(Some(segment)) => state.ready.push_back(Ready {
                     slot: slot.number,
                     segment,
                 }),
+                Ok(None) => state.keep(slot.number),
                 Err(error) => {
-                    let exists = false;
-                    let number = slot.number;
-                    self.state.lock().free.push(Slot { number, exists });
+                    state.free.push(Slot::new(slot.number));
                     return Err(error);
                 }
             }
         }
     }
 
-    fn ready_segment(&self, slot: Slot) -> Result<Arc<dyn Segment>, LogError> {
+    /// Once this start has a durable header, files that had to stay until then are free as well.
+    fn release_kept(&self) -> Result<(), LogError> {
+        let kept = {
+            let mut state = self.state.lock();
+            if !state.is_begun || state.kept.is_empty() {
+                return Ok(());
+            }
+            std::mem::take(&mut state.kept)
+        };
+        for number in kept {
+            if number < self.options.segment_count_max {
+                self.state.lock().free.push(Slot::used(number));
+            } else {
+                self.storage.remove(&slot_name(number))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The segment in a slot, as it is or made anew; none if that would take away a file that has to stay.
+    fn ready_segment(&self, slot: Slot) -> Result<Option<Arc<dyn Segment>>, LogError> {
         let size_bytes = self.options.segment_size_bytes;
         let name = slot_name(slot.number);
         if slot.exists {
             match self.storage.open_segment(&name) {
                 Ok(segment) if segment.size_bytes() == size_bytes => {
                     segment.prefetch(0..size_bytes);
-                    return Ok(segment);
+                    return Ok(Some(segment));
                 }
+                Ok(_) | Err(_) if slot.speaks => return Ok(None),
                 // Of another size, or not readable: made anew under the same name.
                 Ok(_) | Err(_) => {}
             }
         }
         let segment = self.storage.create_segment(&name, size_bytes)?;
         segment.prefetch(0..size_bytes);
-        Ok(segment)
+        Ok(Some(segment))
     }
 
     fn check_size(&self, frames: &[FrameParts<'_>]) -> Result<(), AppendError> {

@@ -1,6 +1,7 @@
 //! Devices without room: refused, said, and forgotten when there is room again.
 
 use super::*;
+use crate::log::segment::slot_name;
 
 #[test]
 fn a_full_device_refuses_units_until_there_is_room() {
@@ -161,4 +162,69 @@ fn a_gap_that_finds_no_room_in_quarantine_is_kept_by_a_later_start() {
         memory.bytes(&format!("{name}.bin")).expect("there").len(),
         44
     );
+}
+
+#[test]
+fn what_says_where_the_log_ends_stays_until_another_header_is_durable() {
+    // A file that is used again, one of another size, and one whose number is not used any more.
+    for (slot, size_bytes) in [(1, 64 << 10), (1, 128 << 10), (7, 64 << 10)] {
+        let (memory, storage) = disk();
+        let (log, ..) = open(&storage);
+        let mut expected = Handed::new();
+        add(&log, &mut expected, b"kept");
+        let end = log.sync().expect("syncs");
+        append(&log, &[rows(b"left out by a later start")]);
+        log.sync().expect("syncs");
+        let epoch = log.epoch();
+        drop(log);
+        // A start that found the log to end before them has written this, and nothing behind it.
+        let header = SegmentHeader {
+            store: STORE,
+            slot,
+            epoch: Epoch(epoch.0 + 10),
+            base: Position(1 << 20),
+            size_bytes: 64 << 10,
+            previous_epoch: epoch,
+            previous_end: end,
+            durable: end,
+        };
+        let segment = storage.create_segment(&slot_name(slot), header.size_bytes);
+        let segment = segment.expect("room");
+        segment.write(0, &header.encode()).expect("writes");
+        segment.sync(0..4096).expect("syncs");
+        let other = LogOptions {
+            segment_size_bytes: size_bytes,
+            ..options()
+        };
+        for _ in 0..2 {
+            memory.fill_up(false, true);
+            let (log, _, handed) = open_with(&storage, other.clone(), Position(0));
+            assert_eq!((&handed, log.usage().segments), (&expected, 1));
+            let refused = log.append(log.epoch(), &[rows(b"too early")]);
+            assert!(matches!(refused, Err(AppendError::Full)), "{refused:?}");
+            log.recycle(Position(0)).expect("has nothing to recycle");
+        }
+        memory.fill_up(false, false);
+        let cut = after_cut(&memory);
+        let (log, _, handed) = open_with(&cut, other.clone(), Position(0));
+        assert_eq!(handed, expected, "slot {slot}, {size_bytes} bytes");
+        let mut expected = expected.clone();
+        for number in 0..2 {
+            add(&log, &mut expected, &vec![number; size_bytes as usize / 2]);
+        }
+        log.sync().expect("syncs");
+        log.recycle(expected[1].1).expect("recycles");
+        for number in 0..6 {
+            append(&log, &[rows(&vec![number; size_bytes as usize / 2])]);
+            log.sync().expect("syncs");
+            log.recycle(log.durable()).expect("recycles");
+        }
+        // No file stays that the log would not use.
+        let names = cut.list(FOLDER).expect("lists");
+        assert!(names.len() <= 4, "{names:?}");
+        assert!(
+            names.iter().all(|name| name < &"0004".to_owned()),
+            "{names:?}"
+        );
+    }
 }
