@@ -43,6 +43,7 @@ fn engine(folder: &std::path::Path) -> Engine {
         time_min_ns: 0,
         raw_age_max_ns: 0,
         rows_per_series_max: 0,
+        tiers: Vec::new(),
         empty_series_ns: 0,
         chunk_age_max_ns: i64::MAX,
         chunk_cache_bytes: 1 << 20,

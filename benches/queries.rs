@@ -102,6 +102,7 @@ impl Bench {
             time_min_ns: 0,
             raw_age_max_ns: 0,
             rows_per_series_max: 0,
+            tiers: Vec::new(),
             empty_series_ns: 0,
             chunk_rows: edgetimedb::limits::CHUNK_ROWS,
             chunk_age_max_ns: i64::MAX,

@@ -46,6 +46,7 @@ fn cost(sensors: usize, rows: i64) {
         "{sensors} sensors of 4 fields, a reading a second, {rows} rows each, of which the newest 4,096 stay"
     );
     let mut least = [Duration::MAX; 2];
+    let mut used = std::collections::BTreeMap::new();
     for _ in 0..variable("EDGETIME_BENCH_ROUNDS", 5) {
         for (with, least) in [false, true].into_iter().zip(&mut least) {
             let folder = tempfile::tempdir().expect("a folder");
@@ -56,6 +57,7 @@ fn cost(sensors: usize, rows: i64) {
             bench.write(rows, SECOND, true);
             bench.engine.checkpoint().expect("a checkpoint");
             *least = (*least).min(began.elapsed());
+            used = bench.engine.tier_uses();
         }
     }
     let values = sensors as f64 * rows as f64 * FIELDS.len() as f64;
@@ -64,6 +66,14 @@ fn cost(sensors: usize, rows: i64) {
         "without tiers {without:.1} ns a value, with 10s, 1m and 1h {with:.1}: {:.1} % more",
         (with / without - 1.0) * 100.0
     );
+    for (tier, found) in used {
+        let partials = found.buckets * FIELDS.len() as u64;
+        println!(
+            "{tier}: {} buckets, {:.1} bytes a bucket and field",
+            found.buckets,
+            found.bytes as f64 / partials.max(1) as f64
+        );
+    }
 }
 
 /// The same rows in two engines; in one of them all but the last day have left.
@@ -167,6 +177,7 @@ impl Bench {
             time_min_ns: 0,
             raw_age_max_ns: 0,
             rows_per_series_max: 0,
+            tiers: Vec::new(),
             empty_series_ns: 0,
             chunk_rows: edgetimedb::limits::CHUNK_ROWS,
             chunk_age_max_ns: i64::MAX,

@@ -11,6 +11,7 @@ use crate::engine::{Engine, EngineOptions, NewSeriesLimits, SpaceLimits, StoreAr
 use crate::limits::MIB;
 use crate::log::LogOptions;
 use crate::meta::{SqliteMeta, SqliteOptions};
+use crate::server::tiers_of;
 use crate::storage::{self, BackendChoice, DirectoryLock, LockError};
 use crate::types::StoreId;
 
@@ -66,7 +67,7 @@ pub fn open(config: &Config) -> Result<Arc<Engine>, CommandError> {
         Arc::new(meta),
         clock,
         fresh,
-        options(config, follow),
+        options(config, follow)?,
     );
     let engine = engine.map_err(failed)?;
     report(&engine);
@@ -93,6 +94,7 @@ pub fn open_archive(config: &Config) -> Result<Option<StoreArchive>, CommandErro
     own.retention = RetentionConfig {
         raw_age_max_s: 0,
         rows_per_series_max: 0,
+        tiers: String::new(),
         empty_series_age_s: 0,
     };
     // These are for clients: what was taken once has to find its place.
@@ -117,7 +119,14 @@ pub fn open_archive(config: &Config) -> Result<Option<StoreArchive>, CommandErro
     Ok(Some(StoreArchive::new(engine, Box::new(lock))))
 }
 
-fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOptions {
+fn options(
+    config: &Config,
+    follow_data: Option<Arc<ManualClock>>,
+) -> Result<EngineOptions, CommandError> {
+    let tiers = tiers_of(&config.retention.tiers).map_err(|reason| {
+        let tiers = &config.retention.tiers;
+        CommandError::Usage(format!("retention.tiers = {tiers:?}: {reason}"))
+    })?;
     let seconds =
         |seconds: u64| i64::try_from(seconds.saturating_mul(NS_PER_S)).unwrap_or(i64::MAX);
     let ahead = if follow_data.is_some() {
@@ -125,7 +134,7 @@ fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOpti
     } else {
         seconds(config.engine.time_future_max_s)
     };
-    EngineOptions {
+    Ok(EngineOptions {
         shards: config.engine.shards as usize,
         log: LogOptions {
             segment_size_bytes: config.log.segment_size_bytes,
@@ -150,6 +159,7 @@ fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOpti
             .saturating_mul(NS_PER_S as i64),
         raw_age_max_ns: seconds(config.retention.raw_age_max_s),
         rows_per_series_max: config.retention.rows_per_series_max,
+        tiers,
         empty_series_ns: config.retention.empty_series_age_s.saturating_mul(NS_PER_S),
         chunk_rows: crate::limits::CHUNK_ROWS,
         chunk_age_max_ns: seconds(config.engine.chunk_age_max_s),
@@ -162,7 +172,7 @@ fn options(config: &Config, follow_data: Option<Arc<ManualClock>>) -> EngineOpti
         rejected_rows_max: u64::from(config.limits.rejected_rows_max),
         rejected_bytes_max: config.limits.rejected_bytes_max,
         follow_data,
-    }
+    })
 }
 
 /// Says what was found, once, in the server's log.

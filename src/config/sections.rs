@@ -122,6 +122,9 @@ section! {
         /// Rows a series keeps, where its retention class says nothing else: beyond, the oldest go, a chunk at a
         /// time. 0 for no limit.
         rows_per_series_max: u64 = 0;
+        /// Buckets that go on answering aggregates when rows leave, where the retention class says nothing else: widths, and
+        /// how long each is kept. "" for none.
+        tiers: String = "10s=2d 1m=30d 1h=1825d".to_owned();
         /// Seconds after which a series of which no row is left gives its place back, for the limits on series, too: it
         /// is seen empty twice, so long apart. 0 for never.
         empty_series_age_s: u64 = 3600;

@@ -5,6 +5,7 @@
 //! a time, so that no writer waits for long.
 
 use crate::engine::Engine;
+use crate::engine::retention::{Keep, Revised, class_of};
 use crate::series::{Change, Series};
 use crate::types::{SeriesId, TimeRange, Timestamp};
 
@@ -178,16 +179,45 @@ impl Engine {
         extent
     }
 
-    /// Rows of some series from this time on are shown, of all of them; earlier ones have expired of one at least.
-    pub fn shown_from(&self, series: &[SeriesId]) -> Timestamp {
-        let (horizons, classes, _) = self.horizons();
-        let horizons = horizons.iter().take(classes).copied();
-        let (least, most) = (horizons.clone().min(), horizons.max());
-        if least == most {
-            return most.unwrap_or(Timestamp::MIN);
+    /// All rows of some series from this time on are there, and shown; earlier ones have expired of one at least, or have
+    /// left for buckets. Who takes buckets sees rows that are beyond their age until they leave.
+    pub fn whole_from(&self, series: &[SeriesId], takes_buckets: bool) -> Timestamp {
+        let revised = self.retention.current();
+        let keeps = self.keeps(&revised);
+        let first = keeps.first().map_or(Timestamp::MIN, |keep| keep.horizon);
+        let is_same = |keep: &Keep| keep.tiers.is_empty() && keep.horizon == first;
+        if keeps.iter().all(is_same) {
+            return first;
         }
-        let horizons = series.iter().map(|&id| self.horizon_of(id));
-        horizons.max().unwrap_or(Timestamp::MIN)
+        let all = series.iter();
+        let all = all.map(|&id| self.whole_from_in(&revised, &keeps, id, takes_buckets));
+        all.max().unwrap_or(Timestamp::MIN)
+    }
+
+    /// The same of one series, by what each class keeps under a policy.
+    pub(super) fn whole_from_in(
+        &self,
+        revised: &Revised,
+        keeps: &[Keep],
+        series: SeriesId,
+        takes_buckets: bool,
+    ) -> Timestamp {
+        if keeps.iter().all(|keep| keep.tiers.is_empty()) {
+            return self.horizon_in(revised, keeps, series);
+        }
+        let slot = self.placement.slot(series);
+        let (class, left) = {
+            let shard = self.shards[self.placement.shard(series)].read();
+            let class = shard.classes.get(slot, revised.revision);
+            (class, shard.left_until(slot))
+        };
+        let class =
+            class.unwrap_or_else(|| class_of(&self.catalog.read(), &revised.policy, series));
+        match keeps.get(class) {
+            Some(keep) if keep.tiers.is_empty() => keep.horizon,
+            Some(keep) if !takes_buckets => keep.horizon.max(left),
+            _ => left,
+        }
     }
 }
 

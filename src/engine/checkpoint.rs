@@ -238,6 +238,9 @@ impl Engine {
             if !mutants::is(Mutant::CountedNever) {
                 settled.add(&collected.settles);
             }
+            for (&database, &rows) in &tiers.late_rows {
+                settled.late_merged(database, rows);
+            }
             settled
         };
         let mut counters = history.counters(&self.catalog.read());

@@ -44,6 +44,9 @@ pub struct Ledger {
     pub rejected: u64,
     /// Rows that were there already, sent again by a producer that numbers its batches.
     pub duplicate: u64,
+    /// Of those that left: rows that came so late that they went into buckets which were there before. No state of its
+    /// own.
+    pub late_merged: u64,
 }
 
 impl Ledger {
@@ -77,6 +80,7 @@ impl Ledger {
         self.evicted += other.evicted;
         self.rejected += other.rejected;
         self.duplicate += other.duplicate;
+        self.late_merged += other.late_merged;
     }
 
     /// Those that have moved count where they are.
@@ -117,13 +121,14 @@ const UNKNOWN_REASON: u16 = 0;
 type CountOf = fn(&mut Ledger) -> &mut u64;
 
 /// The states of a manifest's counters, by number.
-const STATES: [(u64, CountOf); 6] = [
+const STATES: [(u64, CountOf); 7] = [
     (1, |ledger| &mut ledger.overwritten),
     (2, |ledger| &mut ledger.deleted),
     (3, |ledger| &mut ledger.expired),
     (4, |ledger| &mut ledger.evicted),
     (5, |ledger| &mut ledger.rejected),
     (6, |ledger| &mut ledger.duplicate),
+    (7, |ledger| &mut ledger.late_merged),
 ];
 
 /// Whose a row is, for the ledger.
@@ -221,6 +226,11 @@ impl Settled {
             ..Ledger::default()
         };
         self.settle(owner, deleted);
+    }
+
+    /// Rows that went into buckets which were there before.
+    pub(super) fn late_merged(&mut self, database: DatabaseId, rows: u64) {
+        self.databases.entry(database).or_default().late_merged += rows;
     }
 
     /// Rows that were hidden.
@@ -555,6 +565,7 @@ mod tests {
             moved: 8,
         };
         settled.hidden(of(7), rows);
+        settled.late_merged(DatabaseId(7), 6);
         let mut counters = settled.counters();
         assert_eq!(Settled::from_counters(&counters), settled);
         counters.push((255, 9));

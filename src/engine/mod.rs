@@ -106,7 +106,7 @@ use self::retention::Retention;
 use self::server_time::Timekeeper;
 use self::shard::{Placement, Shard};
 use self::space::Space;
-use self::tiers::TierFill;
+use self::tiers::{TierFill, TierFloors};
 use self::tokens::Tokens;
 use self::vacancy::Vacancies;
 use self::wear::Wear;
@@ -140,6 +140,8 @@ pub struct EngineOptions {
     pub raw_age_max_ns: i64,
     /// Rows a series keeps in its ring at most, where its retention class says nothing else; 0: no limit.
     pub rows_per_series_max: u64,
+    /// The buckets that are made of rows that leave, finest first, where their class says nothing else.
+    pub tiers: Vec<RetentionTier>,
     /// A series of which no row is left gives its place back, nanoseconds after that was seen; 0: never.
     pub empty_series_ns: u64,
     /// Rows at which a chunk is sealed. [`CHUNK_ROWS`](crate::limits::CHUNK_ROWS) is the default and the most,
@@ -171,6 +173,7 @@ pub struct Engine {
     memory: Memory,
     retention: Retention,
     tier_fill: TierFill,
+    tier_floors: TierFloors,
     archive: OnceLock<Archive>,
     pace: OnceLock<Box<dyn Pace>>,
     tokens: Tokens,

@@ -63,8 +63,8 @@ pub struct Lanes {
 pub struct SeenState {
     /// Time of the newest row that came in order; the least of all without one.
     pub newest: Timestamp,
-    /// Rows before this were not shown.
-    pub shown_from: Timestamp,
+    /// All rows from this time on were there, and shown: see [`Engine::whole_from`].
+    pub whole_from: Timestamp,
 }
 
 /// The rows of a series in a range, or in several, batch by batch.
@@ -130,6 +130,12 @@ impl SeriesReader {
     /// How the series was when the reader was made.
     pub const fn seen(&self) -> SeenState {
         self.seen
+    }
+
+    /// Rows from before this time have left.
+    pub(super) const fn whole_from(mut self, time: Timestamp) -> Self {
+        self.seen.whole_from = time;
+        self
     }
 }
 
@@ -267,8 +273,9 @@ impl Engine {
         let revised = self.retention.current();
         let keeps = self.keeps(&revised);
         let newest = |&id: &SeriesId| {
+            // What has left may have had later rows.
             let shown = TimeRange {
-                start: self.horizon_in(&revised, &keeps, id),
+                start: self.whole_from_in(&revised, &keeps, id, false),
                 end: Timestamp::MAX,
             };
             let shard = self.shards[self.placement.shard(id)].read();
@@ -285,34 +292,24 @@ impl Engine {
         ranges: &[TimeRange],
         lanes: &Arc<Lanes>,
     ) -> SeriesReader {
-        let shown_from = self.horizon_of(series);
+        let horizon = self.horizon_of(series);
         let shown = TimeRange {
-            start: shown_from,
+            start: horizon,
             end: Timestamp::MAX,
         };
         let ranges = ranges.iter().map(|range| range.intersect(shown));
         let ranges = ranges.filter(|range| !range.is_empty());
-        self.read_snapshots(series, Arc::clone(lanes), shown_from, |found| {
+        let reader = self.read_snapshots(series, lanes, |found| {
             ranges.map(|range| found.snapshot(range)).collect()
-        })
+        });
+        reader.whole_from(horizon)
     }
 
-    /// The rows of a series as a snapshot has them, whatever their age.
-    pub(super) fn read_with(
+    /// The rows of a series as snapshots of one moment have them, whatever their age.
+    pub(super) fn read_snapshots(
         self: &Arc<Self>,
         series: SeriesId,
-        columns: &[ColumnId],
-        snap: impl Fn(&Series<ChunkEntry>) -> Snapshot<ChunkEntry>,
-    ) -> SeriesReader {
-        let lanes = self.lanes_in(series, columns);
-        self.read_snapshots(series, lanes, Timestamp::MIN, |found| [snap(found)].into())
-    }
-
-    fn read_snapshots(
-        self: &Arc<Self>,
-        series: SeriesId,
-        lanes: Arc<Lanes>,
-        shown_from: Timestamp,
+        lanes: &Arc<Lanes>,
         snap: impl FnOnce(&Series<ChunkEntry>) -> VecDeque<Snapshot<ChunkEntry>>,
     ) -> SeriesReader {
         let pin = self.blocks.pin();
@@ -326,17 +323,17 @@ impl Engine {
             snapshot: snapshots.pop_front().unwrap_or_else(Snapshot::empty),
             next: snapshots,
             counted: ReadCounts::default(),
-            lanes,
+            lanes: Arc::clone(lanes),
             seen: SeenState {
                 newest: newest.unwrap_or(Timestamp::MIN),
-                shown_from,
+                whole_from: Timestamp::MIN,
             },
             _pin: pin,
         }
     }
 
     /// The lanes of columns of a series' measurement.
-    fn lanes_in(&self, series: SeriesId, columns: &[ColumnId]) -> Arc<Lanes> {
+    pub fn lanes_in(&self, series: SeriesId, columns: &[ColumnId]) -> Arc<Lanes> {
         let measurement = self.catalog.read().series(series).map(|s| s.measurement);
         let lanes = measurement.map(|measurement| self.lanes(measurement, columns));
         Arc::new(lanes.unwrap_or_default())

@@ -27,7 +27,7 @@ use crate::engine::retention::{self, PolicyError, Retention, RetentionPolicy, ST
 use crate::engine::server_time::Timekeeper;
 use crate::engine::shard::{Placement, Shard};
 use crate::engine::space::Space;
-use crate::engine::tiers::TierFill;
+use crate::engine::tiers::{TierFill, TierFloors};
 use crate::engine::tokens::{STATE_TOKENS, TokenTable, Tokens, given_out};
 use crate::engine::write::row_position;
 use crate::engine::{Engine, EngineError, EngineOptions};
@@ -216,6 +216,7 @@ impl Engine {
             producers: Producers::new(restored.producers),
             retention: Retention::restored(restored.policy),
             tier_fill: TierFill::default(),
+            tier_floors: TierFloors::default(),
             archive: OnceLock::new(),
             pace: OnceLock::new(),
             tokens: Tokens::restored(restored.tokens),

@@ -6,7 +6,7 @@ use crate::engine::tiers::Tiers;
 use crate::log::rows::RowsEncoder;
 use crate::paged::Paged;
 use crate::series::{Applied, Scratch, Series};
-use crate::types::{MeasurementId, SeriesId};
+use crate::types::{MeasurementId, SeriesId, Timestamp};
 
 /// The series of a shard and what writing them needs.
 #[derive(Debug, Default)]
@@ -100,6 +100,13 @@ impl Placement {
 }
 
 impl Shard {
+    /// All rows of a series from this time on are there: earlier ones have gone into buckets, or are about to.
+    pub fn left_until(&self, slot: usize) -> Timestamp {
+        let of_rows = self.get(slot).map(Series::left_until);
+        let of_rows = of_rows.unwrap_or(Timestamp::MIN);
+        of_rows.max(self.tiers.end(slot))
+    }
+
     /// A shard without series, whose chunks seal at this many rows.
     pub fn sealing_at(chunk_rows: usize) -> Self {
         Self {

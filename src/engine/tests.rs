@@ -56,6 +56,7 @@ pub(crate) fn options() -> EngineOptions {
         time_min_ns: 0,
         raw_age_max_ns: 0,
         rows_per_series_max: 0,
+        tiers: Vec::new(),
         empty_series_ns: 0,
         chunk_rows: crate::limits::CHUNK_ROWS,
         chunk_age_max_ns: i64::MAX,

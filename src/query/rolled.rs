@@ -50,12 +50,12 @@ impl<T> From<Option<T>> for Next<T> {
 }
 
 impl RolledScan {
-    pub(super) fn new(rows: Scan, buckets: TierReader, request: &SummaryRequest) -> Self {
+    pub(super) fn new(rows: Scan, buckets: TierReader, request: SummaryRequest) -> Self {
         Self {
             newest_first: rows.request.newest_first,
             rows,
             buckets,
-            request: request.clone(),
+            request,
             next_rows: Next::Unknown,
             next_bucket: Next::Unknown,
         }

@@ -7,12 +7,14 @@ use edgetime_protocol::error::Code;
 use super::cache::{ResultCache, Watched};
 use super::rolled::{self, RolledScan};
 use super::source::{
-    ChunkSummary, ColumnInfo, ColumnSummary, MeasurementInfo, ReadCounts, ScanBatch, ScanPart,
-    ScanRequest, SeriesChoice, SeriesInfo, SeriesScan, Source, SourceError,
+    Buckets, ChunkSummary, ColumnInfo, ColumnSummary, MeasurementInfo, ReadCounts, ScanBatch,
+    ScanPart, ScanRequest, SeriesChoice, SeriesInfo, SeriesScan, Source, SourceError,
+    SummaryRequest,
 };
 use super::value::Scalar;
 use crate::engine::{
-    Access, BucketDemand, Engine, EngineError, Parts, RulesView, SeriesReader, Verb,
+    Access, BucketDemand, Engine, EngineError, Lanes, Parts, RulesView, SeenState, SeriesReader,
+    Verb,
 };
 use crate::series::{self, ChunkFacts, Demand, LaneUse, Part, Statistics, Summaries, Summary};
 use crate::types::{ColumnId, MeasurementId, Position, SeriesId, TimeRange};
@@ -147,36 +149,16 @@ impl Source for Store {
         series: SeriesId,
         request: &ScanRequest,
     ) -> Result<Box<dyn SeriesScan>, SourceError> {
-        let (range, columns) = (request.range, &request.columns);
-        let shared = Arc::new(request.clone());
-        if let Some(summaries) = &request.summaries {
-            let parts: Vec<Parts> = rolled::parts(summaries).collect();
-            let demand = BucketDemand {
-                parts: &parts,
-                times: summaries.times,
-                newest_first: request.newest_first,
-                bounds: &|time| summaries.buckets.bounds(time),
-            };
-            let read = self.engine.read_rolled(series, range, columns, &demand);
-            let scan = Scan {
-                reader: read.rows,
-                request: shared,
-            };
-            return Ok(if read.buckets.rolled().is_none() {
-                Box::new(scan)
-            } else {
-                Box::new(RolledScan::new(scan, read.buckets, summaries))
-            });
-        }
-        let reader = self.engine.read_series(series, range, columns);
-        Ok(Box::new(scan_of(reader, shared)))
+        let lanes = self.engine.lanes_in(series, &request.columns);
+        let request = Arc::new(request.clone());
+        let ranges = [request.range];
+        let asked = request.summaries.as_ref();
+        let asked = asked.map_or(Buckets::One, |summaries| summaries.buckets.clone());
+        let (scan, _) = scan_of(&self.engine, series, &ranges, &lanes, (&request, &asked));
+        Ok(scan)
     }
 
-    /// Where there are buckets it takes a scan to tell whether some stand for older rows.
     fn newest(&self, series: &[SeriesId], request: &ScanRequest) -> Vec<Option<ScanBatch>> {
-        if self.engine.makes_buckets() {
-            return Vec::new();
-        }
         let found = self
             .engine
             .newest_rows(series, request.range, &request.columns);
@@ -184,11 +166,8 @@ impl Source for Store {
         found.into_iter().map(|row| row.map(batch)).collect()
     }
 
-    /// Nothing is kept of rows that leave for buckets: a part would have to know of both.
     fn watched(&self) -> Option<&Watched> {
-        self.watched
-            .as_ref()
-            .filter(|_| !self.engine.makes_buckets())
+        self.watched.as_ref()
     }
 
     fn rolled(&self, series: SeriesId, range: TimeRange) -> Option<TimeRange> {
@@ -235,12 +214,42 @@ impl Source for Store {
     }
 }
 
-/// What a reader gives, as a query wants it.
-pub(super) const fn scan_of(
-    reader: SeriesReader,
-    request: Arc<ScanRequest>,
-) -> impl SeriesScan + 'static {
-    Scan { reader, request }
+/// What there is of a series in some ranges, as a query wants it, and how the series was then. The query's own buckets
+/// say which of a tier's answer, whatever rows are added up in.
+pub(super) fn scan_of(
+    engine: &Arc<Engine>,
+    series: SeriesId,
+    ranges: &[TimeRange],
+    lanes: &Arc<Lanes>,
+    (request, asked): (&Arc<ScanRequest>, &Buckets),
+) -> (Box<dyn SeriesScan>, SeenState) {
+    let scan = |reader: SeriesReader| {
+        let seen = reader.seen();
+        let request = Arc::clone(request);
+        (Scan { reader, request }, seen)
+    };
+    let Some(summaries) = &request.summaries else {
+        let (scan, seen) = scan(engine.read_ranges(series, ranges, lanes));
+        return (Box::new(scan), seen);
+    };
+    let parts: Vec<Parts> = rolled::parts(summaries).collect();
+    let demand = BucketDemand {
+        parts: &parts,
+        times: summaries.times,
+        newest_first: request.newest_first,
+        bounds: &|time| asked.bounds(time),
+    };
+    let read = engine.read_rolled(series, ranges, (lanes, &request.columns), &demand);
+    let (scan, seen) = scan(read.rows);
+    if read.buckets.rolled().is_none() {
+        return (Box::new(scan), seen);
+    }
+    let request = SummaryRequest {
+        buckets: asked.clone(),
+        ..summaries.clone()
+    };
+    let scan = RolledScan::new(scan, read.buckets, request);
+    (Box::new(scan), seen)
 }
 
 pub(super) struct Scan {

@@ -1,6 +1,6 @@
 //! Which times a series has rows of, as far as that can be told without decoding anything.
 
-use crate::series::{Rows, Series};
+use crate::series::{Cause, Rows, Series};
 use crate::types::{TimeRange, Timestamp};
 
 impl<E: Clone> Series<E> {
@@ -14,6 +14,18 @@ impl<E: Clone> Series<E> {
             times.extend(late.into_iter().flat_map(Rows::times));
         }
         times.into_iter().min()
+    }
+
+    /// All rows from this time on are there; earlier ones have left because they were too old or too many, and are in
+    /// their chunks still.
+    pub fn left_until(&self) -> Timestamp {
+        let chunks = self.ring.iter();
+        let tombstones = chunks.filter_map(|chunk| chunk.hidden.as_ref());
+        let tombstones = tombstones.flat_map(|hidden| hidden.tombstones());
+        let leaves = |cause| matches!(cause, Cause::Expired | Cause::Evicted);
+        let left = tombstones.filter(|tombstone| leaves(tombstone.cause));
+        let ends = left.map(|tombstone| tombstone.range.end);
+        ends.max().unwrap_or(Timestamp::MIN)
     }
 
     /// Whether rows may lie in a range: not if it says no.

@@ -6,7 +6,7 @@ mod commands;
 mod rejected;
 mod report;
 mod retention;
-mod rollup;
+pub(super) mod rollup;
 mod schema;
 mod token;
 

@@ -35,6 +35,7 @@ use edgetime_protocol::line::LineError;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use self::admin::rollup::tiers_of;
 pub use self::start::{Listeners, LogLevel, Server, ServerError};
 
 use self::buffers::Buffers;

@@ -2,7 +2,7 @@
 //! rows come late, are overwritten, deleted, expire and are evicted, between queries, in the middle of them, and at the
 //! same time by other threads.
 //!
-//! `EDGETIME_CACHE_SEEDS` is how many stores are tried, `EDGETIME_CACHE_ROUNDS` how often threads race.
+//! `EDGETIME_CACHE_SEEDS` is how many stores are tried, from `EDGETIME_CACHE_FIRST` on, `EDGETIME_CACHE_ROUNDS` how often threads race.
 
 mod parts;
 mod race;
@@ -24,8 +24,9 @@ const PLANTED: [(Mutant, u64); 6] = [
 #[test]
 fn answers_are_the_same_with_and_without_the_cache() {
     let seeds = variable("EDGETIME_CACHE_SEEDS").unwrap_or(40);
+    let first = variable("EDGETIME_CACHE_FIRST").unwrap_or(1);
     let mut tally = steps::Tally::default();
-    for seed in 1..=seeds {
+    for seed in first..first + seeds {
         if let Err(stale) = steps::run(seed, &mut tally) {
             panic!("seed {seed}: {stale}");
         }
@@ -35,7 +36,8 @@ fn answers_are_the_same_with_and_without_the_cache() {
     assert!(tally.hits * 2 > tally.misses, "{tally:?}");
     assert!(tally.invalidations * 50 > tally.hits, "{tally:?}");
     assert!(tally.interrupted * 10 > tally.asked, "{tally:?}");
-    assert!(tally.read_again > seeds, "{tally:?}");
+    assert!(tally.read_again * 2 > seeds, "{tally:?}");
+    assert!(tally.rolled * 50 > tally.asked, "{tally:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ const FOREVER: Lives = Lives {
     raw_age_max_s: 0,
     rows_per_series_max: 0,
     chunk_rows: 64,
+    tiers: false,
 };
 
 /// A store with rows of each host every ten seconds.

@@ -41,6 +41,7 @@ pub fn run(round: u64) {
         raw_age_max_s: 0,
         rows_per_series_max: 0,
         chunk_rows: 32,
+        tiers: false,
     };
     let now = START + 7_200 * SECOND;
     let store = Cached::open(folder.path(), now, lives, 4 << 20);

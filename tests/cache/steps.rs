@@ -20,6 +20,8 @@ pub struct Tally {
     pub misses: u64,
     pub invalidations: u64,
     pub read_again: u64,
+    /// Answers of kept parts and of buckets.
+    pub rolled: u64,
 }
 
 struct World {
@@ -42,16 +44,24 @@ enum Happening {
     /// A row at a time that may have one.
     Late(usize, i64),
     Delete(Option<usize>, i64, i64),
+    /// Rows that are too old or too many go, into buckets where there are any.
+    Leave,
 }
 
 /// Runs a store of this seed; the error is a wrong answer.
 pub fn run(seed: u64, tally: &mut Tally) -> Result<(), String> {
     let mut random = Random(seed);
-    let lives = Lives {
+    let mut lives = Lives {
         raw_age_max_s: [0, 4_000, 9_000][random.below(3) as usize],
         rows_per_series_max: [0, 300][random.below(2) as usize],
         chunk_rows: [16, 64, 256][random.below(3) as usize],
+        tiers: random.below(2) == 0,
     };
+    if lives.tiers {
+        // So that some of most windows is in buckets.
+        lives.rows_per_series_max = [60, 120][random.below(2) as usize];
+        lives.chunk_rows = 16;
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let cache_bytes = [24 << 10, 1 << 20, 16 << 20][random.below(3) as usize];
     let now = START + 7_200 * SECOND;
@@ -135,7 +145,8 @@ impl World {
     fn choose(&self, random: &mut Random) -> Happening {
         let host = random.below(4) as usize;
         let newest = self.next.borrow()[host].max(1);
-        match random.below(8) {
+        match random.below(9) {
+            8 => Happening::Leave,
             0..=2 => Happening::Append(host, random.between(1, 20)),
             3 => Happening::Skip(host, random.between(1, 30)),
             4..=6 => Happening::Late(host, random.between(newest - 250, newest)),
@@ -174,6 +185,12 @@ impl World {
                 });
                 let text = format!("DELETE FROM m WHERE time >= {from} AND time < {to}{of}");
                 self.store.ask(&text, false, &|| ());
+            }
+            Happening::Leave => {
+                let advanced = (self.value.borrow().unsigned_abs() % 400) * SECOND as u64;
+                self.store.clock.advance(advanced);
+                self.store.engine.tick().expect("maintenance");
+                self.store.engine.checkpoint().expect("a checkpoint");
             }
         }
     }
@@ -278,7 +295,8 @@ impl World {
         tally.interrupted += u64::from(states.len() > 1);
         if !states.contains(&found) {
             return Err(format!(
-                "{text}\nwhile {happenings:?}, {} states\nfound {found:#?}\nof {states:#?}",
+                "{:?}\n{text}\nwhile {happenings:?}, {} states\nfound {found:#?}\nof {states:#?}",
+                self.lives,
                 states.len()
             ));
         }
@@ -287,7 +305,8 @@ impl World {
             let found = self.store.ask(&text, true, &|| ());
             if Some(&found) != last {
                 return Err(format!(
-                    "{text}\nafter {happenings:?}\nfound {found:#?}\nexpected {last:#?}"
+                    "{:?}\n{text}\nafter {happenings:?}\nfound {found:#?}\nexpected {last:#?}",
+                    self.lives
                 ));
             }
         }
@@ -300,6 +319,7 @@ impl World {
         tally.misses += stats.total.misses;
         tally.invalidations += stats.total.invalidations;
         tally.read_again += stats.queries_again;
+        tally.rolled += self.store.rolled.load(std::sync::atomic::Ordering::Relaxed);
         assert!(stats.total.bytes + stats.plans_bytes <= stats.capacity_bytes);
     }
 }

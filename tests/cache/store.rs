@@ -2,15 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use edgetimedb::catalog::CatalogLimits;
 use edgetimedb::clock::ManualClock;
-use edgetimedb::engine::{Access, Engine, EngineOptions, NewSeriesLimits, SpaceLimits};
+use edgetimedb::engine::{
+    Access, Engine, EngineOptions, NewSeriesLimits, RetentionChange, SpaceLimits,
+};
 use edgetimedb::log::LogOptions;
 use edgetimedb::meta::MemoryMeta;
 use edgetimedb::query::cache::{CacheOptions, CacheStats, ResultCache};
 use edgetimedb::query::result::{ResultBatch, ResultCell};
 use edgetimedb::query::{CacheUse, QueryContext, QueryLimits, Store, query};
+use edgetimedb::rollup::Tier;
 use edgetimedb::storage::FileStorage;
 use edgetimedb::types::{FieldType, StoreId};
 
@@ -19,17 +23,21 @@ pub const START: i64 = 1_600_000_020 * SECOND;
 pub const HOSTS: [(&str, &str); 4] = [("a", "1"), ("b", "1"), ("c", "2"), ("d", "2")];
 
 /// How long rows and chunks live.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Lives {
     pub raw_age_max_s: i64,
     pub rows_per_series_max: u64,
     pub chunk_rows: usize,
+    /// Whether rows that leave go into buckets.
+    pub tiers: bool,
 }
 
 pub struct Cached {
     pub engine: Arc<Engine>,
     pub clock: Arc<ManualClock>,
     pub results: Arc<ResultCache>,
+    /// Answers with the cache that buckets gave a part of.
+    pub rolled: AtomicU64,
 }
 
 /// A splitmix64.
@@ -76,6 +84,7 @@ impl Cached {
             time_min_ns: 0,
             raw_age_max_ns: lives.raw_age_max_s * SECOND,
             rows_per_series_max: lives.rows_per_series_max,
+            tiers: Vec::new(),
             empty_series_ns: 0,
             rejected_bytes_max: 1 << 20,
             chunk_rows: lives.chunk_rows,
@@ -90,14 +99,29 @@ impl Cached {
         let clock = Arc::new(ManualClock::at(now));
         let meta = Arc::new(MemoryMeta::default());
         let engine = Engine::open(storage, meta, Arc::clone(&clock) as _, StoreId(1), options);
+        let engine = engine.expect("opens");
+        if lives.tiers {
+            let tiers = ["10s", "30s", "5m"].map(|tier| tier.parse::<Tier>().expect("a tier"));
+            let change = RetentionChange::Class {
+                name: "normal".to_owned(),
+                importance: None,
+                raw_age_s: None,
+                raw_bytes: None,
+                rows_per_series: None,
+                tiers: tiers.map(|tier| (tier, Some(0))).to_vec(),
+            };
+            let changed = engine.change_retention(&Access::full(), &change);
+            changed.expect("taken");
+        }
         Self {
-            engine: Arc::new(engine.expect("opens")),
+            engine: Arc::new(engine),
             clock,
             results: Arc::new(ResultCache::new(CacheOptions {
                 capacity_bytes: cache_bytes,
                 ttl_ns: 0,
                 hash_seed: 1,
             })),
+            rolled: AtomicU64::new(0),
         }
     }
 
@@ -177,7 +201,12 @@ impl Cached {
             Ok(())
         };
         match query(&store, text, &context, &mut |_| Ok(()), &mut sink) {
-            Ok(stats) => (answer, stats.cache),
+            Ok(stats) => {
+                let is_kept = matches!(stats.cache, CacheUse::Used { .. });
+                let of_both = is_kept && stats.rolled.is_some();
+                self.rolled.fetch_add(of_both.into(), Ordering::Relaxed);
+                (answer, stats.cache)
+            }
             Err(error) => (vec![format!("error: {error}")], CacheUse::None),
         }
     }

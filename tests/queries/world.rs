@@ -350,6 +350,7 @@ fn open(folder: &Path, chunk_rows: usize, clock: &Arc<ManualClock>) -> Arc<Engin
         time_min_ns: 0,
         raw_age_max_ns: AGE,
         rows_per_series_max: 0,
+        tiers: Vec::new(),
         empty_series_ns: 0,
         rejected_bytes_max: 1 << 20,
         chunk_rows,

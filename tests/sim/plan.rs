@@ -93,6 +93,7 @@ impl Plan {
                 time_min_ns: 0,
                 raw_age_max_ns: if ages { 60 * SECOND } else { 0 },
                 rows_per_series_max: if evicts { 64 } else { 0 },
+                tiers: Vec::new(),
                 empty_series_ns: 0,
                 chunk_rows: 16 << random.below(3),
                 chunk_age_max_ns: if random.one_in(3) {

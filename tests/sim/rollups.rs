@@ -114,7 +114,7 @@ pub fn run(seed: u64) -> Result<Met, Failure> {
     for _ in 0..6 {
         let engine = world::start(&mut disk, &clock, &plan, &mut random)?;
         disk.cut_never();
-        if !engine.makes_buckets() {
+        if !engine.has_tiers() {
             switch_to(&engine, WIDTHS[0])
                 .and_then(|()| engine.sync().map(|_| ()))
                 .map_err(|error| Failure::new(Kind::Refused, error.to_string()))?;

@@ -102,6 +102,7 @@ fn options(args: &BenchArgs) -> EngineOptions {
         time_min_ns: 0,
         raw_age_max_ns: 0,
         rows_per_series_max: 64 * CHUNK_ROWS as u64,
+        tiers: Vec::new(),
         empty_series_ns: 0,
         chunk_rows: CHUNK_ROWS,
         chunk_age_max_ns: i64::MAX,

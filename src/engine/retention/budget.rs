@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 use super::{PolicyError, RetentionPolicy, Revised};
 use crate::blocks::{BlockUsage, ChunkEntry};
 use crate::engine::maintenance::SLICE_SERIES;
+use crate::engine::tiers::TierBytes;
 use crate::engine::{Engine, TickReport};
 use crate::limits::PAGE_BYTES;
 use crate::series::Sealed;
@@ -113,7 +114,8 @@ impl Engine {
         let blocks = self.blocks.usage();
         let dead = blocks.dead_bytes - blocks.sparse_bytes;
         let alive: u64 = uses.iter().map(|class| class.bytes).sum();
-        let rolled: u64 = self.tier_uses().values().map(|tier| tier.bytes).sum();
+        let buckets = self.tier_bytes(revised);
+        let rolled: u64 = buckets.iter().flat_map(TierBytes::values).sum();
         let used = self.overhead_bytes(&blocks) + dead + alive + rolled;
         if used > policy.disk_bytes {
             let mut wanted = used - (policy.disk_bytes - policy.disk_bytes / SLACK);
@@ -123,8 +125,13 @@ impl Engine {
                 if wanted == 0 {
                     break;
                 }
-                let wanted_here = wanted.min(uses[class].bytes);
-                wanted = wanted.saturating_sub(self.free(revised, class, wanted_here, report));
+                let rolled = buckets[class].values().sum();
+                let (rows, rolled) = shares(uses[class].bytes, rolled, wanted);
+                wanted = wanted.saturating_sub(self.free(revised, class, rows, report));
+                if rolled > 0 {
+                    let freed = self.free_buckets(revised, class, &buckets[class], rolled);
+                    wanted = wanted.saturating_sub(freed);
+                }
             }
         }
         report.over_budget |= self.is_over_budget();
@@ -167,20 +174,28 @@ impl Engine {
     }
 }
 
+/// How much of what is wanted rows and buckets of a class give: whoever has more gives, until both have as much.
+fn shares(rows: u64, rolled: u64, wanted: u64) -> (u64, u64) {
+    let wanted = wanted.min(rows + rolled);
+    let half = (rows + rolled - wanted) / 2;
+    let of_rows = rows.saturating_sub(half.max((rows + rolled - wanted).saturating_sub(rolled)));
+    (of_rows.min(wanted), wanted - of_rows.min(wanted))
+}
+
 fn bytes_of(chunk: &Sealed<ChunkEntry>) -> u64 {
     u64::from(chunk.len_bytes) + CHUNK_EXTRA_BYTES
 }
 
 /// The chunks that end first, as many as it takes to have so many bytes.
 #[derive(Debug)]
-struct Oldest {
+pub(in crate::engine) struct Oldest {
     wanted: u64,
     bytes: u64,
     chunks: BinaryHeap<(Timestamp, u64)>,
 }
 
 impl Oldest {
-    const fn new(wanted: u64) -> Self {
+    pub(in crate::engine) const fn new(wanted: u64) -> Self {
         Self {
             wanted,
             bytes: 0,
@@ -188,7 +203,7 @@ impl Oldest {
         }
     }
 
-    fn look(&mut self, last_time: Timestamp, bytes: u64) {
+    pub(in crate::engine) fn look(&mut self, last_time: Timestamp, bytes: u64) {
         let newest = self.chunks.peek();
         if self.bytes >= self.wanted && newest.is_none_or(|&(newest, _)| newest < last_time) {
             return;
@@ -204,14 +219,36 @@ impl Oldest {
     }
 
     /// The last time of the newest of them.
-    fn through(&self) -> Option<Timestamp> {
+    pub(in crate::engine) fn through(&self) -> Option<Timestamp> {
         self.chunks.peek().map(|&(newest, _)| newest)
+    }
+
+    /// Their bytes.
+    pub(in crate::engine) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many they are.
+    pub(in crate::engine) fn len(&self) -> u64 {
+        self.chunks.len() as u64
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_has_more_gives() {
+        assert_eq!(shares(100, 0, 30), (30, 0));
+        assert_eq!(shares(0, 100, 30), (0, 30));
+        assert_eq!(shares(100, 40, 30), (30, 0));
+        assert_eq!(shares(40, 100, 30), (0, 30));
+        assert_eq!(shares(100, 40, 80), (70, 10));
+        assert_eq!(shares(40, 100, 80), (10, 70));
+        assert_eq!(shares(60, 60, 1_000), (60, 60));
+        assert_eq!(shares(0, 0, 5), (0, 0));
+    }
 
     #[test]
     fn the_oldest_chunks_are_found_in_any_order() {

@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::{Mutex, RwLock};
 
 pub use self::budget::ClassUse;
+pub(super) use self::budget::Oldest;
 pub use self::policy::{
     DEFAULT_CLASS, PolicyError, RetentionBound, RetentionChange, RetentionClass, RetentionPolicy,
     RetentionRule, RetentionSelector, RetentionTier,
@@ -33,6 +34,8 @@ use crate::types::{Position, SeriesId, Timestamp};
 pub struct RetentionView {
     /// The policy.
     pub policy: RetentionPolicy,
+    /// The tiers of classes of which it says nothing else.
+    pub tiers_configured: Vec<RetentionTier>,
     /// What there is of each of its classes, in their order.
     pub uses: Vec<ClassUse>,
     /// Bytes that the store takes on its device, with a log as large as it may become.
@@ -143,6 +146,7 @@ impl Engine {
         let uses = self.class_uses(&revised);
         RetentionView {
             policy: revised.policy.clone(),
+            tiers_configured: self.options.tiers.clone(),
             uses,
             disk_used_bytes: self.disk_bytes(),
         }
@@ -160,7 +164,7 @@ impl Engine {
         let _one_at_a_time = self.retention.changing.lock();
         let before = self.retention.current();
         let mut policy = before.policy.clone();
-        policy.change(change)?;
+        policy.change(change, &self.options.tiers)?;
         self.check_budget(&policy)?;
         let payload = policy.encode();
         let frame = FrameParts::new(FrameType::Policy, &payload);
@@ -188,7 +192,7 @@ impl Engine {
                 0 => Timestamp::MIN,
                 age_ns => retained.saturating_sub(age_ns),
             };
-            let tiers = class.tiers.iter();
+            let tiers = class.tiers_or(&self.options.tiers).iter();
             Keep {
                 horizon: horizon(age_ns),
                 rows_max: class.rows_per_series.unwrap_or(configured),

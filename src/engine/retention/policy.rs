@@ -34,9 +34,9 @@ pub struct RetentionClass {
     /// Rows that a series keeps in sealed chunks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_per_series: Option<u64>,
-    /// The buckets that are made of rows that leave, finest first. No class has any until somebody asks for them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tiers: Vec<RetentionTier>,
+    /// The buckets that are made of rows that leave, finest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiers: Option<Vec<RetentionTier>>,
 }
 
 /// Buckets of one width, and how long they are kept.
@@ -56,8 +56,32 @@ impl RetentionClass {
             raw_age_s: None,
             raw_bytes: 0,
             rows_per_series: None,
-            tiers: Vec::new(),
+            tiers: None,
         }
+    }
+
+    /// The buckets that it has where a server is configured with those.
+    #[must_use]
+    pub fn tiers_or<'a>(&'a self, configured: &'a [RetentionTier]) -> &'a [RetentionTier] {
+        self.tiers.as_deref().unwrap_or(configured)
+    }
+}
+
+impl RetentionTier {
+    /// Some tiers, finest first, with changes: how many seconds buckets of a width are kept, 0 without a limit, or `None`
+    /// where there are to be none any more.
+    pub fn changed(
+        tiers: &[Self],
+        changes: &[(Tier, Option<u64>)],
+    ) -> Result<Vec<Self>, PolicyError> {
+        let mut tiers = tiers.to_vec();
+        for &(width, age_s) in changes {
+            tiers.retain(|known| known.width != width);
+            tiers.extend(age_s.map(|age_s| Self { width, age_s }));
+        }
+        tiers.sort_unstable_by_key(|tier| tier.width);
+        check_tiers(&tiers)?;
+        Ok(tiers)
     }
 }
 
@@ -173,6 +197,13 @@ pub enum RetentionChange {
         rows_per_series: Option<RetentionBound>,
         /// Tiers, and how many seconds they are kept, 0: without a limit; `None`: there are none of that width any more.
         tiers: Vec<(Tier, Option<u64>)>,
+    },
+    /// Gives a class these tiers and no others, or those that the server is configured with.
+    Tiers {
+        /// The class.
+        class: String,
+        /// As in [`RetentionClass`].
+        tiers: Option<Vec<RetentionTier>>,
     },
     /// Makes a rule, in the place of one for the same series.
     Assign(RetentionRule),
@@ -290,7 +321,7 @@ impl RetentionPolicy {
             if self.classes[..index].iter().any(|c| c.name == class.name) {
                 return broken(format!("the class {:?} is there twice", class.name));
             }
-            check_tiers(&class.tiers)?;
+            check_tiers(class.tiers_or(&[]))?;
         }
         self.index_of(DEFAULT_CLASS)?;
         for (index, rule) in self.rules.iter().enumerate() {
@@ -319,16 +350,25 @@ impl RetentionPolicy {
         )
     }
 
-    /// Changes it; after an error nothing is changed.
-    pub fn change(&mut self, change: &RetentionChange) -> Result<(), PolicyError> {
+    /// Changes it; after an error nothing is changed. Classes of which nothing else is said have the tiers that the server
+    /// is configured with.
+    pub fn change(
+        &mut self,
+        change: &RetentionChange,
+        configured: &[RetentionTier],
+    ) -> Result<(), PolicyError> {
         let mut changed = self.clone();
-        changed.apply(change)?;
+        changed.apply(change, configured)?;
         changed.check()?;
         *self = changed;
         Ok(())
     }
 
-    fn apply(&mut self, change: &RetentionChange) -> Result<(), PolicyError> {
+    fn apply(
+        &mut self,
+        change: &RetentionChange,
+        configured: &[RetentionTier],
+    ) -> Result<(), PolicyError> {
         match change {
             RetentionChange::Class {
                 name,
@@ -353,12 +393,14 @@ impl RetentionPolicy {
                 class.raw_bytes = raw_bytes.unwrap_or(class.raw_bytes);
                 class.rows_per_series =
                     rows_per_series.map_or(class.rows_per_series, RetentionBound::stored);
-                for &(width, age_s) in tiers {
-                    class.tiers.retain(|known| known.width != width);
-                    let changed = age_s.map(|age_s| RetentionTier { width, age_s });
-                    class.tiers.extend(changed);
+                if !tiers.is_empty() {
+                    let known = class.tiers_or(configured);
+                    class.tiers = Some(RetentionTier::changed(known, tiers)?);
                 }
-                class.tiers.sort_unstable_by_key(|tier| tier.width);
+            }
+            RetentionChange::Tiers { class, tiers } => {
+                let index = self.index_of(class)?;
+                self.classes[index].tiers.clone_from(tiers);
             }
             RetentionChange::Assign(rule) => {
                 self.index_of(&rule.class)?;
@@ -503,7 +545,7 @@ mod tests {
             ),
             assign("medical", selector("", "", &[("pump", "8")])),
         ] {
-            policy.change(&change).expect("taken");
+            policy.change(&change, &[]).expect("taken");
         }
         let of = |place, tags: &[(&str, &str)]| name_of(&policy, place, tags);
         assert_eq!(of(("default", "cpu"), &[]), "normal");
@@ -522,14 +564,18 @@ mod tests {
     fn a_rule_takes_the_place_of_one_for_the_same_series() {
         let mut policy = RetentionPolicy::default();
         let series = || selector("", "cpu", &[]);
-        policy.change(&assign("bulk", series())).expect("taken");
-        policy.change(&assign("critical", series())).expect("taken");
+        policy
+            .change(&assign("bulk", series()), &[])
+            .expect("taken");
+        policy
+            .change(&assign("critical", series()), &[])
+            .expect("taken");
         assert_eq!(policy.rules.len(), 2);
         assert_eq!(name_of(&policy, ("default", "cpu"), &[]), "critical");
         let gone = RetentionChange::Unassign(series());
-        policy.change(&gone).expect("taken");
+        policy.change(&gone, &[]).expect("taken");
         assert_eq!(name_of(&policy, ("default", "cpu"), &[]), "normal");
-        assert_eq!(policy.change(&gone), Err(PolicyError::UnknownRule));
+        assert_eq!(policy.change(&gone, &[]), Err(PolicyError::UnknownRule));
     }
 
     #[test]
@@ -552,15 +598,15 @@ mod tests {
             drop("bulk"),
             drop("none"),
         ] {
-            assert!(policy.change(&change).is_err(), "{change:?}");
+            assert!(policy.change(&change, &[]).is_err(), "{change:?}");
             assert_eq!(policy, before);
         }
         for index in 0..RETENTION_CLASSES - policy.classes.len() {
             let one = class(&format!("c{index}"), Some(1));
-            policy.change(&one).expect("room for it");
+            policy.change(&one, &[]).expect("room for it");
         }
-        assert!(policy.change(&class("more", Some(1))).is_err());
-        policy.change(&drop("c0")).expect("nothing names it");
+        assert!(policy.change(&class("more", Some(1)), &[]).is_err());
+        policy.change(&drop("c0"), &[]).expect("nothing names it");
     }
 
     #[test]
@@ -582,33 +628,51 @@ mod tests {
         let mut policy = RetentionPolicy::default();
         let names = |policy: &RetentionPolicy| -> Vec<&str> {
             let class = &policy.classes[policy.index_of(DEFAULT_CLASS).expect("there")];
-            class.tiers.iter().map(|tier| tier.width.name()).collect()
+            let tiers = class.tiers_or(&[]).iter();
+            tiers.map(|tier| tier.width.name()).collect()
         };
         let change = with(&[("1h", Some(0)), ("5m", Some(60)), ("1s", Some(1))]);
-        policy.change(&change).expect("taken");
+        policy.change(&change, &[]).expect("taken");
         assert_eq!(names(&policy), ["1s", "5m", "1h"]);
         // In one change, whatever the order.
         let change = with(&[("15m", Some(0)), ("10s", None), ("5m", None), ("1s", None)]);
-        policy.change(&change).expect("taken");
+        policy.change(&change, &[]).expect("taken");
         assert_eq!(names(&policy), ["15m", "1h"]);
-        let error = policy.change(&with(&[("10m", Some(0))]));
+        let error = policy.change(&with(&[("10m", Some(0))]), &[]);
         let error = error.expect_err("10 does not divide 15").to_string();
         assert!(
             error.contains("15m are not made of whole ones of 10m"),
             "{error}"
         );
         let many = ["1s", "5s", "30s", "5m"].map(|name| (name, Some(0)));
-        assert!(policy.change(&with(&many)).is_err(), "six tiers");
+        assert!(policy.change(&with(&many), &[]).is_err(), "six tiers");
         assert_eq!(names(&policy), ["15m", "1h"]);
+        // All of them at once; and changes of what a server is configured with.
+        let all = |tiers| RetentionChange::Tiers {
+            class: DEFAULT_CLASS.to_owned(),
+            tiers,
+        };
+        policy.change(&all(Some(Vec::new())), &[]).expect("taken");
+        assert!(names(&policy).is_empty());
+        policy.change(&all(None), &[]).expect("taken");
+        let configured = RetentionTier::changed(&[], &[(Tier::MINUTE, Some(7))]);
+        let configured = configured.expect("tiers");
+        let class = policy.index_of(DEFAULT_CLASS).expect("there");
+        assert_eq!(policy.classes[class].tiers_or(&configured), configured);
+        let change = with(&[("1h", Some(0))]);
+        policy.change(&change, &configured).expect("taken");
+        assert_eq!(names(&policy), ["1m", "1h"]);
     }
 
     #[test]
     fn policies_round_trip_and_others_are_errors() {
         let mut policy = RetentionPolicy::default();
         policy
-            .change(&class("medical", Some(200)))
-            .and_then(|()| policy.change(&assign("medical", selector("a", "b", &[("c", "d")]))))
-            .and_then(|()| policy.change(&RetentionChange::DiskBytes(1 << 40)))
+            .change(&class("medical", Some(200)), &[])
+            .and_then(|()| {
+                policy.change(&assign("medical", selector("a", "b", &[("c", "d")])), &[])
+            })
+            .and_then(|()| policy.change(&RetentionChange::DiskBytes(1 << 40), &[]))
             .expect("taken");
         let payload = policy.encode();
         assert_eq!(RetentionPolicy::decode(&payload), Ok(policy));

@@ -11,6 +11,7 @@ use crate::engine::{
     RetentionRule, RetentionSelector, Verb,
 };
 use crate::meta::MemoryMeta;
+use crate::rollup::Tier;
 use crate::storage::FileStorage;
 use crate::types::StoreId;
 
@@ -277,6 +278,43 @@ fn no_more_leaves_than_a_budget_needs() {
         (all / 2..all).contains(&noise),
         "{noise} of {all}: {uses:?}"
     );
+}
+
+#[test]
+fn buckets_leave_for_the_budget_as_well_the_oldest_of_the_finest_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (engine, clock) = open(folder.path(), small_chunks());
+    let budget = 1_800_000;
+    change(&engine, &RetentionChange::DiskBytes(budget));
+    let [second, minute] = ["1s", "1m"].map(|name| name.parse::<Tier>().expect("a tier"));
+    change(&engine, &limits("normal", None, None, Some(64)));
+    let class = RetentionChange::Class {
+        name: "normal".to_owned(),
+        importance: None,
+        raw_age_s: None,
+        raw_bytes: None,
+        rows_per_series: None,
+        tiers: vec![(second, Some(0)), (minute, Some(0))],
+    };
+    change(&engine, &class);
+    let mut number = 1;
+    for round in 0..ROUNDS {
+        fill_with_noise(&engine, &["a"], round, &mut number);
+        engine.seal_all().expect("seals");
+        tick_thrice(&engine, &clock);
+        let taken = size_of_folder(folder.path());
+        assert!(taken <= budget, "round {round}: {taken} bytes");
+    }
+    // What has left and is in its chunks still.
+    engine.checkpoint().expect("checkpoints");
+    let uses = engine.tier_uses();
+    let all = ROUNDS as u64 * 32;
+    let buckets = [second, minute].map(|tier| uses[&tier].buckets);
+    assert!((all / 10..all / 2).contains(&buckets[0]), "{uses:?}");
+    let rows = read_all(&engine, "a").len() as u64;
+    assert!(rows >= 64, "those that their class keeps stay: {rows}");
+    assert!(buckets[1] >= (all - rows) / 60, "{rows} rows, {uses:?}");
+    assert!(engine.buckets_over_budget() > 0);
 }
 
 /// Batches of a row a second that are written under a budget.

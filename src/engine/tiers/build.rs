@@ -20,7 +20,7 @@ use crate::rollup::{
     Bucket, LANES_MAX, LaneColumn, RollupError, Tier, coarsen, decode, encode, roll,
 };
 use crate::series::{Demand, Location, Part, Sealed, Series, Snapshot};
-use crate::types::{LayoutColumn, Position, SeriesId, TimeRange};
+use crate::types::{DatabaseId, LayoutColumn, Position, SeriesId, TimeRange};
 
 /// Chunks of which rows leave for good with a checkpoint, by series.
 pub(in crate::engine) type Leaving = BTreeMap<SeriesId, Vec<Sealed<ChunkEntry>>>;
@@ -34,6 +34,8 @@ pub(in crate::engine) struct TierChanges {
     pub(in crate::engine) replaced: Vec<ChunkEntry>,
     /// Rows that buckets stood for which were deleted.
     pub(in crate::engine) deleted_rows: u64,
+    /// Rows that went into buckets which were there before, by database.
+    pub(in crate::engine) late_rows: BTreeMap<DatabaseId, u64>,
     /// Whether one of these reaches beyond what was to be deleted.
     cuts: bool,
     /// Rings that were filled.
@@ -54,6 +56,8 @@ struct Change<'a> {
     /// Buckets of this range are deleted.
     gone: Option<TimeRange>,
     deleted_rows: u64,
+    /// Rows of buckets before the last one that was there.
+    late_rows: u64,
     lanes: &'a [LaneColumn],
     meta: ChunkMeta,
     changes: &'a mut TierChanges,
@@ -70,7 +74,7 @@ impl Engine {
         let mut changes = TierChanges::default();
         self.tier_fill.begin();
         let revised = self.retention.current();
-        let keeps = self.keeps(&revised);
+        let keeps = self.keeps_in_budget(&revised);
         let mut visited: BTreeSet<SeriesId> = leaving.keys().copied().collect();
         for (index, shard) in self.shards.iter().enumerate() {
             let shard = shard.read();
@@ -117,6 +121,9 @@ impl Engine {
             changes.filled += own.filled;
             changes.pending += own.pending;
             changes.deleted_rows += own.deleted_rows;
+            for (database, rows) in own.late_rows {
+                *changes.late_rows.entry(database).or_default() += rows;
+            }
         }
         Ok(changes)
     }
@@ -233,6 +240,7 @@ impl Engine {
                 tier,
                 gone,
                 deleted_rows: 0,
+                late_rows: 0,
                 lanes: &lanes,
                 meta: ChunkMeta {
                     series,
@@ -255,9 +263,13 @@ impl Engine {
                 change.merge(ring, kept, &read);
                 change.delete(ring, &read)?;
             }
-            let deleted = change.deleted_rows;
+            let (deleted, late) = (change.deleted_rows, change.late_rows);
             // Every tier tells of the same rows.
             changes.deleted_rows = changes.deleted_rows.max(deleted);
+            if late > 0 {
+                let known = changes.late_rows.entry(owner.database).or_default();
+                *known = late.max(*known);
+            }
         }
         Ok(())
     }
@@ -327,6 +339,10 @@ impl Change<'_> {
         let last = ring.iter().map(|entry| entry.meta.last_time).max();
         let is_behind = |bucket: &&Bucket| last.is_none_or(|last| bucket.start > last);
         let more = buckets.iter().filter(is_behind).count();
+        let late = buckets
+            .iter()
+            .filter(|bucket| last.is_some_and(|last| bucket.start < last));
+        self.late_rows = late.map(|bucket| bucket.rows).sum();
         let rows = ring.iter().map(|entry| entry.meta.rows);
         let (others, tail) = ring.split_at(ring.len() - joined(rows.rev(), more as u32));
         let mut buckets = buckets.into_iter().peekable();

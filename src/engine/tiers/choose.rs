@@ -81,7 +81,7 @@ fn fits(
     range: TimeRange,
     bounds: &dyn Fn(Timestamp) -> (Timestamp, Option<Timestamp>),
 ) -> bool {
-    let Ring { tier, chunks } = ring;
+    let Ring { tier, chunks, .. } = ring;
     let is_border = |time: Timestamp| {
         let inside = chunks.iter().map(|entry| covered(*tier, entry));
         let mut inside = inside.filter(|covered| covered.start < time && time < covered.end);

@@ -48,7 +48,7 @@ impl Engine {
                 let class = self.class_in(&self.catalog.read(), id).0;
                 let class = revised.policy.classes.get(class);
                 class
-                    .and_then(|class| class.tiers.last())
+                    .and_then(|class| class.tiers_or(&self.options.tiers).last())
                     .map(|tier| tier.width)
             };
             let slot = self.placement.slot(id);

@@ -13,6 +13,7 @@
 //! buckets of one ring may start at one time where a chunk could not be read when it should have been merged: they are
 //! of different rows. The lock of the settled counts is held while rows move, and while a reader takes both sides.
 
+mod budget;
 mod build;
 mod choose;
 mod delete;
@@ -22,6 +23,7 @@ mod rings;
 
 use std::collections::BTreeMap;
 
+pub(super) use self::budget::{TierBytes, TierFloors};
 pub(super) use self::build::Leaving;
 pub(super) use self::delete::BucketDeletion;
 pub use self::delete::LeftRange;
@@ -48,22 +50,18 @@ pub struct TierUse {
 }
 
 impl Engine {
-    /// Whether rows leave for buckets, or have left.
-    pub fn makes_buckets(&self) -> bool {
+    /// Whether any class has tiers.
+    pub fn has_tiers(&self) -> bool {
         let revised = self.retention.current();
         let mut classes = revised.policy.classes.iter();
-        let has_buckets = || {
-            self.shards
-                .iter()
-                .any(|s| s.read().tiers.all().next().is_some())
-        };
-        classes.any(|class| !class.tiers.is_empty()) || has_buckets()
+        classes.any(|class| !class.tiers_or(&self.options.tiers).is_empty())
     }
 
     /// What there is of each tier that a class has, or buckets are of.
     pub fn tier_uses(&self) -> BTreeMap<Tier, TierUse> {
         let revised = self.retention.current();
-        let of_classes = revised.policy.classes.iter().flat_map(|class| &class.tiers);
+        let classes = revised.policy.classes.iter();
+        let of_classes = classes.flat_map(|class| class.tiers_or(&self.options.tiers));
         let none = TierUse::default();
         let mut uses: BTreeMap<Tier, TierUse> = of_classes.map(|tier| (tier.width, none)).collect();
         for shard in &self.shards {

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::choose::{Stretch, choose};
-use super::{Rings, covered, lanes_of};
+use super::{covered, lanes_of};
 use crate::blocks::{ChunkEntry, Pin};
-use crate::engine::{Engine, EngineError, SeriesReader};
+use crate::engine::retention::{RetentionClass, class_of};
+use crate::engine::{Engine, EngineError, Lanes, SeriesReader};
 use crate::rollup::{BucketColumns, LaneColumn, Parts};
 use crate::types::{ColumnId, FieldType, SeriesId, TimeRange, Timestamp};
 
@@ -59,36 +60,28 @@ pub struct RolledReader {
 }
 
 impl Engine {
-    /// The rows of a series in a range, with those that are beyond their age as long as they are there, and buckets
-    /// for those that are not.
+    /// The rows of a series in some ranges, with those that are beyond their age as long as they are there, and buckets
+    /// for those that are not, as they are at one moment. The ranges do not overlap.
     pub fn read_rolled(
         self: &Arc<Self>,
         series: SeriesId,
-        range: TimeRange,
-        columns: &[ColumnId],
+        ranges: &[TimeRange],
+        (lanes, columns): (&Arc<Lanes>, &[ColumnId]),
         demand: &BucketDemand<'_>,
     ) -> RolledReader {
         let pin = self.blocks.pin();
-        let lanes = wanted(&lanes_of(&self.columns_of_series(series)), columns, demand);
-        let slot = self.placement.slot(series);
-        let is_rolled = self.is_rolled(series);
-        // Nothing moves from chunks to buckets while this is held.
-        let settled = self.settled.read();
-        let (rows, rings) = if is_rolled {
-            let rows = self.read_with(series, columns, |found| found.snapshot_with_left(range));
-            let shard = self.shards[self.placement.shard(series)].read();
-            (rows, shard.tiers.get(slot).cloned().unwrap_or_default())
+        let (rows, stretches) = if self.is_rolled(series) {
+            self.read_with_buckets(series, ranges, lanes, demand)
         } else {
-            (self.read_series(series, range, columns), Rings::default())
+            (self.read_ranges(series, ranges, lanes), Vec::new())
         };
-        drop(settled);
         let mut pieces = Vec::new();
         let mut rolled: Option<TimeRange> = None;
         for Stretch {
             tier,
             range,
             chunks,
-        } in choose(&rings, range, demand.bounds)
+        } in stretches
         {
             for entry in chunks {
                 let covered = covered(tier, &entry);
@@ -99,6 +92,11 @@ impl Engine {
             }
         }
         pieces.sort_by_key(|piece| piece.entry.meta.first_time);
+        let lanes = if pieces.is_empty() {
+            Vec::new()
+        } else {
+            wanted(&lanes_of(&self.columns_of_series(series)), columns, demand)
+        };
         RolledReader {
             rows,
             buckets: TierReader {
@@ -114,6 +112,32 @@ impl Engine {
         }
     }
 
+    /// The rows, whatever their age, and which buckets answer for those that are not there.
+    fn read_with_buckets(
+        self: &Arc<Self>,
+        series: SeriesId,
+        ranges: &[TimeRange],
+        lanes: &Arc<Lanes>,
+        demand: &BucketDemand<'_>,
+    ) -> (SeriesReader, Vec<Stretch>) {
+        let slot = self.placement.slot(series);
+        // Nothing moves from chunks to buckets while this is held.
+        let _settled = self.settled.read();
+        let rows = self.read_snapshots(series, lanes, |found| {
+            let ranges = ranges.iter();
+            let snapshots = ranges.map(|&range| found.snapshot_with_left(range));
+            snapshots.collect()
+        });
+        let shard = self.shards[self.placement.shard(series)].read();
+        let rows = rows.whole_from(shard.left_until(slot));
+        let rings = shard.tiers.get(slot);
+        let chosen = rings.into_iter().flat_map(|rings| {
+            let of_range = |&range: &TimeRange| choose(rings, range, demand.bounds);
+            ranges.iter().flat_map(of_range)
+        });
+        (rows, chosen.collect())
+    }
+
     /// What is wanted of a chunk of a tier.
     fn bucket_columns(
         &self,
@@ -126,10 +150,16 @@ impl Engine {
 
     /// Whether buckets are made of the rows of a series that leave.
     fn is_rolled(&self, series: SeriesId) -> bool {
-        let (class, _) = self.class_in(&self.catalog.read(), series);
         let revised = self.retention.current();
-        let class = revised.policy.classes.get(class);
-        class.is_some_and(|class| !class.tiers.is_empty())
+        let has_tiers = |class: &RetentionClass| !class.tiers_or(&self.options.tiers).is_empty();
+        let classes = &revised.policy.classes;
+        let with_tiers = classes.iter().filter(|class| has_tiers(class)).count();
+        // As a rule all of them have some, or none has.
+        if with_tiers == 0 || with_tiers == classes.len() {
+            return with_tiers > 0;
+        }
+        let class = class_of(&self.catalog.read(), &revised.policy, series);
+        classes.get(class).is_some_and(has_tiers)
     }
 }
 

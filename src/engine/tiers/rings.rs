@@ -11,6 +11,8 @@ use crate::types::{TimeRange, Timestamp};
 pub(in crate::engine) struct Ring {
     pub(super) tier: Tier,
     pub(super) chunks: Vec<ChunkEntry>,
+    /// Where its last bucket ends.
+    end: Timestamp,
 }
 
 /// The rings of a series, finest first.
@@ -31,14 +33,19 @@ impl Ring {
 
     /// The time that its buckets are of.
     pub(super) fn covered(&self) -> TimeRange {
+        TimeRange {
+            start: self.first(),
+            end: self.end,
+        }
+    }
+
+    /// Where the last of its buckets ends now.
+    fn reckon_end(&mut self) {
         let ends = self
             .chunks
             .iter()
             .map(|entry| covered(self.tier, entry).end);
-        TimeRange {
-            start: self.first(),
-            end: ends.max().unwrap_or_default(),
-        }
+        self.end = ends.max().unwrap_or(Timestamp::MIN);
     }
 
     /// Whether it has buckets from before the first one of another ring, that aside in which that one starts.
@@ -55,12 +62,18 @@ impl Rings {
         };
         let at = self.0.partition_point(|ring| ring.tier < tier);
         if self.0.get(at).is_none_or(|ring| ring.tier != tier) {
-            let chunks = Vec::new();
-            self.0.insert(at, Ring { tier, chunks });
+            let ring = Ring {
+                tier,
+                chunks: Vec::new(),
+                end: Timestamp::MIN,
+            };
+            self.0.insert(at, ring);
         }
-        let chunks = &mut self.0[at].chunks;
+        let ring = &mut self.0[at];
+        ring.end = ring.end.max(covered(tier, &entry).end);
         let behind = |known: &ChunkEntry| known.meta.first_time <= entry.meta.first_time;
-        chunks.insert(chunks.partition_point(behind), entry);
+        let place = ring.chunks.partition_point(behind);
+        ring.chunks.insert(place, entry);
         true
     }
 
@@ -68,11 +81,16 @@ impl Rings {
     pub(super) fn retain(&mut self, mut keeps: impl FnMut(&Ring, &ChunkEntry) -> bool) {
         for at in (0..self.0.len()).rev() {
             let mut chunks = std::mem::take(&mut self.0[at].chunks);
+            let before = chunks.len();
             chunks.retain(|entry| keeps(&self.0[at], entry));
+            let is_less = chunks.len() < before;
             if chunks.is_empty() {
                 self.0.remove(at);
-            } else {
-                self.0[at].chunks = chunks;
+                continue;
+            }
+            self.0[at].chunks = chunks;
+            if is_less {
+                self.0[at].reckon_end();
             }
         }
     }
@@ -90,6 +108,11 @@ impl Rings {
             start: one.start.min(other.start),
             end: one.end.min(other.end),
         })
+    }
+
+    /// Where the last bucket of any of them ends.
+    fn end(&self) -> Option<Timestamp> {
+        self.iter().map(|ring| ring.end).max()
     }
 
     /// The chunks of all of them.
@@ -126,6 +149,12 @@ impl Tiers {
     /// The rings of a series.
     pub(in crate::engine) fn get(&self, slot: usize) -> Option<&Rings> {
         self.by_slot.get(&slot)
+    }
+
+    /// Rows of a series from this time on have not gone into buckets.
+    pub(in crate::engine) fn end(&self, slot: usize) -> Timestamp {
+        let end = self.get(slot).and_then(Rings::end);
+        end.unwrap_or(Timestamp::MIN)
     }
 
     /// Lets go of a series; its chunks.

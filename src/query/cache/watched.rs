@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ResultCache;
 use crate::engine::{Engine, Growth, Lanes, SeenState, SeriesChanges, Versions};
-use crate::query::source::{ScanRequest, SeriesScan};
+use crate::query::source::{Buckets, ScanRequest, SeriesScan};
 use crate::query::store::scan_of;
 use crate::types::{ColumnId, MeasurementId, SeriesId, TimeRange, Timestamp};
 
@@ -46,24 +46,22 @@ impl Watched {
         self.engine.extent(series)
     }
 
-    pub(crate) fn shown_from(&self, series: &[SeriesId]) -> Timestamp {
-        self.engine.shown_from(series)
+    pub(crate) fn whole_from(&self, series: &[SeriesId], takes_buckets: bool) -> Timestamp {
+        self.engine.whole_from(series, takes_buckets)
     }
 
     pub(crate) fn lanes(&self, measurement: MeasurementId, columns: &[ColumnId]) -> Arc<Lanes> {
         Arc::new(self.engine.lanes(measurement, columns))
     }
 
-    /// The rows of a series in some ranges, all of one moment, and how the series was then.
+    /// What there is of a series in some ranges, all of one moment, and how the series was then.
     pub(crate) fn scan(
         &self,
         series: SeriesId,
         ranges: &[TimeRange],
         lanes: &Arc<Lanes>,
-        request: &Arc<ScanRequest>,
+        request: (&Arc<ScanRequest>, &Buckets),
     ) -> (Box<dyn SeriesScan>, SeenState) {
-        let reader = self.engine.read_ranges(series, ranges, lanes);
-        let seen = reader.seen();
-        (Box::new(scan_of(reader, Arc::clone(request))), seen)
+        scan_of(&self.engine, series, ranges, lanes, request)
     }
 }

@@ -84,17 +84,7 @@ fn add_all(
             }
         }
         let mut rows = SeriesRows::open(source, plan, index, info)?;
-        if plan.scan.summaries.is_none()
-            && let Some(left) = source.rolled(info.id, plan.scan.range)
-        {
-            return Err(rolled::not_rolled(left).into());
-        }
-        if let Some(left) = rows.rolled() {
-            if context.limits.exact {
-                return Err(rolled::not_exact(left).into());
-            }
-            stats.rolled = Some(stats.rolled.map_or(left, |known| both(known, left)));
-        }
+        note_rolled(source, info.id, &rows, (plan, context), stats)?;
         while let Some(part) = rows.next_part(plan, context, stats)? {
             if groups.is_beyond(&part) {
                 break;
@@ -104,6 +94,29 @@ fn add_all(
                 break;
             }
         }
+    }
+    Ok(())
+}
+
+/// Takes note of buckets that stand for rows of a series which are no longer there: an error where the query does not take
+/// them.
+pub(super) fn note_rolled(
+    source: &dyn Source,
+    series: SeriesId,
+    rows: &SeriesRows,
+    (plan, context): (&SelectPlan, &QueryContext<'_>),
+    stats: &mut ExecutionStats,
+) -> Result<(), QueryError> {
+    if plan.scan.summaries.is_none()
+        && let Some(left) = source.rolled(series, plan.scan.range)
+    {
+        return Err(rolled::not_rolled(left).into());
+    }
+    if let Some(left) = rows.rolled() {
+        if context.limits.exact {
+            return Err(rolled::not_exact(left).into());
+        }
+        stats.rolled = Some(stats.rolled.map_or(left, |known| both(known, left)));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::finished::Finished;
-use super::group::{Groups, Taken};
+use super::group::{Groups, Taken, note_rolled};
 use super::rows::{SeriesRows, check, tags_of};
 use super::{CacheUse, ExecutionStats};
 use crate::engine::{Growth, SeenState, Versions};
@@ -47,7 +47,7 @@ pub(super) fn add_up(
             return Ok(false);
         }
     };
-    let outcome = match reading.add_up(groups, context, stats) {
+    let outcome = match reading.add_up(groups, source, context, stats) {
         // There are more groups of parts than of the whole.
         Err(QueryError::Budget { .. }) => {
             stats.cache = CacheUse::Passed("its parts take too much memory");
@@ -100,9 +100,9 @@ impl<'a> Reading<'a> {
         let results = watched.results();
         let ids: Vec<SeriesId> = series.iter().map(|info| info.id).collect();
         let started = watched.versions(&ids);
-        let mut shown_from = watched.shown_from(&ids);
+        let mut whole_from = watched.whole_from(&ids, plan.scan.summaries.is_some());
         if mutants::is(Mutant::ExpiredKept) {
-            shown_from = Timestamp::MIN;
+            whole_from = Timestamp::MIN;
         }
         let range = plan.scan.range;
         let division = divide(range, &groups.buckets, &|| watched.extent(&ids))?;
@@ -113,14 +113,14 @@ impl<'a> Reading<'a> {
         for part in head.chain(division.spans.iter().copied()).chain(tail) {
             let is_end = ends.contains(&Some(part));
             let is_bounded = part.start > Timestamp::MIN && part.end < Timestamp::MAX;
-            if part.start >= shown_from && !(is_end && (moves || !is_bounded)) {
+            if part.start >= whole_from && !(is_end && (moves || !is_bounded)) {
                 parts.push(part);
             } else {
                 rest.push(part);
             }
         }
         if parts.is_empty() {
-            return Err("its rows have expired");
+            return Err("its rows have expired or left");
         }
         let keys = parts.iter().map(|&part| PartKey::new(plan, part));
         Ok(Self {
@@ -139,6 +139,7 @@ impl<'a> Reading<'a> {
     fn add_up(
         &self,
         groups: &mut Groups<'_>,
+        source: &dyn Source,
         context: &QueryContext<'_>,
         stats: &mut ExecutionStats,
     ) -> Result<QueryOutcome, QueryError> {
@@ -166,7 +167,7 @@ impl<'a> Reading<'a> {
         let (mut fresh, mut seen) = (Taken::default(), Vec::new());
         if !ranges.is_empty() {
             check(context)?;
-            seen = self.read(groups, &ranges, context, stats)?;
+            seen = self.read(groups, source, &ranges, context, stats)?;
             fresh = groups.take();
         }
         let fresh = self.divided(fresh, groups.grouping.aggregates.len());
@@ -277,6 +278,7 @@ impl<'a> Reading<'a> {
     fn read(
         &self,
         groups: &mut Groups<'_>,
+        source: &dyn Source,
         ranges: &[TimeRange],
         context: &QueryContext<'_>,
         stats: &mut ExecutionStats,
@@ -291,9 +293,11 @@ impl<'a> Reading<'a> {
         let asked = std::mem::replace(&mut groups.buckets, self.division.buckets.clone());
         let mut seen = Vec::with_capacity(self.series.len());
         for (index, info) in self.series.iter().enumerate() {
-            let (scan, state) = self.watched.scan(info.id, ranges, &lanes, &request);
+            let wanted = (&request, &asked);
+            let (scan, state) = self.watched.scan(info.id, ranges, &lanes, wanted);
             seen.push(state);
             let mut rows = SeriesRows::of(scan, index, tags_of(&plan.inputs, info));
+            note_rolled(source, info.id, &rows, (plan, context), stats)?;
             while let Some(part) = rows.next_part(plan, context, stats)? {
                 groups.add(&part, &rows.tags, index)?;
             }
@@ -333,14 +337,14 @@ impl<'a> Reading<'a> {
         if missing.is_empty() {
             return;
         }
-        let shown_from = seen.iter().map(|seen| seen.shown_from).max();
-        let shown_from = shown_from.unwrap_or(Timestamp::MAX);
+        let whole_from = seen.iter().map(|seen| seen.whole_from).max();
+        let whole_from = whole_from.unwrap_or(Timestamp::MAX);
         let mut by_newest: Vec<(u32, Timestamp)> = Vec::new();
         by_newest.extend((0..).zip(seen.iter().map(|seen| seen.newest)));
         by_newest.sort_unstable_by_key(|(_, newest)| *newest);
         let shown = missing
             .iter()
-            .filter(|at| self.parts[**at].start >= shown_from);
+            .filter(|at| self.parts[**at].start >= whole_from);
         let kept = shown.map(|&at| {
             let range = self.parts[at];
             let open = by_newest.partition_point(|(_, newest)| *newest < range.end - 1);

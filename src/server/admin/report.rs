@@ -92,6 +92,7 @@ fn ledger(ledger: &Ledger) -> Value {
         "evicted": ledger.evicted,
         "rejected": ledger.rejected,
         "duplicate": ledger.duplicate,
+        "late_merged": ledger.late_merged,
         "balanced": ledger.is_balanced(),
     })
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::commands::{Answer, say};
 use crate::engine::{
-    Access, EngineError, RetentionBound, RetentionChange, RetentionClass, RetentionPolicy,
-    RetentionRule, RetentionSelector, RetentionView,
+    Access, EngineError, RetentionBound, RetentionChange, RetentionPolicy, RetentionRule,
+    RetentionSelector, RetentionTier, RetentionView,
 };
 use crate::query::sql::duration::parse_interval;
 use crate::server::Shared;
@@ -194,6 +194,7 @@ fn size(text: &str) -> Result<u64, String> {
 fn show(view: &RetentionView, json: bool) -> Answer {
     let RetentionView {
         policy,
+        tiers_configured,
         uses,
         disk_used_bytes,
     } = view;
@@ -223,7 +224,7 @@ fn show(view: &RetentionView, json: bool) -> Answer {
             known.series,
             known.chunks,
             known.bytes,
-            tiers_text(class)
+            tiers_text(class.tiers_or(tiers_configured))
         );
         classes.push(json!({
             "name": class.name,
@@ -231,7 +232,7 @@ fn show(view: &RetentionView, json: bool) -> Answer {
             "raw_age_s": class.raw_age_s,
             "raw_bytes": class.raw_bytes,
             "rows_per_series": class.rows_per_series,
-            "tiers": class.tiers,
+            "tiers": class.tiers_or(tiers_configured),
             "series": known.series,
             "chunks": known.chunks,
             "bytes": known.bytes,
@@ -268,9 +269,9 @@ fn age_text(seconds: u64) -> String {
     }
 }
 
-/// The tiers of a class as they are set, or that it has none.
-pub(super) fn tiers_text(class: &RetentionClass) -> String {
-    let tiers = class.tiers.iter();
+/// Tiers as they are set, or that there are none.
+pub(super) fn tiers_text(tiers: &[RetentionTier]) -> String {
+    let tiers = tiers.iter();
     let tiers = tiers.map(|tier| format!("{}={}", tier.width, age_text(tier.age_s)));
     let tiers: Vec<String> = tiers.collect();
     if tiers.is_empty() {

@@ -6,12 +6,11 @@ use serde_json::json;
 
 use super::commands::{Answer, say};
 use super::retention::{age, answer_change, tiers_text, words};
-use crate::engine::{RetentionChange, Tier, TierFillView};
+use crate::engine::{RetentionChange, RetentionTier, RetentionView, Tier, TierFillView};
 use crate::server::Shared;
 
 /// How the command is used.
-pub const USAGE: &str =
-    "[show] | set CLASS [10s=2d] [1m=30d] [1h=none] [5m=off], with widths from 1s to 1d";
+pub const USAGE: &str = "[show] | set CLASS [10s=2d] [1m=30d] [1h=none] [5m=off], with widths from 1s to 1d | set CLASS none|default";
 /// What it is for.
 pub const PURPOSE: &str = "buckets that stand for rows that have left: of which widths, how long each class keeps them, and what there is";
 
@@ -24,6 +23,11 @@ pub fn rollup(shared: &Shared, json: bool, rest: &str) -> Answer {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         [] | ["show"] => show(shared, json),
+        ["set", class, all @ ("none" | "default")] => {
+            let tiers = (all == "none").then(Vec::new);
+            let class = class.to_owned();
+            answer_change(shared, json, &RetentionChange::Tiers { class, tiers })
+        }
         ["set", class, ref tiers @ ..] if !tiers.is_empty() => match change(class, tiers) {
             Ok(change) => answer_change(shared, json, &change),
             Err(message) => Answer::error("bad_value", &message),
@@ -32,20 +36,29 @@ pub fn rollup(shared: &Shared, json: bool, rest: &str) -> Answer {
     }
 }
 
-fn change(class: &str, tiers: &[&str]) -> Result<RetentionChange, String> {
-    let tier = |word: &&str| {
-        let (width, kept) = word.split_once('=').ok_or_else(|| {
-            format!("{word:?} is no tier: write its width and its age, such as 1m=30d")
-        })?;
-        let width: Tier = width.parse().map_err(|error| format!("{error}"))?;
-        let age_s = if kept == "off" {
-            None
-        } else {
-            Some(age(kept)?)
-        };
-        Ok((width, age_s))
+/// The tiers that a text names, such as `10s=2d 1m=30d 1h=none`.
+pub fn tiers_of(text: &str) -> Result<Vec<RetentionTier>, String> {
+    let changes: Result<Vec<_>, String> = text.split_whitespace().map(tier).collect();
+    let tiers = RetentionTier::changed(&[], &changes?);
+    tiers.map_err(|error| error.to_string())
+}
+
+/// A width, and how many seconds its buckets are kept; `None` where there are to be none.
+fn tier(word: &str) -> Result<(Tier, Option<u64>), String> {
+    let (width, kept) = word.split_once('=').ok_or_else(|| {
+        format!("{word:?} is no tier: write its width and its age, such as 1m=30d")
+    })?;
+    let width: Tier = width.parse().map_err(|error| format!("{error}"))?;
+    let age_s = if kept == "off" {
+        None
+    } else {
+        Some(age(kept)?)
     };
-    let tiers: Result<Vec<_>, String> = tiers.iter().map(tier).collect();
+    Ok((width, age_s))
+}
+
+fn change(class: &str, tiers: &[&str]) -> Result<RetentionChange, String> {
+    let tiers: Result<Vec<_>, String> = tiers.iter().map(|word| tier(word)).collect();
     Ok(RetentionChange::Class {
         name: class.to_owned(),
         importance: None,
@@ -80,9 +93,14 @@ fn show(shared: &Shared, json: bool) -> Answer {
             "bytes": known.bytes,
         }));
     }
-    let policy = shared.engine.retention().policy;
+    let RetentionView {
+        policy,
+        tiers_configured,
+        ..
+    } = shared.engine.retention();
     for class in &policy.classes {
-        let _ = writeln!(text, "{}: {}", class.name, tiers_text(class));
+        let tiers = tiers_text(class.tiers_or(&tiers_configured));
+        let _ = writeln!(text, "{}: {tiers}", class.name);
     }
     let TierFillView {
         is_unknown,
@@ -97,16 +115,24 @@ fn show(shared: &Shared, json: bool) -> Answer {
         format!("{filled} tiers of series filled from finer ones, none to go")
     };
     let _ = writeln!(text, "{filling}");
-    let classes = policy
-        .classes
-        .iter()
-        .map(|class| json!({ "name": class.name, "tiers": class.tiers }));
+    let over_budget = shared.engine.buckets_over_budget();
+    if over_budget > 0 {
+        let _ = writeln!(
+            text,
+            "{over_budget} chunks of buckets left for the budget of the store"
+        );
+    }
+    let classes = policy.classes.iter().map(|class| {
+        let is_default = class.tiers.is_none();
+        let tiers = class.tiers_or(&tiers_configured);
+        json!({ "name": class.name, "tiers": tiers, "is_default": is_default })
+    });
     let classes: Vec<_> = classes.collect();
     let fill = json!({ "filled": filled, "pending": pending, "is_unknown": is_unknown });
     say(
         json,
         text,
-        json!({ "tiers": tiers, "classes": classes, "fill": fill }),
+        json!({ "tiers": tiers, "classes": classes, "fill": fill, "over_budget": over_budget }),
     )
 }
 
