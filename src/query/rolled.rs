@@ -11,7 +11,7 @@ use super::source::{
 use super::store::{Scan, failed};
 use super::value::Scalar;
 use crate::engine::TierReader;
-use crate::rollup::{BucketColumns, Edges, Lane, Partial, Parts, Sums};
+use crate::rollup::{BucketColumns, Edges, Lane, Partial, Parts, Sums, TierCounts};
 use crate::types::{TimeRange, Timestamp};
 
 /// Rows and buckets of one series, in one order.
@@ -93,6 +93,10 @@ impl SeriesScan for RolledScan {
 
     fn rolled(&self) -> Option<TimeRange> {
         self.buckets.rolled()
+    }
+
+    fn tiers(&self) -> TierCounts {
+        self.buckets.chunks()
     }
 
     fn counts(&self) -> ReadCounts {

@@ -9,6 +9,7 @@ use edgetime_protocol::error::Code;
 
 use crate::catalog::TagFilter;
 use crate::engine::RulesView;
+use crate::rollup::TierCounts;
 use crate::series::LaneUse;
 use crate::series::vector::ColumnVector;
 use crate::types::{ColumnId, FieldType, MeasurementId, SeriesId, TimeRange, Timestamp};
@@ -200,6 +201,11 @@ pub trait SeriesScan: Send {
     /// The times whose rows are no longer there, and that buckets of rollups stand for.
     fn rolled(&self) -> Option<TimeRange> {
         None
+    }
+
+    /// The chunks of buckets that are read for them, by tier.
+    fn tiers(&self) -> TierCounts {
+        TierCounts::default()
     }
 
     /// What was read and what was spared so far, for sources that have chunks.

@@ -22,4 +22,4 @@ pub use self::columns::{
 };
 pub use self::partial::{Bounds, Edge, Lane, Number, Numbers, Ordered, Partial};
 pub use self::sum::FloatSum;
-pub use self::tier::{Tier, UnknownTier};
+pub use self::tier::{Tier, TierCounts, UnknownTier};

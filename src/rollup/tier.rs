@@ -42,6 +42,33 @@ const ALL: [(u8, &str, i64); 15] = [
     (15, "1d", 86_400),
 ];
 
+/// Something that is counted by tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TierCounts([u64; ALL.len()]);
+
+impl TierCounts {
+    /// Counts some more of a tier.
+    pub fn add(&mut self, tier: Tier, count: u64) {
+        let of_tier = Tier::all().position(|known| known == tier);
+        if let Some(known) = of_tier.and_then(|place| self.0.get_mut(place)) {
+            *known += count;
+        }
+    }
+
+    /// Counts as many more of each tier.
+    pub fn absorb(&mut self, other: &Self) {
+        for (known, more) in self.0.iter_mut().zip(other.0) {
+            *known += more;
+        }
+    }
+
+    /// The tiers of which there is something, finest first.
+    pub fn iter(&self) -> impl Iterator<Item = (Tier, u64)> {
+        let all = Tier::all().zip(self.0);
+        all.filter(|(_, count)| *count > 0)
+    }
+}
+
 impl Tier {
     /// Ten seconds.
     pub const TEN_SECONDS: Self = Self::of_seconds(10);

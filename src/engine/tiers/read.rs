@@ -9,7 +9,7 @@ use super::{covered, lanes_of};
 use crate::blocks::{ChunkEntry, Pin};
 use crate::engine::retention::{RetentionClass, class_of};
 use crate::engine::{Engine, EngineError, Lanes, SeriesReader};
-use crate::rollup::{BucketColumns, LaneColumn, Parts};
+use crate::rollup::{BucketColumns, LaneColumn, Parts, TierCounts};
 use crate::types::{ColumnId, FieldType, SeriesId, TimeRange, Timestamp};
 
 /// The buckets that stand for rows of a series that are no longer there.
@@ -25,6 +25,8 @@ pub struct TierReader {
     /// Which of them a bucket is in, and where.
     ready: VecDeque<(usize, usize)>,
     rolled: Option<TimeRange>,
+    /// Chunks that are to be read.
+    chunks: TierCounts,
     /// Keeps the files of the chunks.
     _pin: Pin,
 }
@@ -77,12 +79,14 @@ impl Engine {
         };
         let mut pieces = Vec::new();
         let mut rolled: Option<TimeRange> = None;
+        let mut counts = TierCounts::default();
         for Stretch {
             tier,
             range,
             chunks,
         } in stretches
         {
+            counts.add(tier, chunks.len() as u64);
             for entry in chunks {
                 let covered = covered(tier, &entry);
                 let known = rolled.get_or_insert(covered);
@@ -107,6 +111,7 @@ impl Engine {
                 open: Vec::new(),
                 ready: VecDeque::new(),
                 rolled,
+                chunks: counts,
                 _pin: pin,
             },
         }
@@ -196,6 +201,11 @@ impl TierReader {
     /// What the buckets are of, whole buckets counted.
     pub const fn rolled(&self) -> Option<TimeRange> {
         self.rolled
+    }
+
+    /// The chunks of buckets that are read, by tier.
+    pub const fn chunks(&self) -> TierCounts {
+        self.chunks
     }
 
     /// The next bucket, in the order that was asked for: which one it is of what was read. Its lanes are the columns that

@@ -117,6 +117,7 @@ pub(super) fn note_rolled(
             return Err(rolled::not_exact(left).into());
         }
         stats.rolled = Some(stats.rolled.map_or(left, |known| both(known, left)));
+        stats.tier_chunks.absorb(&rows.tiers());
     }
     Ok(())
 }

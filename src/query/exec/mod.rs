@@ -30,6 +30,7 @@ use super::result::ResultBatch;
 use super::rolled;
 use super::source::{ReadCounts, Source};
 use super::sql::ast::Explained;
+use crate::rollup::TierCounts;
 use crate::series::vector::ColumnVector;
 use crate::types::TimeRange;
 pub(crate) use finished::Finished;
@@ -59,6 +60,8 @@ pub struct ExecutionStats {
     pub chunks_decoded: u64,
     /// Open chunks, staged rows and late rows that were read.
     pub open_parts: u64,
+    /// Chunks of buckets of rows that have left, by tier.
+    pub tier_chunks: TierCounts,
     /// Series that their newest row alone answered for.
     pub newest: u64,
     /// What came from earlier queries.
@@ -130,6 +133,7 @@ impl ExecutionStats {
             ("chunks skipped", self.chunks_skipped.to_string()),
             ("chunks decoded", self.chunks_decoded.to_string()),
             ("unsealed parts read", self.open_parts.to_string()),
+            ("chunks of buckets read, by tier", self.tiers_text()),
             (
                 "series answered by their newest row",
                 self.newest.to_string(),
@@ -139,6 +143,17 @@ impl ExecutionStats {
         ]
         .map(|(what, count)| (what.to_owned(), count))
         .into()
+    }
+
+    fn tiers_text(&self) -> String {
+        let tiers = self.tier_chunks.iter();
+        let tiers: Vec<String> = tiers
+            .map(|(tier, count)| format!("{tier}: {count}"))
+            .collect();
+        if tiers.is_empty() {
+            return "none".to_owned();
+        }
+        tiers.join(", ")
     }
 
     /// What there is to say of the answer.

@@ -9,6 +9,7 @@ use crate::query::source::{
     ChunkSummary, ReadCounts, ScanBatch, ScanPart, SeriesInfo, SeriesScan, Source, SourceError,
 };
 use crate::query::value::Scalar;
+use crate::rollup::TierCounts;
 use crate::series::vector::{ColumnVector, Validity, Values};
 use crate::types::TimeRange;
 
@@ -74,6 +75,11 @@ impl SeriesRows {
     /// The times that buckets of rollups stand for.
     pub(super) fn rolled(&self) -> Option<TimeRange> {
         self.scan.rolled()
+    }
+
+    /// The chunks of buckets that are read for them, by tier.
+    pub(super) fn tiers(&self) -> TierCounts {
+        self.scan.tiers()
     }
 
     /// The next rows that pass, never none of them; `None` at the end. For plans that ask for no statistics.

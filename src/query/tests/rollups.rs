@@ -289,6 +289,18 @@ fn an_answer_says_what_is_not_rows_and_what_cannot_be_told() {
         "{rolled:?}"
     );
     assert_eq!(stats.warnings().len(), 1);
+    // Which tier has answered is told as well.
+    for (width, tier) in [
+        ("1 hour", "1h: "),
+        ("1 minute", "1m: "),
+        ("10 seconds", "10s: "),
+    ] {
+        let text = format!("SELECT time_bucket('{width}', time), count(*) FROM m GROUP BY 1");
+        let (_, stats) = ask(&store(&aged), &text).expect("an answer");
+        let told = stats.steps().into_iter();
+        let told = told.filter(|(what, told)| what.contains("by tier") && told.starts_with(tier));
+        assert_eq!(told.count(), 1, "{width}: {:?}", stats.steps());
+    }
     let recent = format!("SELECT median(x) FROM m WHERE time >= {}", rolled.end);
     ask(&store(&aged), &recent).expect("rows are there");
     for question in [
