@@ -3,6 +3,8 @@
 //! Damage is reported, never a reason not to start. A row of the log is applied unless a chunk or an
 //! image of its series already reaches beyond its position.
 
+mod hides;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -33,18 +35,16 @@ use crate::engine::write::row_position;
 use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::log::definitions::{self, Definition};
 use crate::log::deletion::Deletion;
-use crate::log::expiry::{Expiry, up_to};
+use crate::log::expiry::Expiry;
 use crate::log::producer::ProducerMark;
 use crate::log::rows::{RecordedLayout, RowsPayload};
 use crate::log::{self, FrameType, FrameView, Log};
 use crate::meta::MetaStore;
 use crate::mutants::{self, Mutant};
 use crate::paged::Paged;
-use crate::series::{Cause, Location, RestoredImage, RowRef, Sealed, Tombstone};
+use crate::series::{Location, RestoredImage, RowRef, Sealed};
 use crate::storage::Storage;
-use crate::types::{
-    DatabaseId, Layout, LayoutColumn, Position, SeriesId, StoreId, TimeRange, Timestamp,
-};
+use crate::types::{DatabaseId, Layout, LayoutColumn, Position, SeriesId, StoreId, Timestamp};
 
 /// Where definitions come from.
 const STATE_FILE: &str = "state file";
@@ -489,83 +489,6 @@ impl Restored {
             Err(error) => self
                 .report
                 .problem(format!("{source}: a retention policy: {error}")),
-        }
-    }
-
-    /// Hides what deletions and expiries of the image file hit, once all chunks are there.
-    fn hide_deleted(&mut self) {
-        for (at, sides) in std::mem::take(&mut self.deletions) {
-            for side in sides {
-                match side {
-                    SideRecord::Deletion(payload) => self.delete(at, &payload),
-                    SideRecord::Expiry(payload) => self.expire(at, &payload),
-                    SideRecord::Account(_) | SideRecord::Producers(_) => {}
-                }
-            }
-        }
-    }
-
-    fn delete(&mut self, position: Position, payload: &[u8]) {
-        match Deletion::decode(payload) {
-            Ok(deletion) => {
-                let range = deletion.range;
-                let cause = if deletion.moved {
-                    Cause::Moved
-                } else {
-                    Cause::Deleted
-                };
-                let hit = deletion.series.into_iter().map(|id| (id, range)).collect();
-                let side = SideRecord::Deletion(payload.to_vec());
-                self.hide(position, cause, hit, side);
-            }
-            Err(error) => self
-                .report
-                .problem(format!("deletion at position {position}: {error}")),
-        }
-    }
-
-    fn expire(&mut self, position: Position, payload: &[u8]) {
-        match Expiry::decode(payload) {
-            Ok(expiry) => {
-                let cause = if expiry.evicted {
-                    Cause::Evicted
-                } else {
-                    Cause::Expired
-                };
-                let series = expiry.series.into_iter();
-                let hit = series.map(|(id, through)| (id, up_to(through))).collect();
-                let side = SideRecord::Expiry(payload.to_vec());
-                self.hide(position, cause, hit, side);
-            }
-            Err(error) => self
-                .report
-                .problem(format!("expiry at position {position}: {error}")),
-        }
-    }
-
-    /// Hides what a deletion or an expiry hits; keeps it where chunks need it.
-    fn hide(
-        &mut self,
-        position: Position,
-        cause: Cause,
-        hit: Vec<(SeriesId, TimeRange)>,
-        side: SideRecord,
-    ) {
-        let mut is_needed = false;
-        for (id, range) in hit {
-            let tombstone = Tombstone {
-                position,
-                range,
-                cause,
-            };
-            let slot = self.placement.slot(id);
-            let shard = &mut self.shards[self.placement.shard(id)];
-            if let Some((series, scratch)) = shard.existing(slot) {
-                is_needed |= series.hide(tombstone, scratch);
-            }
-        }
-        if is_needed {
-            self.deletions.entry(position).or_default().push(side);
         }
     }
 
