@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::delete::BucketDeletion;
 use super::fill::Plan;
-use super::{Rings, lanes_of};
+use super::{Ring, Rings, lanes_of};
 use crate::blocks::{ChunkEntry, ChunkMeta};
 use crate::codec::Effort;
 use crate::codec::chunk::{Chunk, Hints};
@@ -51,7 +51,7 @@ const BUCKETS_MAX: u32 = 256;
 const JOINED_AT: u32 = 2;
 
 /// One ring of one series, while it changes.
-struct Change<'a> {
+pub(super) struct Change<'a> {
     tier: Tier,
     /// Buckets of this range are deleted.
     gone: Option<TimeRange>,
@@ -169,14 +169,14 @@ impl Engine {
 
     fn roll_series(
         &self,
-        (series, rings): (SeriesId, &Rings),
+        (series, before): (SeriesId, &Rings),
         keep: &Keep,
         left: &[Sealed<ChunkEntry>],
         gone: Option<TimeRange>,
         compaction: &mut Compaction,
         changes: &mut TierChanges,
     ) -> Result<(), EngineError> {
-        let mut rings = rings.clone();
+        let mut rings = before.clone();
         rings.retain(|ring, entry| {
             let horizon = keep.tiers.iter().find(|(tier, _)| *tier == ring.tier);
             let end = entry.meta.last_time.saturating_add(ring.tier.width_ns());
@@ -216,6 +216,17 @@ impl Engine {
             read.iter().map(|chunk| chunk.first_position).min(),
             read.iter().map(|chunk| chunk.last_position).max(),
         );
+        let meta = ChunkMeta {
+            series,
+            database: owner.database,
+            measurement,
+            tier: 0,
+            rows: 0,
+            first_time: 0,
+            last_time: 0,
+            first_position: positions.0.unwrap_or(Position(u64::MAX)),
+            last_position: positions.1.unwrap_or_default(),
+        };
         let mut made: Vec<(Tier, Vec<Bucket>)> = Vec::new();
         for Plan {
             tier,
@@ -233,27 +244,17 @@ impl Engine {
                 },
             };
             made.push((tier, buckets.clone()));
-            let is_kept =
-                |bucket: &Bucket| bucket.start >= from && tier.end_of(bucket.start) > horizon;
+            // A ring has all from its first bucket on, also of what is too old and stays with its chunk.
+            let first = rings.of(tier).map(Ring::first);
+            let is_there = |start| first.is_some_and(|first| start >= first);
+            let is_kept = |bucket: &Bucket| {
+                let is_young = tier.end_of(bucket.start) > horizon;
+                bucket.start >= from && (is_young || is_there(bucket.start))
+            };
             let kept = buckets.into_iter().filter(is_kept).collect();
             let mut change = Change {
-                tier,
                 gone,
-                deleted_rows: 0,
-                late_rows: 0,
-                lanes: &lanes,
-                meta: ChunkMeta {
-                    series,
-                    database: owner.database,
-                    measurement,
-                    tier: tier.number(),
-                    rows: 0,
-                    first_time: 0,
-                    last_time: 0,
-                    first_position: positions.0.unwrap_or(Position(u64::MAX)),
-                    last_position: positions.1.unwrap_or_default(),
-                },
-                changes,
+                ..Change::new(tier, &lanes, meta, changes)
             };
             if let Some(begun) = begun {
                 change.write_merged(begun.buckets, kept, Some(begun.positions), Effort::Cheap);
@@ -271,6 +272,7 @@ impl Engine {
                 *known = late.max(*known);
             }
         }
+        self.cut_outdone(before, (&lanes, meta), changes);
         Ok(())
     }
 
@@ -327,7 +329,28 @@ fn of_rows(
     Ok(coarsen(tier, buckets))
 }
 
-impl Change<'_> {
+impl<'a> Change<'a> {
+    /// Of a series that a meta names, with the positions of the rows that leave.
+    pub(super) fn new(
+        tier: Tier,
+        lanes: &'a [LaneColumn],
+        meta: ChunkMeta,
+        changes: &'a mut TierChanges,
+    ) -> Self {
+        Self {
+            tier,
+            gone: None,
+            deleted_rows: 0,
+            late_rows: 0,
+            lanes,
+            meta: ChunkMeta {
+                tier: tier.number(),
+                ..meta
+            },
+            changes,
+        }
+    }
+
     /// Puts buckets where they belong: into the chunk that has their time, or behind the last one, with as many of the last
     /// chunks as join them. A chunk that cannot be read stays, and what belongs to it stands beside it.
     fn merge(
@@ -440,7 +463,7 @@ impl Change<'_> {
     }
 
     /// Chunks of these buckets, with that effort for one that is not full; false where there can be none.
-    fn write(
+    pub(super) fn write(
         &mut self,
         buckets: &[Bucket],
         also: Option<(Position, Position)>,

@@ -5,8 +5,7 @@
 //! where another one reaches further back, for it would seem to know what lies between.
 //!
 //! A ring that is outdone lacks rows of the bucket of a coarser one that it begins in, where they came late. That shows as
-//! long as another one reaches further back; where that one is switched off, or what it has of before is deleted, these
-//! rows are missed by questions that the ring answers. What is filled begins with the first whole bucket of it where its
+//! long as another one reaches further back (`cut.rs`); where that one is switched off, these rows go with it. What is filled begins with the first whole bucket of it where its
 //! source is outdone itself: rows may have left since then that are older than the source.
 //!
 //! Filling reads a series' finer ring, as many series a checkpoint as that may read bytes for. Until its turn the new

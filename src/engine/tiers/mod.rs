@@ -16,6 +16,7 @@
 mod budget;
 mod build;
 mod choose;
+mod cut;
 mod delete;
 mod fill;
 mod read;

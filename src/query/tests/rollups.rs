@@ -560,6 +560,64 @@ fn whole_buckets_are_deleted_and_parts_of_none() {
 }
 
 #[test]
+fn a_tier_that_lacks_late_rows_does_not_pass_for_whole_when_all_before_is_deleted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (kept, aged) = fed(folder.path(), 12, 4, false);
+    let [ten, minute, _] = Tier::USUAL;
+    tiers(&aged, &[(minute, None)]);
+    very_late(&kept, &aged);
+    // The finest forgets its first chunks: it begins in the middle of an hour.
+    let chunks = uses_of(&aged, ten).chunks;
+    let forgets = |minutes: &i64| {
+        let age_s = (NOW - START) / SECOND - minutes * 60;
+        tiers(&aged, &[(ten, Some(age_s as u64))]);
+        uses_of(&aged, ten).chunks < chunks
+    };
+    let minutes = (1..90).find(forgets).expect("a chunk ends there");
+    // Late rows of that hour from before that, which only the coarser one takes.
+    let begins = START + minutes * 60 * SECOND;
+    let first = begins / HOUR * HOUR;
+    let late = |number: i64| Row {
+        site: (number % 2) as usize,
+        // No other row has this time.
+        time: first + (begins - first) / 400 * number + 7,
+        x: Some(1.0),
+        k: Some(number),
+        on: None,
+    };
+    send(&kept, &aged, &(0..300).map(late).collect::<Vec<_>>());
+    let mut sensors = Sensors {
+        random: Random(7),
+        next: [NOW - HOUR / 2; 2],
+    };
+    for _ in 0..3 {
+        send(&kept, &aged, &sensors.rows(200));
+    }
+    let sums = |engine: &Arc<Engine>| {
+        let by_ten =
+            "SELECT time_bucket('10 seconds', time) AS t, count(*), sum(k) FROM m GROUP BY t";
+        let (batches, _) = ask(&store(engine), by_ten).expect("an answer");
+        let mut sums = [0, 0];
+        for batch in batches {
+            for row in 0..batch.rows() {
+                for (sum, column) in sums.iter_mut().zip(&batch.columns[1..]) {
+                    if let crate::query::result::ResultCell::Integer(number) = column.cell(row) {
+                        *sum += number;
+                    }
+                }
+            }
+        }
+        sums
+    };
+    assert_eq!(sums(&aged), sums(&kept), "with what was before");
+    let before = format!("DELETE FROM m WHERE time < {first}");
+    for engine in [&kept, &aged] {
+        ask(&store(engine), &before).expect("whole buckets");
+    }
+    assert_eq!(sums(&aged), sums(&kept));
+}
+
+#[test]
 fn tiers_of_a_dropped_measurement_go_with_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, aged) = fed(folder.path(), 5, 2, false);
