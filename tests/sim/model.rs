@@ -83,6 +83,8 @@ pub struct Model {
     acknowledged: usize,
     /// So many were before the last acknowledgement.
     proven: usize,
+    /// Up to where the log was durable then.
+    durable: u64,
     /// Writes that were lost.
     gone: BTreeSet<((SeriesName, i64), u8, usize)>,
     /// By series: rows before this may have left by age or number.
@@ -241,8 +243,10 @@ impl Model {
         {
             self.acknowledged += 1;
         }
-        if self.acknowledged > before {
+        // A deletion that hits nothing is durable at once, and proves nothing.
+        if self.acknowledged > before && durable > self.durable {
             self.proven = before;
+            self.durable = durable;
         }
     }
 
