@@ -3,7 +3,7 @@
 runs: rows leave for buckets of three tiers, late rows are merged, and a checkpoint is made every few seconds. Both
 servers get the same lines at the same pace, in turn.
 
-Usage: background.py [ROWS_A_SECOND [SECONDS [ROUNDS]]]. Needs target/release/edgetime, or EDGETIME_BINARY.
+Usage: background.py [ROWS_A_SECOND [SECONDS [ROUNDS]]]. Needs target/release/edgetime, or BENCH_BINARY.
 """
 
 import os
@@ -14,7 +14,7 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PROGRAM = os.environ.get("EDGETIME_BINARY", os.path.join(HERE, "..", "target", "release", "edgetime"))
+PROGRAM = os.environ.get("BENCH_BINARY", os.path.join(HERE, "..", "target", "release", "edgetime"))
 SERIES = 1_000
 BUSY = ["retention set normal rows_per_series=2048"]
 BUSY_OPTIONS = ["--set", "checkpoint.interval_s=5"]

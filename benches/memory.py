@@ -3,7 +3,7 @@
 its memory went.
 
 Usage: memory.py SENSORS HOURS [LIMIT_MB [LOG_MB [RAW_HOURS]]]. A row a second and sensor, time is the data's own. Needs
-target/release/edgetime and the right to make a cgroup for memory.
+target/release/edgetime, or BENCH_BINARY, and the right to make a cgroup for memory.
 """
 
 import json
@@ -15,7 +15,8 @@ import tempfile
 import threading
 import time
 
-PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "target", "release", "edgetime")
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROGRAM = os.environ.get("BENCH_BINARY", os.path.join(HERE, "..", "target", "release", "edgetime"))
 MIB = 1024 * 1024
 
 
@@ -67,6 +68,49 @@ def anonymous(pid):
     with open(f"/proc/{pid}/statm") as file:
         _, resident, shared = file.read().split()[:3]
     return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+
+
+def oracle(generate, sensor, widths):
+    """What buckets of these widths have to say of a sensor's temperature, reckoned from the generated lines."""
+    made = subprocess.Popen(generate, stdout=subprocess.PIPE)
+    found = subprocess.Popen(["grep", "-F", f"sensor={sensor},"], stdin=made.stdout, stdout=subprocess.PIPE, text=True)
+    buckets = {width: {} for width in widths}
+    for line in found.stdout:
+        _, fields, time_ns = line.rsplit(" ", 2)
+        named = dict(field.split("=", 1) for field in fields.split(","))
+        if "temperature" not in named:
+            continue
+        value = float(named["temperature"])
+        for width in widths:
+            of_width = buckets[width]
+            start = int(time_ns) // (width * 10**9) * width * 10**9
+            count, total, least, most = of_width.get(start, (0, 0.0, value, value))
+            of_width[start] = (count + 1, total + value, min(least, value), max(most, value))
+    made.wait()
+    found.wait()
+    return buckets
+
+
+def wrong(query, generate, sensor):
+    """How many buckets of a sensor say something else than the oracle, of how many."""
+    widths = (10, 60, 3600)
+    expected, differ, all_buckets = oracle(generate, sensor, widths), 0, 0
+    for width in widths:
+        text = f"SELECT time_bucket('{width} seconds', time) AS t, count(temperature), sum(temperature), min(temperature), max(temperature) FROM readings WHERE sensor = '{sensor}' GROUP BY t"
+        lines = subprocess.run(query + ["--time", "ns", text], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[1:]
+        found = {}
+        for line in lines:
+            start, count, total, least, most = line.split(",")
+            if int(count) > 0:
+                found[int(start)] = (int(count), float(total), float(least), float(most))
+        keys = found.keys() | expected[width].keys()
+        all_buckets += len(keys)
+        for key in keys:
+            one, other = found.get(key), expected[width].get(key)
+            same = one and other and (one[0], *one[2:]) == (other[0], *other[2:])
+            if not same or abs(one[1] - other[1]) > 1e-9 * abs(other[1]):
+                differ += 1
+    return differ, all_buckets
 
 
 def main():
@@ -129,6 +173,9 @@ def main():
     print("ledger:", {key: value for key, value in status["ledger"].items() if key != "databases"})
     query = [PROGRAM, "query", "--addr", words["data"], "--format", "csv"]
     subprocess.run(query + ["SELECT count(*) FROM readings"])
+    for number in (7, sensors // 2):
+        differ, of = wrong(query, generate, f"sensor_{number}")
+        print(f"sensor_{number}: {differ} of {of} buckets of 10 s, 1 min and 1 h differ from those of the generated lines")
     size = subprocess.run(["du", "-sk", folder], capture_output=True, text=True).stdout.split()[0]
     print(f"on disk: {int(size) / 1024:.0f} MB")
     server.terminate()
