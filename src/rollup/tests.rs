@@ -437,3 +437,46 @@ fn buckets_reach_from_the_first_time_to_the_last() {
     }
     assert!(Tier::HOUR.is_made_of(Tier::MINUTE) && !Tier::MINUTE.is_made_of(Tier::HOUR));
 }
+
+#[test]
+fn buckets_of_one_row_each_have_few_columns_and_come_back() {
+    let numbers: &[u16] = &[3, 5, 9, 15];
+    for (field_type, parts) in [
+        (FieldType::Float, numbers),
+        (FieldType::Integer, numbers),
+        (FieldType::Unsigned, &[3, 5, 7, 9, 15]),
+        (FieldType::Boolean, &[3, 5, 7, 15]),
+        (FieldType::String, &[3, 5, 15]),
+    ] {
+        let row = |number: i64| {
+            let value = match field_type {
+                FieldType::Float => Value::Float(number as f64 / 10.0 + 1.0),
+                FieldType::Integer => Value::Integer(-number),
+                FieldType::Unsigned => Value::Unsigned(number as u64),
+                FieldType::Boolean => Value::Boolean(number % 3 == 0),
+                _ => Value::Bytes(format!("alarm {number}").into_bytes()),
+            };
+            // Every seventh row has no value.
+            let value = (number % 7 > 0).then_some(value);
+            (number * 60 * SECOND + number, value)
+        };
+        let rows: Rows = (1..100).map(row).collect();
+        let (times, vector) = column(field_type, &rows);
+        let lane = LaneColumn {
+            id: ColumnId(0),
+            field_type,
+        };
+        let buckets = roll(Tier::TEN_SECONDS, &times, std::slice::from_ref(&vector));
+        let hints = &mut Hints::default();
+        let bytes = encode(&buckets, &[lane], POSITIONS, hints, Effort::Full);
+        let chunk = Chunk::open(bytes.expect("one lane")).expect("opens");
+        let there = (1..16).filter(|&part| chunk.column(ColumnId(part)).is_some());
+        assert_eq!(there.collect::<Vec<_>>(), parts, "{field_type:?}");
+        let back = decode(&chunk, Tier::TEN_SECONDS, &[lane]).expect("decodes");
+        check_parts(&chunk, Tier::TEN_SECONDS, lane, &back);
+        for (bucket, (start, expected)) in back.iter().zip(&naive(Tier::TEN_SECONDS, &rows)) {
+            check(bucket, *start, expected, 0.0);
+        }
+        assert_eq!(back.len(), rows.len());
+    }
+}

@@ -197,7 +197,7 @@ impl BucketColumns {
     ) -> Result<Option<LaneBuckets>, RollupError> {
         let id = |part| column_of(lane.id, part);
         let has = |part| Ok::<_, RollupError>(chunk.column(id(part)?).is_some());
-        if !has(part::MIN)? {
+        if !has(part::FIRST)? {
             return Ok(None);
         }
         let counts = has(part::COUNT)?
@@ -221,7 +221,7 @@ impl BucketColumns {
                 return Err(RollupError::Impossible { bucket, what });
             }
         }
-        let value = |part| read.column(chunk, id(part)?, lane.field_type);
+        let value = |part| read.column(chunk, or_first(chunk, lane, part)?, lane.field_type);
         let range = parts
             .range
             .then(|| Ok::<_, RollupError>([value(part::MIN)?, value(part::MAX)?]))
@@ -263,7 +263,11 @@ impl BucketColumns {
         lane: LaneColumn,
         read: &LaneBuckets,
     ) -> Result<[Vec<Timestamp>; 2], RollupError> {
-        let parts = [part::FIRST_AFTER, part::LAST_AFTER];
+        let last = column_of(lane.id, part::LAST_AFTER)?;
+        let last = chunk
+            .column(last)
+            .map_or(part::FIRST_AFTER, |_| part::LAST_AFTER);
+        let parts = [part::FIRST_AFTER, last];
         let mut times = parts.map(|_| vec![0; self.len()]);
         for (part, times) in parts.into_iter().zip(&mut times) {
             let after = unsigned_of(chunk, column_of(lane.id, part)?)?;
@@ -295,17 +299,19 @@ impl BucketColumns {
         let impossible = |bucket| RollupError::Impossible { bucket, what };
         Ok(match lane.field_type {
             FieldType::Float => {
-                let sums = read.column(chunk, id(part::SUM)?, FieldType::Float)?;
+                let sum = or_first(chunk, lane, part::SUM)?;
+                let sums = read.column(chunk, sum, FieldType::Float)?;
                 doubles(sums.values).map(Sums::Float)
             }
             FieldType::Integer | FieldType::Unsigned => {
-                let whole = |part| {
-                    let column = read.column(chunk, id(part)?, FieldType::Integer)?;
+                let whole = |id| {
+                    let column = read.column(chunk, id, FieldType::Integer)?;
                     Ok::<_, RollupError>(integers(column.values).unwrap_or_default())
                 };
-                let low = whole(part::SUM)?;
-                let high = if chunk.column(id(part::SUM_HIGH)?).is_some() {
-                    whole(part::SUM_HIGH)?
+                let low = whole(or_first(chunk, lane, part::SUM)?)?;
+                let high = id(part::SUM_HIGH)?;
+                let high = if chunk.column(high).is_some() {
+                    whole(high)?
                 } else {
                     vec![0; low.len()]
                 };
@@ -433,6 +439,19 @@ impl LaneBuckets {
             _ => None,
         }
     }
+}
+
+/// The column of a part of a lane; that of the first values where there is none, as all are the same.
+fn or_first<B: AsRef<[u8]>>(
+    chunk: &Chunk<B>,
+    lane: LaneColumn,
+    part: u16,
+) -> Result<ColumnId, RollupError> {
+    let id = column_of(lane.id, part)?;
+    if chunk.column(id).is_some() {
+        return Ok(id);
+    }
+    column_of(lane.id, part::FIRST)
 }
 
 const fn is_number(field_type: FieldType) -> bool {

@@ -99,15 +99,14 @@ fn put_lane(
         ends[0].push(after(first));
         ends[1].push(after(last));
     }
-    cells.columns.append(&mut values);
     let [first_after, last_after] = ends;
     let unsigned = FieldType::Unsigned;
-    cells
-        .columns
-        .push(numbers(id(part::FIRST_AFTER)?, unsigned, first_after));
-    cells
-        .columns
-        .push(numbers(id(part::LAST_AFTER)?, unsigned, last_after));
+    if last_after != first_after {
+        let last_after = numbers(id(part::LAST_AFTER)?, unsigned, last_after);
+        cells.columns.push(last_after);
+    }
+    let first_after = numbers(id(part::FIRST_AFTER)?, unsigned, first_after);
+    cells.columns.push(first_after);
     let is_whole = |(bucket, partial): (&Bucket, &Option<Partial>)| {
         partial
             .as_ref()
@@ -120,6 +119,20 @@ fn put_lane(
             .push(numbers(id(part::COUNT)?, unsigned, counts));
     }
     put_sums(cells, lane, &sums)?;
+    // Where each bucket has one value, as a rule, all are the first.
+    let first = id(part::FIRST)?;
+    if let Some(place) = values.iter().position(|column| column.id == first) {
+        let first = values.swap_remove(place);
+        values.extend(cells.columns.pop_if(|last| Ok(last.id) == id(part::SUM)));
+        let is_same = |column: &CellColumn| {
+            column.field_type == first.field_type
+                && (&column.bits, &column.marks) == (&first.bits, &first.marks)
+                && column.heap == first.heap
+        };
+        let others = values.into_iter().filter(|column| !is_same(column));
+        cells.columns.extend(others);
+        cells.columns.push(first);
+    }
     if matches!(
         lane.field_type,
         FieldType::Float | FieldType::Integer | FieldType::Unsigned
