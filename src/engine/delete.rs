@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::blocks::{ChunkEntry, SideRecord};
 use crate::engine::ledger::owner_of;
+use crate::engine::retention::Keep;
 use crate::engine::shard::Shard;
 use crate::engine::write::refusal;
 use crate::engine::{Access, Engine, EngineError, Verb};
@@ -17,7 +18,7 @@ use crate::log::definitions::encode_dropped;
 use crate::log::deletion::Deletion;
 use crate::log::{AppendError, FrameParts, FrameType};
 use crate::series::{Cause, Demand, Location, Part, Ring, Sealed, Snapshot, Summaries, Tombstone};
-use crate::types::{DatabaseId, MeasurementId, Position, SeriesId, TimeRange};
+use crate::types::{DatabaseId, MeasurementId, Position, SeriesId, TimeRange, Timestamp};
 
 /// What a deletion did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +184,13 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let pin = self.blocks.pin();
         let range = deletion.range;
+        let revised = self.retention.current();
+        let keeps = self.keeps(&revised);
+        // What has expired was not shown, and is not counted.
+        let from = |shard: &Shard, id| {
+            let slot = self.placement.slot(id);
+            shown_from(&keeps, shard.classes.get(slot, revised.revision))
+        };
         let hit = loop {
             let mut guard = self.shards[index].write();
             let shard = &mut *guard;
@@ -212,7 +220,7 @@ impl Engine {
                         range,
                         cause: Cause::Deleted,
                     };
-                    let hit = self.hide(shard, &deletion.series, tombstone);
+                    let hit = self.hide(shard, &deletion.series, tombstone, &from);
                     if !hit.chunks.is_empty() {
                         self.keep_side(position, SideRecord::Deletion(payload));
                     }
@@ -229,11 +237,23 @@ impl Engine {
         Ok(())
     }
 
-    fn hide(&self, shard: &mut Shard, series: &[SeriesId], tombstone: Tombstone) -> Hit {
+    fn hide(
+        &self,
+        shard: &mut Shard,
+        series: &[SeriesId],
+        tombstone: Tombstone,
+        shown_from: &dyn Fn(&Shard, SeriesId) -> Timestamp,
+    ) -> Hit {
         let mut hit = Hit::default();
         for &id in series {
+            let shown = TimeRange {
+                start: shown_from(shard, id),
+                end: Timestamp::MAX,
+            };
             let (series, scratch) = shard.series_and_scratch(self.placement.slot(id));
-            hit.before.push(series.snapshot(tombstone.range));
+            let shown = tombstone.range.intersect(shown);
+            hit.before
+                .extend((!shown.is_empty()).then(|| series.snapshot(shown)));
             if series.hide(tombstone, scratch) {
                 let hidden = series.ring.overlapping(tombstone.range);
                 let hidden = hidden.filter(|chunk| chunk.hidden.is_some());
@@ -275,6 +295,21 @@ impl Engine {
         let mut kept = self.deletions.lock();
         kept.entry(position).or_default().push(side);
     }
+}
+
+/// From when on rows of a class are shown, or of any where that is not known.
+fn shown_from(keeps: &[Keep], class: Option<usize>) -> Timestamp {
+    let of_class = |keep: &Keep| {
+        if keep.tiers.is_empty() {
+            keep.horizon
+        } else {
+            // They are shown until they leave.
+            Timestamp::MIN
+        }
+    };
+    let known = class.and_then(|class| keeps.get(class)).map(of_class);
+    let least = || keeps.iter().map(of_class).min();
+    known.or_else(least).unwrap_or(Timestamp::MIN)
 }
 
 /// The chunks of a ring that are in block files.

@@ -13,7 +13,7 @@ use crate::engine::{
 use crate::meta::MemoryMeta;
 use crate::rollup::Tier;
 use crate::storage::FileStorage;
-use crate::types::StoreId;
+use crate::types::{StoreId, TimeRange};
 
 fn small_chunks() -> EngineOptions {
     EngineOptions {
@@ -122,6 +122,33 @@ fn rows_of_each_class_are_as_old_as_their_class_allows() {
     let after = engine.time_bounds();
     assert!(bounds.check_class(before, expired).is_err());
     assert!(after.check_class(before, expired).is_ok());
+}
+
+#[test]
+fn a_deletion_does_not_count_what_has_expired() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let configured = EngineOptions {
+        raw_age_max_ns: 1_000 * SECOND,
+        ..small_chunks()
+    };
+    let (engine, clock) = open(folder.path(), configured);
+    fill(&engine, "a", NOW - 100 * SECOND, 40);
+    // All but ten of them are too old, and nobody has looked yet.
+    clock.advance(929 * SECOND as u64);
+    assert_eq!(read_all(&engine, "a").len(), 11);
+    let found = engine.measurement(&Access::full(), "default", "cpu");
+    let measurement = found.expect("known").expect("known").id;
+    let series: Vec<_> = engine.select_series(measurement, &|_| true);
+    let ids: Vec<_> = series.iter().map(|view| view.id).collect();
+    let deleted = engine.delete(
+        &Access::full(),
+        "default",
+        measurement,
+        &ids,
+        TimeRange::ALL,
+    );
+    assert_eq!(deleted.expect("deletes").rows, 11);
+    assert!(read_all(&engine, "a").is_empty());
 }
 
 #[test]
@@ -297,9 +324,10 @@ fn buckets_leave_for_the_budget_as_well_the_oldest_of_the_finest_first() {
         tiers: vec![(second, Some(0)), (minute, Some(0))],
     };
     change(&engine, &class);
+    let hosts = ["a", "b", "c"];
     let mut number = 1;
     for round in 0..ROUNDS {
-        fill_with_noise(&engine, &["a"], round, &mut number);
+        fill_with_noise(&engine, &hosts, round, &mut number);
         engine.seal_all().expect("seals");
         tick_thrice(&engine, &clock);
         let taken = size_of_folder(folder.path());
@@ -308,11 +336,15 @@ fn buckets_leave_for_the_budget_as_well_the_oldest_of_the_finest_first() {
     // What has left and is in its chunks still.
     engine.checkpoint().expect("checkpoints");
     let uses = engine.tier_uses();
-    let all = ROUNDS as u64 * 32;
+    let all = ROUNDS as u64 * 32 * hosts.len() as u64;
     let buckets = [second, minute].map(|tier| uses[&tier].buckets);
     assert!((all / 10..all / 2).contains(&buckets[0]), "{uses:?}");
-    let rows = read_all(&engine, "a").len() as u64;
-    assert!(rows >= 64, "those that their class keeps stay: {rows}");
+    let rows = hosts.map(|host| read_all(&engine, host).len() as u64);
+    assert!(
+        rows.iter().all(|&rows| rows >= 64),
+        "those that their class keeps stay: {rows:?}"
+    );
+    let rows: u64 = rows.iter().sum();
     assert!(buckets[1] >= (all - rows) / 60, "{rows} rows, {uses:?}");
     assert!(engine.buckets_over_budget() > 0);
 }
