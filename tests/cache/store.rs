@@ -7,14 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use edgetimedb::catalog::CatalogLimits;
 use edgetimedb::clock::ManualClock;
 use edgetimedb::engine::{
-    Access, Engine, EngineOptions, NewSeriesLimits, RetentionChange, SpaceLimits,
+    Access, Engine, EngineOptions, NewSeriesLimits, RetentionTier, SpaceLimits,
 };
 use edgetimedb::log::LogOptions;
 use edgetimedb::meta::MemoryMeta;
 use edgetimedb::query::cache::{CacheOptions, CacheStats, ResultCache};
 use edgetimedb::query::result::{ResultBatch, ResultCell};
 use edgetimedb::query::{CacheUse, QueryContext, QueryLimits, Store, query};
-use edgetimedb::rollup::Tier;
 use edgetimedb::storage::FileStorage;
 use edgetimedb::types::{FieldType, StoreId};
 
@@ -64,6 +63,16 @@ impl Random {
 impl Cached {
     /// Opens a store; what was kept of it before counts no longer.
     pub fn open(folder: &Path, now: i64, lives: Lives, cache_bytes: usize) -> Self {
+        let widths = if lives.tiers {
+            &["10s", "30s", "5m"][..]
+        } else {
+            &[]
+        };
+        let tier = |width: &&str| RetentionTier {
+            width: width.parse().expect("a tier"),
+            age_s: 0,
+        };
+        let tiers = widths.iter().map(tier).collect();
         let options = EngineOptions {
             shards: 3,
             log: LogOptions {
@@ -84,7 +93,7 @@ impl Cached {
             time_min_ns: 0,
             raw_age_max_ns: lives.raw_age_max_s * SECOND,
             rows_per_series_max: lives.rows_per_series_max,
-            tiers: Vec::new(),
+            tiers,
             empty_series_ns: 0,
             rejected_bytes_max: 1 << 20,
             chunk_rows: lives.chunk_rows,
@@ -99,22 +108,8 @@ impl Cached {
         let clock = Arc::new(ManualClock::at(now));
         let meta = Arc::new(MemoryMeta::default());
         let engine = Engine::open(storage, meta, Arc::clone(&clock) as _, StoreId(1), options);
-        let engine = engine.expect("opens");
-        if lives.tiers {
-            let tiers = ["10s", "30s", "5m"].map(|tier| tier.parse::<Tier>().expect("a tier"));
-            let change = RetentionChange::Class {
-                name: "normal".to_owned(),
-                importance: None,
-                raw_age_s: None,
-                raw_bytes: None,
-                rows_per_series: None,
-                tiers: tiers.map(|tier| (tier, Some(0))).to_vec(),
-            };
-            let changed = engine.change_retention(&Access::full(), &change);
-            changed.expect("taken");
-        }
         Self {
-            engine: Arc::new(engine),
+            engine: Arc::new(engine.expect("opens")),
             clock,
             results: Arc::new(ResultCache::new(CacheOptions {
                 capacity_bytes: cache_bytes,

@@ -8,7 +8,7 @@ use crate::clock::ManualClock;
 use crate::engine::tests::{NOW, Rows, SECOND, options, read_all, try_write, write_row};
 use crate::engine::{
     Access, Engine, EngineError, EngineOptions, PolicyError, RetentionBound, RetentionChange,
-    RetentionRule, RetentionSelector, Verb,
+    RetentionRule, RetentionSelector, RetentionTier, Verb,
 };
 use crate::meta::MemoryMeta;
 use crate::rollup::Tier;
@@ -29,6 +29,15 @@ fn open(folder: &Path, options: EngineOptions) -> (Arc<Engine>, Arc<ManualClock>
     let time = Arc::clone(&clock) as _;
     let engine = Engine::open(storage, meta, time, StoreId(7), options).expect("opens");
     (Arc::new(engine), clock)
+}
+
+/// A store that keeps rows for 1,000 seconds.
+fn open_aged(folder: &Path) -> (Arc<Engine>, Arc<ManualClock>) {
+    let configured = EngineOptions {
+        raw_age_max_ns: 1_000 * SECOND,
+        ..small_chunks()
+    };
+    open(folder, configured)
 }
 
 fn change(engine: &Engine, change: &RetentionChange) {
@@ -74,11 +83,7 @@ fn first(rows: &Rows) -> i64 {
 #[test]
 fn rows_of_each_class_are_as_old_as_their_class_allows() {
     let folder = tempfile::tempdir().expect("a folder");
-    let configured = EngineOptions {
-        raw_age_max_ns: 1_000 * SECOND,
-        ..small_chunks()
-    };
-    let (engine, clock) = open(folder.path(), configured);
+    let (engine, clock) = open_aged(folder.path());
     for host in ["kept", "aged", "short"] {
         fill(&engine, host, NOW - 100 * SECOND, 96);
     }
@@ -127,11 +132,7 @@ fn rows_of_each_class_are_as_old_as_their_class_allows() {
 #[test]
 fn a_deletion_does_not_count_what_has_expired() {
     let folder = tempfile::tempdir().expect("a folder");
-    let configured = EngineOptions {
-        raw_age_max_ns: 1_000 * SECOND,
-        ..small_chunks()
-    };
-    let (engine, clock) = open(folder.path(), configured);
+    let (engine, clock) = open_aged(folder.path());
     fill(&engine, "a", NOW - 100 * SECOND, 40);
     // All but ten of them are too old, and nobody has looked yet.
     clock.advance(929 * SECOND as u64);
@@ -315,13 +316,10 @@ fn buckets_leave_for_the_budget_as_well_the_oldest_of_the_finest_first() {
     change(&engine, &RetentionChange::DiskBytes(budget));
     let [second, minute] = ["1s", "1m"].map(|name| name.parse::<Tier>().expect("a tier"));
     change(&engine, &limits("normal", None, None, Some(64)));
-    let class = RetentionChange::Class {
-        name: "normal".to_owned(),
-        importance: None,
-        raw_age_s: None,
-        raw_bytes: None,
-        rows_per_series: None,
-        tiers: vec![(second, Some(0)), (minute, Some(0))],
+    let of_width = |width| RetentionTier { width, age_s: 0 };
+    let class = RetentionChange::Tiers {
+        class: "normal".to_owned(),
+        tiers: Some([second, minute].map(of_width).to_vec()),
     };
     change(&engine, &class);
     let hosts = ["a", "b", "c"];
