@@ -143,15 +143,21 @@ def main():
     curve, over = [], threading.Event()
 
     def watch():
+        told = time.monotonic()
         while not over.wait(0.1):
             try:
                 curve.append(anonymous(server.pid))
+                if time.monotonic() - told >= 30:
+                    told = time.monotonic()
+                    memory = json.loads(admin(words["admin"], "memory --json"))
+                    pools = {name.removesuffix("_bytes"): round(pool / MIB) for name, pool in memory["pools"].items()}
+                    print(f"{told - began:.0f} s: {curve[-1] / MIB:.0f} MB anonymous, {memory['level']},", pools, file=sys.stderr)
             except OSError:
                 return
 
+    began = time.monotonic()
     watcher = threading.Thread(target=watch)
     watcher.start()
-    began = time.monotonic()
     generate = [PROGRAM, "generate", "--workload", "iot", "--series", str(sensors), "--span", f"{hours}h", "--interval", "1s"]
     made = subprocess.Popen(generate, stdout=subprocess.PIPE)
     sent = subprocess.run([PROGRAM, "write", "--addr", words["data"], "-"], stdin=made.stdout)

@@ -94,17 +94,17 @@ fuzz_target!(|input: &[u8]| {
     let sides: Vec<SideRecord> = expiries
         .chain(accounts.iter().map(|account| SideRecord::Account(*account)))
         .collect();
-    store
-        .write_images(
-            &sides,
-            images.iter().map(|(series, bytes)| ImageRecord {
-                series: SeriesId(*series),
-                first_position: Position(1),
-                last_position: Position(u64::from(*series) + 1),
-                bytes,
-            }),
-        )
-        .expect("nothing fails");
+    let mut writer = store.image_writer();
+    for (series, bytes) in &images {
+        let image = ImageRecord {
+            series: SeriesId(*series),
+            first_position: Position(1),
+            last_position: Position(u64::from(*series) + 1),
+            bytes,
+        };
+        writer.append(&image).expect("nothing fails");
+    }
+    writer.finish(&sides).expect("nothing fails");
     store.commit(CommitInfo::default()).expect("nothing fails");
     drop(store);
     let names = disk.names();

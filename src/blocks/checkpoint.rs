@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use super::chunk::{ChunkMeta, FOLDER, FileId};
+use super::chunk::{FOLDER, FileId};
 use super::error::{BlockError, Result};
-use super::image::{ImageRecord, KIND_ROWS, SideRecord};
 use super::inventory::{Folder, ManifestFound, Manifests};
 use super::manifest::{CommitInfo, MANIFEST_NAMES, Manifest, ManifestFile, ManifestRecords};
 use super::pins::Pins;
@@ -149,17 +148,18 @@ impl Checkpoint {
         [len(self.state), len(self.image)]
     }
 
-    pub(super) fn write_chunks<B: AsRef<[u8]>>(
-        &mut self,
-        chunks: impl Iterator<Item = (ChunkMeta, B)>,
-    ) -> Result<FinishedFile> {
+    /// Begins the next block file.
+    pub(super) fn begin_chunks(&mut self) -> Result<BlockFileWriter> {
         let id = self.next_file;
         self.next_file = FileId(next(id.0, "block file ids")?);
-        let written = self.write_block_file(id, chunks);
-        if written.is_err() {
-            self.discard(id);
-        }
-        written
+        BlockFileWriter::create(&*self.storage, self.store, id).inspect_err(|_| self.discard(id))
+    }
+
+    /// Completes it.
+    pub(super) fn finish_chunks(&mut self, writer: BlockFileWriter) -> Result<FinishedFile> {
+        let id = writer.id();
+        let finished = writer.finish(&*self.storage);
+        finished.inspect_err(|_| self.discard(id))
     }
 
     /// Removes a block file that no manifest has listed.
@@ -167,18 +167,6 @@ impl Checkpoint {
         if self.storage.remove(&id.name()).is_err() {
             self.bury(0, id, false);
         }
-    }
-
-    fn write_block_file<B: AsRef<[u8]>>(
-        &self,
-        id: FileId,
-        chunks: impl Iterator<Item = (ChunkMeta, B)>,
-    ) -> Result<FinishedFile> {
-        let mut writer = BlockFileWriter::create(&*self.storage, self.store, id)?;
-        for (meta, bytes) in chunks {
-            writer.append(meta, bytes.as_ref())?;
-        }
-        writer.finish(&*self.storage)
     }
 
     pub(super) fn append_state<B: AsRef<[u8]>>(
@@ -210,65 +198,73 @@ impl Checkpoint {
         &mut self,
         records: impl IntoIterator<Item = (u8, B)>,
     ) -> Result<()> {
-        let written = self.write_records(RecordFile::State, |writer| {
-            for (kind, payload) in records {
-                writer.record(kind, &[payload.as_ref()])?;
-            }
-            Ok(())
-        })?;
-        self.state = Some(written);
+        let mut writer = self.begin_records(RecordFile::State)?;
+        let number = writer.number();
+        let written = records
+            .into_iter()
+            .try_for_each(|(kind, payload)| writer.record(kind, &[payload.as_ref()]));
+        if let Err(error) = written {
+            drop(writer);
+            self.discard_records(RecordFile::State, number);
+            return Err(error);
+        }
+        self.state = Some(self.finish_records(RecordFile::State, writer)?);
         self.state_required = false;
         Ok(())
     }
 
-    pub(super) fn write_images<'a>(
-        &mut self,
-        sides: &[SideRecord],
-        images: impl IntoIterator<Item = ImageRecord<'a>>,
-    ) -> Result<()> {
-        let mut images = images.into_iter().peekable();
-        if images.peek().is_none() && sides.is_empty() {
-            self.image = None;
-            return Ok(());
-        }
-        let written = self.write_records(RecordFile::Image, |writer| {
-            for side in sides {
-                let (kind, payload) = side.encode();
-                writer.record(kind, &[&payload])?;
-            }
-            for image in images {
-                writer.record(KIND_ROWS, &[&image.prefix(), image.bytes])?;
-            }
-            Ok(())
-        })?;
-        self.image = Some(written);
+    /// Begins the next file of images.
+    pub(super) fn begin_images(&mut self) -> Result<RecordWriter> {
+        self.begin_records(RecordFile::Image)
+    }
+
+    /// Completes it, for the next commit; without one there are no images from then on.
+    pub(super) fn finish_images(&mut self, writer: Option<RecordWriter>) -> Result<()> {
+        self.image = match writer {
+            Some(writer) => Some(self.finish_records(RecordFile::Image, writer)?),
+            None => None,
+        };
         Ok(())
     }
 
-    /// Writes a new file of records and syncs it and its name.
-    fn write_records(
-        &mut self,
-        kind: RecordFile,
-        write: impl FnOnce(&mut RecordWriter) -> Result<()>,
-    ) -> Result<ManifestRecords> {
+    /// Removes a file of images that no manifest has listed.
+    pub(super) fn discard_images(&mut self, number: u32) {
+        self.discard_records(RecordFile::Image, number);
+    }
+
+    /// Begins a new file of records.
+    fn begin_records(&mut self, kind: RecordFile) -> Result<RecordWriter> {
         let number = self.next_number;
         self.next_number = next(number, "state and image numbers")?;
-        let name = kind.name(number);
-        let storage = &*self.storage;
-        let written = (|| {
-            let file = storage.create_file(&name)?;
-            let mut writer = RecordWriter::create(file, kind, self.store, number);
-            write(&mut writer)?;
-            let written = writer.finish()?;
+        let file = self.storage.create_file(&kind.name(number));
+        let file = file.inspect_err(|_| self.discard_records(kind, number))?;
+        Ok(RecordWriter::create(file, kind, self.store, number))
+    }
+
+    /// Syncs a new file of records and its name.
+    fn finish_records(
+        &mut self,
+        kind: RecordFile,
+        writer: RecordWriter,
+    ) -> Result<ManifestRecords> {
+        let number = writer.number();
+        let finished = writer.finish().and_then(|written| {
             if !mutants::is(Mutant::NoFolderSync) {
-                storage.sync_folder(FOLDER)?;
+                self.storage.sync_folder(FOLDER)?;
             }
             Ok(written)
-        })();
-        if written.is_ok() || storage.remove(&name).is_err() {
+        });
+        match finished {
+            Ok(_) => self.record_files.push((kind, number)),
+            Err(_) => self.discard_records(kind, number),
+        }
+        finished
+    }
+
+    fn discard_records(&mut self, kind: RecordFile, number: u32) {
+        if self.storage.remove(&kind.name(number)).is_err() {
             self.record_files.push((kind, number));
         }
-        written
     }
 
     /// Writes the manifest and makes it durable.

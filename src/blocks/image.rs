@@ -42,7 +42,7 @@ impl<'a> ImageRecord<'a> {
     }
 }
 
-/// What stands before the images of a checkpoint.
+/// What stands behind the images of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SideRecord {
     /// A deletion that chunks still need: its position (8 bytes), and what the engine encoded.
@@ -109,6 +109,8 @@ pub(super) const KIND_EXPIRY: u8 = 2;
 pub(super) const KIND_ACCOUNT: u8 = 3;
 /// The kind of a record that holds producers.
 pub(super) const KIND_PRODUCERS: u8 = 4;
+/// The kind of the last record, without a payload: the file is complete.
+pub(super) const KIND_END: u8 = 5;
 /// Series, position, rows.
 const ACCOUNT_BYTES: usize = 4 + 8 + 4;
 /// Series, first and last position.

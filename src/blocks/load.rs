@@ -8,7 +8,8 @@ use super::chunk::{ChunkEntry, FileId};
 use super::error::{BlockError, Damage, Result};
 use super::file::BlockFile;
 use super::image::{
-    Account, ImageRecord, KIND_ACCOUNT, KIND_DELETION, KIND_EXPIRY, KIND_PRODUCERS,
+    Account, ImageRecord, KIND_ACCOUNT, KIND_DELETION, KIND_END, KIND_EXPIRY, KIND_PRODUCERS,
+    KIND_ROWS,
 };
 use super::inventory::Folder;
 use super::manifest::{Manifest, ManifestFile};
@@ -71,25 +72,57 @@ impl Loader<'_> {
         });
     }
 
-    /// Visits an image file, likewise.
+    /// Visits an image file, likewise: what stands behind the images first.
     pub(super) fn image(&mut self, number: u32, len: Option<u64>, visitor: &mut dyn Visitor) {
+        let before = self.damage.len();
         self.records(RecordFile::Image, number, len, &mut |kind, payload| {
             match kind {
-                KIND_DELETION => return visitor.deletion(payload),
-                KIND_EXPIRY => return visitor.expiry(payload),
-                KIND_PRODUCERS => return visitor.producers(payload),
+                KIND_DELETION => visitor.deletion(payload),
+                KIND_EXPIRY => visitor.expiry(payload),
+                KIND_PRODUCERS => visitor.producers(payload),
                 KIND_ACCOUNT => {
                     let account = Account::decode(payload);
-                    return account.map(|account| visitor.account(account)).is_some();
+                    account.map(|account| visitor.account(account)).is_some()
                 }
-                _ => {}
+                // Those are next.
+                KIND_ROWS | KIND_END => true,
+                _ => false,
+            }
+        });
+        let known = self.damage.split_off(before);
+        self.records(RecordFile::Image, number, len, &mut |kind, payload| {
+            if kind != KIND_ROWS {
+                return true;
             }
             let image = ImageRecord::decode(payload);
-            image.is_some_and(|image| {
-                visitor.image(image);
-                true
-            })
+            image.map(|image| visitor.image(image)).is_some()
         });
+        // What is damaged is so both times.
+        for damage in known {
+            if !self.damage[before..].contains(&damage) {
+                self.damage.push(damage);
+            }
+        }
+    }
+
+    /// Whether an image file was written to its end.
+    fn is_complete(&self, number: u32) -> bool {
+        let name = RecordFile::Image.name(number);
+        let opened = self.storage.open_file(&name).and_then(|file| {
+            let len_bytes = file.len_bytes()?;
+            Ok((file, len_bytes))
+        });
+        let Ok((file, len_bytes)) = opened else {
+            return false;
+        };
+        let seed = records::seed(self.store, number);
+        let mut ended = false;
+        let mut visit = |kind: u8, _: &[u8]| {
+            ended |= kind == KIND_END;
+            true
+        };
+        records::visit_records(&*file, &name, &seed, len_bytes, &mut visit);
+        ended
     }
 
     fn records(
@@ -239,7 +272,7 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// Visits files that no manifest describes: all states in their order, all chunks, the newest images.
+    /// Visits files that no manifest describes: all states in their order, all chunks, the newest images that are complete.
     pub(super) fn found(
         &mut self,
         folder: &Folder,
@@ -254,7 +287,9 @@ impl Loader<'_> {
                 table.add_loaded(file);
             }
         }
-        if let Some(number) = folder.images.last() {
+        let images = &folder.images;
+        let complete = images.iter().rfind(|number| self.is_complete(**number));
+        if let Some(number) = complete.or(images.last()) {
             self.image(*number, None, visitor);
         }
         Ok(())

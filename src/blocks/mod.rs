@@ -19,6 +19,7 @@ mod image;
 mod inventory;
 mod load;
 mod manifest;
+mod pending;
 mod pins;
 mod record_writer;
 mod records;
@@ -40,6 +41,7 @@ pub use load::Visitor;
 pub use manifest::{
     CommitInfo, MANIFEST_NAMES, Manifest, ManifestError, ManifestFile, ManifestRecords,
 };
+pub use pending::{ChunkWriter, ImageWriter};
 pub use pins::Pin;
 pub use store::{BlockOptions, BlockStore, Opened, Unlisted};
 pub use table::{BlockUsage, FileInfo};

@@ -53,6 +53,11 @@ impl RecordWriter {
         }
     }
 
+    /// The number of the file.
+    pub(super) const fn number(&self) -> u32 {
+        self.number
+    }
+
     pub(super) fn record(&mut self, kind: u8, parts: &[&[u8]]) -> Result<()> {
         records::encode_record(&self.seed, kind, parts, &mut self.buffer)?;
         if self.buffer.len() >= BUFFER_BYTES {

@@ -1,11 +1,11 @@
 //! The block store: everything of a store but its log, changed by commits and read at any time.
 //!
-//! A checkpoint calls, in this order: `write_chunks`, `append_state` (or `rewrite_state`), `write_images`,
-//! `commit`. Each of the first three is synced when it returns; `commit` makes a manifest durable that
+//! A checkpoint finishes a [`ChunkWriter`], calls `append_state` (or `rewrite_state`), finishes an [`ImageWriter`], and
+//! calls `commit`. Each of the first three is synced when it returns; `commit` makes a manifest durable that
 //! refers to them; only after it has returned may log segments before its `replay_from` be recycled.
 //! Until then the previous manifest is valid, and everything it refers to is there.
 //!
-//! Locks, in this order: `writer` (held over input and output, by the one who checkpoints), `table`,
+//! Locks, in this order: `writer` (held over syncs and commits, by the one who checkpoints), `table`,
 //! `open_files`, the cache's shards. Readers take the last two only, and never over a read.
 
 use std::collections::HashSet;
@@ -19,16 +19,17 @@ use parking_lot::Mutex;
 
 use super::cache::{CacheStats, ChunkCache};
 use super::checkpoint::Checkpoint;
-use super::chunk::{ChunkEntry, ChunkMeta, FOLDER, FileId};
+use super::chunk::{ChunkEntry, FOLDER, FileId};
 use super::error::{BlockError, Damage, Result};
 use super::file::BlockFile;
-use super::image::{ImageRecord, SideRecord};
 use super::inventory::{Folder, Manifests};
 use super::load::{Loader, Visitor, chunk_damage};
 use super::manifest::{CommitInfo, MANIFEST_NAMES, Manifest};
+use super::pending::{ChunkWriter, ImageWriter};
 use super::pins::{Pin, Pins};
 use super::records::RecordFile;
 use super::table::{BlockUsage, FileInfo, Table};
+use super::writer::FinishedFile;
 use crate::limits::BLOCK_FILES_OPEN;
 use crate::mutants::{self, Mutant};
 use crate::storage::Storage;
@@ -76,7 +77,7 @@ pub struct Opened {
 pub struct BlockStore {
     pub(super) storage: Arc<dyn Storage>,
     store: StoreId,
-    writer: Mutex<Checkpoint>,
+    pub(super) writer: Mutex<Checkpoint>,
     /// Bytes of the state and of the image file, so that nobody waits for a checkpoint to learn them.
     record_bytes: [AtomicU64; 2],
     table: Mutex<Table>,
@@ -228,20 +229,9 @@ impl BlockStore {
         self.store
     }
 
-    /// Writes chunks to one new block file and syncs it. The next commit makes them part of the store.
-    /// Without chunks no file is made.
-    pub fn write_chunks<B: AsRef<[u8]>>(
-        &self,
-        chunks: impl IntoIterator<Item = (ChunkMeta, B)>,
-    ) -> Result<Vec<ChunkEntry>> {
-        let mut writer = self.writer.lock();
-        let mut chunks = chunks.into_iter().peekable();
-        if chunks.peek().is_none() {
-            return Ok(Vec::new());
-        }
-        let finished = writer.write_chunks(chunks)?;
-        self.table.lock().add_finished(&finished);
-        Ok(finished.entries)
+    /// Begins to write chunks to one new block file.
+    pub const fn chunk_writer(&self) -> ChunkWriter<'_> {
+        ChunkWriter::new(self)
     }
 
     /// Gives up chunks that were written and not committed: their file goes at once.
@@ -260,9 +250,8 @@ impl BlockStore {
         &self,
         records: impl IntoIterator<Item = (u8, B)>,
     ) -> Result<()> {
-        let mut writer = self.writer.lock();
-        let written = writer.append_state(records);
-        self.note_bytes(&writer);
+        let written = self.writer.lock().append_state(records);
+        self.note_bytes();
         written
     }
 
@@ -272,23 +261,14 @@ impl BlockStore {
         &self,
         records: impl IntoIterator<Item = (u8, B)>,
     ) -> Result<()> {
-        let mut writer = self.writer.lock();
-        let written = writer.rewrite_state(records);
-        self.note_bytes(&writer);
+        let written = self.writer.lock().rewrite_state(records);
+        self.note_bytes();
         written
     }
 
-    /// Writes all images anew, and what stands before them, to a file that replaces the old one at the
-    /// next commit; without any there is none from then on. A checkpoint that does not call this keeps the old.
-    pub fn write_images<'a>(
-        &self,
-        sides: &[SideRecord],
-        images: impl IntoIterator<Item = ImageRecord<'a>>,
-    ) -> Result<()> {
-        let mut writer = self.writer.lock();
-        let written = writer.write_images(sides, images);
-        self.note_bytes(&writer);
-        written
+    /// Begins to write all images anew.
+    pub const fn image_writer(&self) -> ImageWriter<'_> {
+        ImageWriter::new(self)
     }
 
     /// Makes all that was written since the last commit the store: durable when it returns. Then removes
@@ -418,8 +398,14 @@ impl BlockStore {
         &self.cache
     }
 
-    fn note_bytes(&self, writer: &Checkpoint) {
-        for (noted, now) in self.record_bytes.iter().zip(writer.record_bytes()) {
+    /// A file whose chunks the next commit makes part of the store.
+    pub(super) fn add_finished(&self, finished: &FinishedFile) {
+        self.table.lock().add_finished(finished);
+    }
+
+    pub(super) fn note_bytes(&self) {
+        let bytes = self.writer.lock().record_bytes();
+        for (noted, now) in self.record_bytes.iter().zip(bytes) {
             noted.store(now, Ordering::Relaxed);
         }
     }

@@ -57,6 +57,11 @@ impl BlockFileWriter {
         })
     }
 
+    /// The file.
+    pub(super) const fn id(&self) -> FileId {
+        self.id
+    }
+
     /// Appends a chunk.
     pub fn append(&mut self, meta: ChunkMeta, bytes: &[u8]) -> Result<ChunkEntry> {
         check(&meta, bytes, self.entries.len())?;

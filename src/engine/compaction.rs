@@ -14,12 +14,11 @@ use crate::engine::Engine;
 use crate::series::{HiddenRows, Location, Sealed, retain_rows};
 use crate::types::{Position, SeriesId, Timestamp};
 
-/// A chunk of a block file that a checkpoint changes.
+/// A chunk of a series as a checkpoint found it: there are as many as there are series, so it knows no more.
 #[derive(Clone, Debug)]
-pub(super) struct Stored {
+pub(super) struct Found {
     pub(super) series: SeriesId,
     pub(super) chunk: Sealed<ChunkEntry>,
-    pub(super) entry: ChunkEntry,
 }
 
 /// What one checkpoint compacts.
@@ -28,17 +27,16 @@ pub(super) struct Compaction {
     sparse: HashSet<FileId>,
     bytes_left: u64,
     /// To be written anew.
-    pub(super) rewrites: Vec<Stored>,
+    pub(super) rewrites: Vec<Found>,
     /// Nothing of them is shown.
-    pub(super) gone: Vec<Stored>,
+    pub(super) gone: Vec<Found>,
     /// Deletions that hide something.
     pub(super) needed: BTreeSet<Position>,
 }
 
-/// A chunk's rows that are shown, as they are written.
+/// What is shown of a chunk's rows.
 #[derive(Debug)]
 pub(super) struct Shown {
-    pub(super) bytes: Bytes,
     pub(super) rows: u32,
     pub(super) first_time: Timestamp,
     pub(super) last_time: Timestamp,
@@ -69,17 +67,16 @@ impl Compaction {
         if !is_hidden && !self.sparse.contains(&entry.file) {
             return;
         }
-        let stored = || Stored {
+        let found = || Found {
             series,
             chunk: chunk.clone(),
-            entry: *entry,
         };
         if chunk.is_gone() {
-            self.gone.push(stored());
+            self.gone.push(found());
         } else if self.bytes_left > 0 || !chunk.left().is_empty() {
             // Rows of one time leave together, whatever chunks they are in: a tier counts them once.
             self.bytes_left = self.bytes_left.saturating_sub(entry.record_bytes());
-            self.rewrites.push(stored());
+            self.rewrites.push(found());
         }
     }
 
@@ -101,46 +98,72 @@ impl Compaction {
 }
 
 impl Engine {
-    /// Chunks are dead from the next commit on.
-    pub(super) fn release_stored<'a>(&self, stored: impl Iterator<Item = &'a Stored>) {
-        for one in stored {
-            self.blocks.release(&one.entry);
+    /// Those of these chunks that are in block files are dead from the next commit on.
+    pub(super) fn release_stored<'a>(&self, found: impl Iterator<Item = &'a Found>) {
+        for entry in found.filter_map(Found::entry) {
+            self.blocks.release(entry);
         }
     }
 
     /// Takes that back, for those that nobody else has given up meanwhile.
-    pub(super) fn revive_stored<'a>(&self, stored: impl Iterator<Item = &'a Stored>) {
-        for one in stored {
+    pub(super) fn revive_stored<'a>(&self, found: impl Iterator<Item = &'a Found>) {
+        for one in found {
+            let Some(entry) = one.entry() else {
+                continue;
+            };
             let shard = self.shards[self.placement.shard(one.series)].read();
             let series = shard.get(self.placement.slot(one.series));
             if series.is_some_and(|series| series.ring.iter().any(|chunk| one.is(chunk))) {
-                self.blocks.revive(&one.entry);
+                self.blocks.revive(entry);
             }
         }
     }
 }
 
-impl Stored {
+impl Found {
+    /// Where it is in a block file.
+    pub(super) const fn entry(&self) -> Option<&ChunkEntry> {
+        match &self.chunk.location {
+            Location::Stored(entry) => Some(entry),
+            Location::Memory(_) => None,
+        }
+    }
+
+    /// The bytes of one that is in no block file, and whose they are.
+    pub(super) const fn unflushed(&self) -> Option<(SeriesId, &Bytes)> {
+        match &self.chunk.location {
+            Location::Stored(_) => None,
+            Location::Memory(bytes) => Some((self.series, bytes)),
+        }
+    }
+
     /// Whether a chunk of the ring is this one.
     pub(super) fn is(&self, chunk: &Sealed<ChunkEntry>) -> bool {
-        matches!(&chunk.location, Location::Stored(entry) if *entry == self.entry)
+        match &self.chunk.location {
+            Location::Stored(entry) => {
+                matches!(&chunk.location, Location::Stored(other) if other == entry)
+            }
+            Location::Memory(_) => {
+                chunk.is_unflushed() && chunk.precedence() == self.chunk.precedence()
+            }
+        }
     }
 }
 
-/// What is shown of a chunk's bytes, written anew; `None` where that is nothing.
+/// A chunk's bytes, written anew with what is shown of them, and what that is; `None` where it is nothing.
 pub(super) fn shown_of(
     chunk: &Sealed<ChunkEntry>,
     bytes: &Bytes,
     effort: Effort,
-) -> Result<Option<Shown>, CodecError> {
+) -> Result<Option<(Bytes, Shown)>, CodecError> {
     let Some(hidden) = &chunk.hidden else {
-        return Ok(Some(Shown {
-            bytes: bytes.clone(),
+        let shown = Shown {
             rows: chunk.rows,
             first_time: chunk.first_time,
             last_time: chunk.last_time,
             hidden: HiddenRows::default(),
-        }));
+        };
+        return Ok(Some((bytes.clone(), shown)));
     };
     let mut cells = Cells::default();
     Chunk::open(bytes)?.decode_cells(&mut cells)?;
@@ -155,11 +178,12 @@ pub(super) fn shown_of(
         return Ok(None);
     };
     let positions = (chunk.first_position, chunk.last_position);
-    Ok(Some(Shown {
-        bytes: chunk::encode(&kept, positions, &mut Hints::default(), effort).into(),
+    let shown = Shown {
         rows: kept.times.len() as u32,
         first_time,
         last_time,
         hidden: hidden_rows,
-    }))
+    };
+    let bytes = chunk::encode(&kept, positions, &mut Hints::default(), effort);
+    Ok(Some((bytes.into(), shown)))
 }

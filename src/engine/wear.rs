@@ -1,6 +1,6 @@
 //! What checkpoints have written, since the store was opened.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use parking_lot::Mutex;
 
 use crate::codec::chunk::Chunk;
 
@@ -27,58 +27,52 @@ pub struct CheckpointUse {
     pub image_bytes: u64,
 }
 
-/// The same, counted.
+/// The same, of all checkpoints.
 #[derive(Debug, Default)]
-pub(super) struct Wear {
-    chunks: AtomicU64,
-    chunk_bytes: AtomicU64,
-    chunk_values: AtomicU64,
-    recompressed_chunks: AtomicU64,
-    recompressed_from_bytes: AtomicU64,
-    recompressed_to_bytes: AtomicU64,
-    images: AtomicU64,
-    image_bytes: AtomicU64,
-}
+pub(super) struct Wear(Mutex<CheckpointUse>);
 
-impl Wear {
-    /// Counts a chunk as it was sealed and as it was written.
-    pub(super) fn chunk(&self, sealed: &[u8], written: &[u8]) {
-        add(&self.chunks, 1);
-        add(&self.chunk_bytes, written.len() as u64);
+impl CheckpointUse {
+    /// Counts a chunk as it was sealed and as it is written.
+    pub(super) fn chunk(&mut self, sealed: &[u8], written: &[u8]) {
+        self.chunks += 1;
+        self.chunk_bytes += written.len() as u64;
         if let Ok(chunk) = Chunk::reopen(written) {
             let values: u64 = chunk.columns().map(|column| column.count as u64).sum();
-            add(&self.chunk_values, values);
+            self.chunk_values += values;
         }
         if written.len() < sealed.len() {
-            add(&self.recompressed_chunks, 1);
-            add(&self.recompressed_from_bytes, sealed.len() as u64);
-            add(&self.recompressed_to_bytes, written.len() as u64);
+            self.recompressed_chunks += 1;
+            self.recompressed_from_bytes += sealed.len() as u64;
+            self.recompressed_to_bytes += written.len() as u64;
         }
     }
 
     /// Counts an image.
-    pub(super) fn image(&self, bytes: &[u8]) {
-        add(&self.images, 1);
-        add(&self.image_bytes, bytes.len() as u64);
+    pub(super) fn image(&mut self, bytes: &[u8]) {
+        self.images += 1;
+        self.image_bytes += bytes.len() as u64;
+    }
+}
+
+impl Wear {
+    /// Adds what a checkpoint wrote that was completed.
+    pub(super) fn add(&self, written: &CheckpointUse) {
+        let mut sums = self.0.lock();
+        sums.chunks += written.chunks;
+        sums.chunk_bytes += written.chunk_bytes;
+        sums.chunk_values += written.chunk_values;
+        sums.recompressed_chunks += written.recompressed_chunks;
+        sums.recompressed_from_bytes += written.recompressed_from_bytes;
+        sums.recompressed_to_bytes += written.recompressed_to_bytes;
+        sums.images += written.images;
+        sums.image_bytes += written.image_bytes;
     }
 
     /// The sums.
     pub(super) fn sums(&self, checkpoints: u64) -> CheckpointUse {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         CheckpointUse {
             checkpoints,
-            chunks: of(&self.chunks),
-            chunk_bytes: of(&self.chunk_bytes),
-            chunk_values: of(&self.chunk_values),
-            recompressed_chunks: of(&self.recompressed_chunks),
-            recompressed_from_bytes: of(&self.recompressed_from_bytes),
-            recompressed_to_bytes: of(&self.recompressed_to_bytes),
-            images: of(&self.images),
-            image_bytes: of(&self.image_bytes),
+            ..*self.0.lock()
         }
     }
-}
-
-fn add(counter: &AtomicU64, by: u64) {
-    counter.fetch_add(by, Ordering::Relaxed);
 }

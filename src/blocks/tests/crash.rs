@@ -32,7 +32,7 @@ fn run(memory: &Memory) -> (Vec<Version>, usize) {
     for round in 0..6u32 {
         let result = (|| {
             let numbers = round * 10..round * 10 + 3;
-            entries.extend(store.write_chunks(numbers.clone().map(chunk))?);
+            entries.extend(write_chunks(&store, numbers.clone().map(chunk))?);
             version.chunks.extend(numbers);
             if round == 4 {
                 store.rewrite_state((0..4).map(|kind| (kind, vec![kind; 700])))?;
@@ -98,7 +98,7 @@ fn a_power_cut_at_every_operation_leaves_one_whole_version() {
                 assert_reads(&store, entry);
             }
             // Life goes on: the next commit is durable, and leaves nothing behind.
-            store.write_chunks([chunk(99)]).expect("works");
+            write_chunks(&store, [chunk(99)]).expect("works");
             store.append_state([(9, vec![9; 700])]).expect("works");
             store.commit(info(1000)).expect("works");
             store.commit(info(1001)).expect("works");
@@ -141,8 +141,8 @@ fn an_operation_that_fails_once_can_be_tried_again() {
         for round in 0..6u32 {
             let records = || [(round as u8, vec![round as u8; 700])];
             let chunks = || (round * 10..round * 10 + 3).map(chunk);
-            if store.write_chunks(chunks()).is_err() {
-                store.write_chunks(chunks()).expect("works");
+            if write_chunks(&store, chunks()).is_err() {
+                write_chunks(&store, chunks()).expect("works");
             }
             if store.append_state(records()).is_err() {
                 store.append_state(records()).expect("works");

@@ -2,19 +2,19 @@
 
 use super::memory::Memory;
 use super::*;
-use crate::blocks::{BlockFile, Damage, FileId, Manifest, walk};
+use crate::blocks::{BlockFile, Damage, FileId, MANIFEST_NAMES, Manifest, walk};
 use crate::storage::Storage;
 
 /// A store of two block files, a state of two appends, images, and both manifests.
 fn filled() -> (Memory, Heard) {
     let memory = Memory::default();
     let (store, _, _) = open(&memory);
-    store.write_chunks((0..4).map(chunk)).expect("works");
+    write_chunks(&store, (0..4).map(chunk)).expect("works");
     store
         .append_state([(1, b"first".to_vec()), (2, b"second".to_vec())])
         .expect("works");
     store.commit(info(1)).expect("works");
-    store.write_chunks((4..6).map(chunk)).expect("works");
+    write_chunks(&store, (4..6).map(chunk)).expect("works");
     store.append_state([(3, b"third")]).expect("works");
     write_images(&store, &[1, 2, 3]).expect("works");
     store.commit(info(2)).expect("works");
@@ -209,6 +209,39 @@ fn the_newer_manifest_lost_its_files_can_be_adopted() {
     let (_, opened, heard) = open(&memory);
     assert_eq!(opened.damage, []);
     assert_eq!(heard.chunks, whole.chunks);
+}
+
+#[test]
+fn images_that_were_not_written_to_their_end_are_not_taken_for_those_of_before() {
+    let (memory, whole) = filled();
+    for name in MANIFEST_NAMES {
+        memory.put(name, b"nonsense".to_vec());
+    }
+    // A crash while the next ones were written.
+    let names = memory.names();
+    let images = names.iter().rfind(|name| name.contains("image-"));
+    let complete = memory.get(images.expect("there are")).expect("works");
+    let (store, ..) = open(&memory);
+    let mut writer = store.image_writer();
+    for number in 0..20_000 {
+        let (series, bytes) = image(number);
+        let image = ImageRecord {
+            series,
+            first_position: Position(3),
+            last_position: Position(4),
+            bytes: &bytes,
+        };
+        writer.append(&image).expect("works");
+    }
+    std::mem::forget(writer);
+    let next = memory.names();
+    let next = next
+        .iter()
+        .find(|name| name.contains("image-") && !names.contains(name));
+    let begun = memory.get(next.expect("it was begun")).expect("works");
+    assert!(begun.len() > complete.len());
+    let (_, _, heard) = open(&memory);
+    assert_eq!(heard.images, whole.images);
 }
 
 #[test]

@@ -90,13 +90,27 @@ fn image(number: u32) -> (SeriesId, Vec<u8>) {
 
 fn write_images(store: &BlockStore, numbers: &[u32]) -> super::Result<()> {
     let images: Vec<_> = numbers.iter().map(|number| image(*number)).collect();
-    let records = images.iter().map(|(series, bytes)| ImageRecord {
-        series: *series,
-        first_position: Position(1),
-        last_position: Position(2),
-        bytes,
-    });
-    store.write_images(&[], records)
+    let mut writer = store.image_writer();
+    for (series, bytes) in &images {
+        writer.append(&ImageRecord {
+            series: *series,
+            first_position: Position(1),
+            last_position: Position(2),
+            bytes,
+        })?;
+    }
+    writer.finish(&[])
+}
+
+fn write_chunks<B: AsRef<[u8]>>(
+    store: &BlockStore,
+    chunks: impl IntoIterator<Item = (ChunkMeta, B)>,
+) -> super::Result<Vec<ChunkEntry>> {
+    let mut writer = store.chunk_writer();
+    for (meta, bytes) in chunks {
+        writer.append(meta, bytes.as_ref())?;
+    }
+    writer.finish()
 }
 
 fn info(replay_from: u64) -> CommitInfo {

@@ -10,14 +10,14 @@ fn everything_committed_is_there_again() {
     let (store, opened, _) = open(&memory);
     assert!(opened.created && opened.damage.is_empty() && opened.manifest.is_none());
     store.commit(info(0)).expect("works");
-    let written = store.write_chunks((0..300).map(chunk)).expect("works");
+    let written = write_chunks(&store, (0..300).map(chunk)).expect("works");
     store
         .append_state([(1, b"one".to_vec()), (2, vec![9; 9000])])
         .expect("works");
     write_images(&store, &[5, 6]).expect("works");
     store.commit(info(100)).expect("works");
     store.append_state([(3, b"three")]).expect("works");
-    let more = store.write_chunks((300..310).map(chunk)).expect("works");
+    let more = write_chunks(&store, (300..310).map(chunk)).expect("works");
     assert_eq!(store.commit(info(200)).expect("works"), 4);
 
     let (store, opened, heard) = open(&memory);
@@ -48,7 +48,7 @@ fn everything_committed_is_there_again() {
 fn a_released_chunk_stays_dead_and_an_empty_file_goes() {
     let memory = Memory::default();
     let (store, _, _) = open(&memory);
-    let entries = store.write_chunks((0..100).map(chunk)).expect("works");
+    let entries = write_chunks(&store, (0..100).map(chunk)).expect("works");
     store.commit(info(1)).expect("works");
     for entry in &entries[..99] {
         assert!(store.release(entry));
@@ -68,7 +68,7 @@ fn a_released_chunk_stays_dead_and_an_empty_file_goes() {
     ));
     let (store, opened, heard) = open(&memory);
     assert_eq!((opened.damage.len(), heard.chunks.len()), (0, 0));
-    let again = store.write_chunks([chunk(1)]).expect("works");
+    let again = write_chunks(&store, [chunk(1)]).expect("works");
     assert_eq!(again[0].file.0, 2, "ids are not reused");
 }
 
@@ -76,7 +76,7 @@ fn a_released_chunk_stays_dead_and_an_empty_file_goes() {
 fn a_pin_keeps_files_until_it_is_dropped() {
     let memory = Memory::default();
     let (store, _, _) = open(&memory);
-    let entries = store.write_chunks((0..3).map(chunk)).expect("works");
+    let entries = write_chunks(&store, (0..3).map(chunk)).expect("works");
     store.commit(info(1)).expect("works");
     let pin = store.pin();
     for entry in &entries {
@@ -108,7 +108,7 @@ fn state_is_rewritten_and_images_replaced() {
     }
     assert!(store.usage().state_bytes > 19 * 4096);
     store.rewrite_state([(1, b"all")]).expect("works");
-    store.write_images(&[], []).expect("works");
+    write_images(&store, &[]).expect("works");
     store.commit(info(50)).expect("works");
     store.append_state([(2, b"more")]).expect("works");
     store.commit(info(51)).expect("works");
@@ -167,10 +167,10 @@ fn what_is_too_large_or_unordered_is_refused_and_leaves_nothing() {
     let (store, _, _) = open(&memory);
     let (mut meta, bytes) = chunk(1);
     meta.rows = u32::MAX;
-    assert!(store.write_chunks([(meta, &bytes)]).is_err());
+    assert!(write_chunks(&store, [(meta, &bytes)]).is_err());
     meta = chunk(1).0;
     meta.last_time = meta.first_time - 1;
-    assert!(store.write_chunks([(meta, &bytes)]).is_err());
+    assert!(write_chunks(&store, [(meta, &bytes)]).is_err());
     let mut counters = info(1);
     counters.counters = vec![(0, 0); crate::limits::MANIFEST_COUNTERS + 1];
     assert!(store.commit(counters).is_err());
@@ -181,10 +181,10 @@ fn what_is_too_large_or_unordered_is_refused_and_leaves_nothing() {
 fn a_walk_changes_nothing() {
     let memory = Memory::default();
     let (store, _, _) = open(&memory);
-    store.write_chunks((0..20).map(chunk)).expect("works");
+    write_chunks(&store, (0..20).map(chunk)).expect("works");
     store.append_state([(1, b"x")]).expect("works");
     store.commit(info(1)).expect("works");
-    store.write_chunks((20..30).map(chunk)).expect("works");
+    write_chunks(&store, (20..30).map(chunk)).expect("works");
     let before = memory.operations();
     let mut heard = Heard::default();
     let found = walk(&memory, true, &mut heard).expect("works");

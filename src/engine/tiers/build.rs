@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::delete::BucketDeletion;
 use super::fill::Plan;
 use super::{Ring, Rings, lanes_of};
-use crate::blocks::{ChunkEntry, ChunkMeta};
+use crate::blocks::{ChunkEntry, ChunkMeta, ChunkWriter};
 use crate::codec::Effort;
 use crate::codec::chunk::{Chunk, Hints};
 use crate::engine::compaction::Compaction;
@@ -20,16 +20,16 @@ use crate::rollup::{
     Bucket, LANES_MAX, LaneColumn, RollupError, Tier, coarsen, decode, encode, roll,
 };
 use crate::series::{Demand, Location, Part, Sealed, Series, Snapshot};
-use crate::types::{DatabaseId, LayoutColumn, Position, SeriesId, TimeRange};
+use crate::types::{DatabaseId, LayoutColumn, Position, SeriesId, TimeRange, Timestamp};
 
 /// Chunks of which rows leave for good with a checkpoint, by series.
-pub(in crate::engine) type Leaving = BTreeMap<SeriesId, Vec<Sealed<ChunkEntry>>>;
+pub(in crate::engine) type Leaving<'a> = BTreeMap<SeriesId, Vec<&'a Sealed<ChunkEntry>>>;
 
 /// What changes with a checkpoint.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct TierChanges {
-    /// To be written.
-    pub(in crate::engine) chunks: Vec<(ChunkMeta, Bytes)>,
+    /// To be written, of one series at a time.
+    pub(super) chunks: Vec<(ChunkMeta, Bytes)>,
     /// What they take the place of, and what is too old.
     pub(in crate::engine) replaced: Vec<ChunkEntry>,
     /// Rows that buckets stood for which were deleted.
@@ -44,8 +44,11 @@ pub(in crate::engine) struct TierChanges {
     pub(super) pending: u64,
 }
 
-/// Buckets of one chunk at most.
-const BUCKETS_MAX: u32 = 256;
+/// Buckets of one chunk at most: each takes its place in memory as long as it is kept.
+const BUCKETS_MAX: u32 = 1024;
+/// And where few are kept, which go by the chunk: so many, or this part of those that are kept.
+const BUCKETS_MIN: u32 = 128;
+const KEPT_PART: i64 = 8;
 /// The last chunks of a ring that are not full are written anew with what comes behind them, if they have no more than so
 /// many times its buckets: a bucket is written a few times, and few chunks are not full, however little comes at a time.
 const JOINED_AT: u32 = 2;
@@ -53,6 +56,8 @@ const JOINED_AT: u32 = 2;
 /// One ring of one series, while it changes.
 pub(super) struct Change<'a> {
     tier: Tier,
+    /// Buckets of one chunk at most.
+    buckets_max: u32,
     /// Buckets of this range are deleted.
     gone: Option<TimeRange>,
     deleted_rows: u64,
@@ -64,12 +69,13 @@ pub(super) struct Change<'a> {
 }
 
 impl Engine {
-    /// Reckons what changes when rows leave. Nothing is written.
+    /// Reckons what changes when rows leave, and writes the chunks of buckets that are new.
     pub(in crate::engine) fn roll_up(
         &self,
-        leaving: &Leaving,
+        leaving: &Leaving<'_>,
         deletion: Option<&BucketDeletion>,
         compaction: &mut Compaction,
+        writer: &mut ChunkWriter<'_>,
     ) -> Result<TierChanges, EngineError> {
         let mut changes = TierChanges::default();
         self.tier_fill.begin();
@@ -116,7 +122,9 @@ impl Engine {
                     own.replaced.push(*entry);
                 }
             }
-            changes.chunks.append(&mut own.chunks);
+            for (meta, bytes) in &own.chunks {
+                writer.append(*meta, bytes)?;
+            }
             changes.replaced.append(&mut own.replaced);
             changes.filled += own.filled;
             changes.pending += own.pending;
@@ -171,7 +179,7 @@ impl Engine {
         &self,
         (series, before): (SeriesId, &Rings),
         keep: &Keep,
-        left: &[Sealed<ChunkEntry>],
+        left: &[&Sealed<ChunkEntry>],
         gone: Option<TimeRange>,
         compaction: &mut Compaction,
         changes: &mut TierChanges,
@@ -251,9 +259,12 @@ impl Engine {
                 let is_young = tier.end_of(bucket.start) > horizon;
                 bucket.start >= from && (is_young || is_there(bucket.start))
             };
-            let kept = buckets.into_iter().filter(is_kept).collect();
+            let kept: Vec<Bucket> = buckets.into_iter().filter(is_kept).collect();
+            let ends = rings.of(tier).map(|ring| ring.covered().end);
+            let ends = ends.max(kept.last().map(|bucket| tier.end_of(bucket.start)));
             let mut change = Change {
                 gone,
+                buckets_max: buckets_max(tier, horizon, ends),
                 ..Change::new(tier, &lanes, meta, changes)
             };
             if let Some(begun) = begun {
@@ -339,6 +350,7 @@ impl<'a> Change<'a> {
     ) -> Self {
         Self {
             tier,
+            buckets_max: BUCKETS_MAX,
             gone: None,
             deleted_rows: 0,
             late_rows: 0,
@@ -367,7 +379,8 @@ impl<'a> Change<'a> {
             .filter(|bucket| last.is_some_and(|last| bucket.start < last));
         self.late_rows = late.map(|bucket| bucket.rows).sum();
         let rows = ring.iter().map(|entry| entry.meta.rows);
-        let (others, tail) = ring.split_at(ring.len() - joined(rows.rev(), more as u32));
+        let (others, tail) =
+            ring.split_at(ring.len() - joined(rows.rev(), more as u32, self.buckets_max));
         let mut buckets = buckets.into_iter().peekable();
         for entry in others {
             let mut new = Vec::new();
@@ -476,8 +489,8 @@ impl<'a> Change<'a> {
             (first, last) = (first.min(other_first), last.max(other_last));
         }
         let mut chunks = Vec::new();
-        for part in buckets.chunks(BUCKETS_MAX as usize) {
-            let is_full = part.len() == BUCKETS_MAX as usize;
+        for part in buckets.chunks(self.buckets_max as usize) {
+            let is_full = part.len() == self.buckets_max as usize;
             let effort = if is_full { Effort::Full } else { effort };
             let encoded = self.encode(part, (first, last), effort);
             let (Some(from), Some(to), Ok(bytes)) = (part.first(), part.last(), encoded) else {
@@ -528,11 +541,18 @@ impl<'a> Change<'a> {
     }
 }
 
+/// Buckets of one chunk of a ring that ends here and keeps those that end behind a horizon.
+fn buckets_max(tier: Tier, horizon: Timestamp, end: Option<Timestamp>) -> u32 {
+    let kept_ns = end.unwrap_or(horizon).saturating_sub(horizon);
+    let part = kept_ns / tier.width_ns() / KEPT_PART;
+    part.clamp(BUCKETS_MIN.into(), BUCKETS_MAX.into()) as u32
+}
+
 /// How many of the last chunks of a ring, the last one first, so many buckets behind them are written with.
-fn joined(rows: impl Iterator<Item = u32>, more: u32) -> usize {
+fn joined(rows: impl Iterator<Item = u32>, more: u32, buckets_max: u32) -> usize {
     let mut joined = more;
     let joins = |&rows: &u32| {
-        let is_small = rows < BUCKETS_MAX && rows <= joined.saturating_mul(JOINED_AT);
+        let is_small = rows < buckets_max && rows <= joined.saturating_mul(JOINED_AT);
         joined = joined.saturating_add(rows);
         is_small
     };
@@ -545,23 +565,39 @@ mod tests {
 
     #[test]
     fn buckets_are_written_a_few_times_and_few_chunks_are_not_full() {
-        for more in [1, 2, 7, 100, 256, 600] {
+        let cases = [128, 1024].map(|max| [1, 2, 7, 100, 256, 600].map(|more| (max, more)));
+        for (max, more) in cases.into_iter().flatten() {
             let (mut ring, mut written, mut came) = (Vec::new(), 0, 0);
             for _ in 0..2_000 {
-                let tail = joined(ring.iter().copied().rev(), more);
+                let tail = joined(ring.iter().copied().rev(), more, max);
                 let tail: u32 = ring.drain(ring.len() - tail..).sum();
                 let mut rest = tail + more;
                 written += rest;
                 came += more;
                 while rest > 0 {
-                    ring.push(rest.min(BUCKETS_MAX));
-                    rest -= rest.min(BUCKETS_MAX);
+                    ring.push(rest.min(max));
+                    rest -= rest.min(max);
                 }
-                let not_full = ring.iter().filter(|&&rows| rows < BUCKETS_MAX).count();
-                assert!(not_full <= 6, "{more} at a time: {ring:?}");
+                let not_full = ring.iter().filter(|&&rows| rows < max).count();
+                assert!(not_full <= 8, "{more} at a time: {ring:?}");
             }
             assert_eq!(ring.iter().sum::<u32>(), came);
-            assert!(written <= 7 * came, "{more} at a time: {written} of {came}");
+            assert!(written <= 9 * came, "{more} at a time: {written} of {came}");
         }
+    }
+
+    #[test]
+    fn chunks_of_a_tier_that_keeps_little_are_small() {
+        let of = |kept_s: i64| buckets_max(Tier::TEN_SECONDS, 0, Some(kept_s * 1_000_000_000));
+        assert_eq!(
+            [of(0), of(3_600), of(20_000), of(200_000)],
+            [128, 128, 250, 1024]
+        );
+        assert_eq!(
+            buckets_max(Tier::TEN_SECONDS, Timestamp::MIN, None),
+            BUCKETS_MIN
+        );
+        let all = buckets_max(Tier::TEN_SECONDS, Timestamp::MIN, Some(i64::MAX));
+        assert_eq!(all, BUCKETS_MAX);
     }
 }

@@ -73,6 +73,10 @@ impl Rings {
         ring.end = ring.end.max(covered(tier, &entry).end);
         let behind = |known: &ChunkEntry| known.meta.first_time <= entry.meta.first_time;
         let place = ring.chunks.partition_point(behind);
+        if ring.chunks.len() == ring.chunks.capacity() {
+            // Many series have few.
+            ring.chunks.reserve_exact(1 + ring.chunks.len() / 4);
+        }
         ring.chunks.insert(place, entry);
         true
     }

@@ -204,7 +204,8 @@ fn fed(folder: &Path, rounds: usize, seed: u64, compared: bool) -> (Arc<Engine>,
     }
     let kept = open(&all, options());
     let mut aged = open(&some, bounded());
-    let usual = [Some(2 * 86_400), Some(0), Some(0)];
+    // Little more than all of it, so that there are chunks of few buckets.
+    let usual = [Some(41 * 3_600), Some(0), Some(0)];
     let usual: Vec<_> = Tier::USUAL.into_iter().zip(usual).collect();
     tiers(&aged, &usual);
     let mut sensors = Sensors {
