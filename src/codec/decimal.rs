@@ -230,7 +230,7 @@ fn at_scale(doubles: &[u64], scale: u8) -> Decimals<'static> {
 
 /// The integer whose quotient by 10^scale is this double, bit for bit.
 #[inline]
-fn mantissa(value: f64, scale: u8) -> Option<i64> {
+pub(crate) fn mantissa(value: f64, scale: u8) -> Option<i64> {
     let power = POWERS_OF_TEN[usize::from(scale)];
     let scaled = value * power;
     let mantissa = (scaled + 0.5f64.copysign(scaled)) as i64;

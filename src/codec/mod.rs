@@ -10,7 +10,7 @@ mod bools;
 mod bytes;
 mod cells;
 pub mod chunk;
-mod decimal;
+pub(crate) mod decimal;
 mod error;
 mod gorilla;
 mod integers;

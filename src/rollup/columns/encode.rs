@@ -2,7 +2,7 @@
 
 use edgetime_protocol::cell::MARK_RAW;
 
-use super::{LANES_MAX, LaneColumn, RollupError, column_of, part};
+use super::{LANES_MAX, LaneColumn, RollupError, column_of, decimals, part};
 use crate::codec::chunk::{self, Hints};
 use crate::codec::{CellColumn, Cells, Effort};
 use crate::rollup::bucket::Bucket;
@@ -118,7 +118,13 @@ fn put_lane(
             .columns
             .push(numbers(id(part::COUNT)?, unsigned, counts));
     }
-    put_sums(cells, lane, &sums)?;
+    let is_float = lane.field_type == FieldType::Float;
+    let scale = if is_float {
+        decimals::put(&mut values)
+    } else {
+        Some(0)
+    };
+    put_sums(cells, lane, &sums, scale)?;
     // Where each bucket has one value, as a rule, all are the first.
     let first = id(part::FIRST)?;
     if let Some(place) = values.iter().position(|column| column.id == first) {
@@ -137,7 +143,11 @@ fn put_lane(
         lane.field_type,
         FieldType::Float | FieldType::Integer | FieldType::Unsigned
     ) {
-        cells.columns.push(doubles(id(part::SQUARES)?, squares));
+        let mut squares = doubles(id(part::SQUARES)?, squares);
+        if let Some(scale) = scale {
+            decimals::put_squares(&mut squares, scale);
+        }
+        cells.columns.push(squares);
     }
     Ok(())
 }
@@ -150,7 +160,12 @@ enum Sum {
     Trues(u64),
 }
 
-fn put_sums(cells: &mut Cells, lane: LaneColumn, sums: &[Option<Sum>]) -> Result<(), RollupError> {
+fn put_sums(
+    cells: &mut Cells,
+    lane: LaneColumn,
+    sums: &[Option<Sum>],
+    scale: Option<u8>,
+) -> Result<(), RollupError> {
     let id = |part| column_of(lane.id, part);
     match lane.field_type {
         FieldType::Float => {
@@ -158,7 +173,11 @@ fn put_sums(cells: &mut Cells, lane: LaneColumn, sums: &[Option<Sum>]) -> Result
                 Some(Sum::Float(sum)) => Some(sum.to_bits()),
                 _ => None,
             });
-            cells.columns.push(doubles(id(part::SUM)?, bits));
+            let mut sums = doubles(id(part::SUM)?, bits);
+            if let Some(scale) = scale {
+                decimals::put_sums(&mut sums, scale);
+            }
+            cells.columns.push(sums);
         }
         FieldType::Integer | FieldType::Unsigned => {
             let whole = |sum: &Option<Sum>| match sum {

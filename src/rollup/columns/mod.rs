@@ -4,6 +4,7 @@
 //! What comes from bytes is checked before it is handed out: times lie in their bucket, counts are no more than
 //! rows, types are those that were asked for.
 
+mod decimals;
 mod decode;
 mod encode;
 
