@@ -2,7 +2,8 @@
 //! both in this process, without sockets, with the cache of finished buckets and without it.
 //!
 //! `EDGETIME_BENCH_HOSTS` (4,000), `EDGETIME_BENCH_HOURS` (12), `EDGETIME_BENCH_MS` for each question and number of
-//! clients (1,000), `EDGETIME_BENCH_REFRESHES` (360), `EDGETIME_BENCH_LATE` late rows a refresh (0). `cargo bench --bench queries`.
+//! clients (1,000), `EDGETIME_BENCH_HELPERS` threads that all queries have beside those of the clients (1),
+//! `EDGETIME_BENCH_REFRESHES` (360), `EDGETIME_BENCH_LATE` late rows a refresh (0). `cargo bench --bench queries`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,8 @@ use edgetimedb::engine::{Access, Batch, Engine, EngineOptions, RowPlan, SeriesRe
 use edgetimedb::log::LogOptions;
 use edgetimedb::meta::MemoryMeta;
 use edgetimedb::query::cache::{CacheOptions, ResultCache};
-use edgetimedb::query::{CacheUse, QueryContext, QueryLimits, Store, query};
+use edgetimedb::query::{CacheUse, QueryContext, QueryLimits, QueryWorkers, Store, query};
+use edgetimedb::server::QueryThreads;
 use edgetimedb::storage::FileStorage;
 use edgetimedb::types::{FieldType, StoreId};
 
@@ -207,7 +209,7 @@ impl Bench {
         assert!(written.error.is_none(), "{:?}", written.error);
     }
 
-    fn ask(&self, text: &str, cached: bool) -> CacheUse {
+    fn ask(&self, text: &str, cached: bool, workers: &QueryWorkers) -> CacheUse {
         let mut store = Store::new(Arc::clone(&self.engine), Access::full());
         if cached {
             store = store.with_cache(&self.results);
@@ -217,6 +219,8 @@ impl Bench {
             database: "db",
             now_ns: self.end,
             limits: QueryLimits::default(),
+            monotonic_ns: None,
+            workers: Some(workers),
             cancel: &|| false,
         };
         let stats = query(&store, text, &context, &mut |_| Ok(()), &mut |_| Ok(()));
@@ -327,21 +331,26 @@ fn five(function: &str) -> String {
         .join(", ")
 }
 
+fn helpers() -> usize {
+    variable("EDGETIME_BENCH_HELPERS", 1) as usize
+}
+
 fn questions(bench: &Bench) {
     let span = Duration::from_millis(variable("EDGETIME_BENCH_MS", 1_000) as u64);
     println!(
-        "{:24} {:>7} {:>9} {:>9} {:>8}",
-        "question", "clients", "p50 ms", "p99 ms", "asked"
+        "{:24} {:>7} {:>7} {:>9} {:>9} {:>8}",
+        "question", "clients", "helpers", "p50 ms", "p99 ms", "asked"
     );
+    let helpers = helpers();
     for (name, text) in QUESTIONS {
-        for clients in [1, 8] {
-            let mut times = asked(bench, text, clients, span);
+        for (clients, helpers) in [(1, 0), (1, helpers), (8, 0), (8, helpers)] {
+            let mut times = asked(bench, text, (clients, helpers), span);
             times.sort_unstable();
             let at =
                 |share: f64| times[((times.len() as f64 * share) as usize).min(times.len() - 1)];
             let ms = |time: Duration| time.as_secs_f64() * 1e3;
             println!(
-                "{name:24} {clients:>7} {:>9.3} {:>9.3} {:>8}",
+                "{name:24} {clients:>7} {helpers:>7} {:>9.3} {:>9.3} {:>8}",
                 ms(at(0.5)),
                 ms(at(0.99)),
                 times.len()
@@ -354,9 +363,10 @@ fn questions(bench: &Bench) {
 fn asked(
     bench: &Bench,
     text: fn(&Bench, &mut Random) -> String,
-    clients: u64,
+    (clients, helpers): (u64, usize),
     span: Duration,
 ) -> Vec<Duration> {
+    let workers = QueryWorkers::new(helpers, QueryThreads);
     let seed = AtomicU64::new(1);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..clients)
@@ -367,7 +377,7 @@ fn asked(
                     while began.elapsed() < span || times.len() < 3 {
                         let text = text(bench, &mut random);
                         let asked = Instant::now();
-                        bench.ask(&text, false);
+                        bench.ask(&text, false, &workers);
                         times.push(asked.elapsed());
                     }
                     times
@@ -484,8 +494,9 @@ fn dashboard(bench: &mut Bench) {
     let refreshes = variable("EDGETIME_BENCH_REFRESHES", 360) as u32;
     let late = variable("EDGETIME_BENCH_LATE", 0);
     let mut panels = panels();
+    let workers = QueryWorkers::new(helpers(), QueryThreads);
     for panel in &panels {
-        bench.ask(&panel.text, true);
+        bench.ask(&panel.text, true, &workers);
     }
     for refresh in 0..refreshes {
         bench.write_all();
@@ -498,7 +509,7 @@ fn dashboard(bench: &mut Bench) {
         bench.flush(&mut batch);
         for panel in &mut panels {
             let began = Instant::now();
-            let used = bench.ask(&panel.text, true);
+            let used = bench.ask(&panel.text, true, &workers);
             panel.cached += began.elapsed();
             if let CacheUse::Used {
                 found, finished, ..
@@ -510,7 +521,7 @@ fn dashboard(bench: &mut Bench) {
             }
             if refresh % 12 == 0 {
                 let began = Instant::now();
-                bench.ask(&panel.text, false);
+                bench.ask(&panel.text, false, &workers);
                 panel.uncached.0 += began.elapsed();
                 panel.uncached.1 += 1;
             }

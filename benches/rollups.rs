@@ -146,6 +146,8 @@ fn ask(engine: &Arc<Engine>, text: &str) -> Duration {
         database: "db",
         now_ns: START + 40 * DAY,
         limits: QueryLimits::default(),
+        monotonic_ns: None,
+        workers: None,
         cancel: &|| false,
     };
     let began = Instant::now();

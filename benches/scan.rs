@@ -188,6 +188,8 @@ fn scan(criterion: &mut Criterion) {
         database: "default",
         now_ns: START_NS,
         limits: QueryLimits::default(),
+        monotonic_ns: None,
+        workers: None,
         cancel: &|| false,
     };
     for (name, sql) in questions() {

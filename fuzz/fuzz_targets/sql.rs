@@ -103,6 +103,8 @@ fuzz_target!(|text: &str| {
         database: "db",
         now_ns: i64::MAX,
         limits: QueryLimits::default(),
+        monotonic_ns: None,
+        workers: None,
         cancel: &|| false,
     };
     let _ = query(&Small, text, &context, &mut |_| Ok(()), &mut |_| Ok(()));

@@ -2,6 +2,7 @@
 
 use crate::limits::{QUERY_GROUPS, QUERY_MEMORY_BYTES, QUERY_SORTED_ROWS};
 use crate::query::memory::QueryMemory;
+use crate::query::workers::QueryWorkers;
 use crate::types::Timestamp;
 
 /// The surroundings of one query.
@@ -15,8 +16,12 @@ pub struct QueryContext<'a> {
     pub limits: QueryLimits,
     /// What all queries keep together, where that is bounded.
     pub memory: Option<&'a QueryMemory>,
+    /// Nanoseconds that only grow, where it is to be told what time goes to.
+    pub monotonic_ns: Option<&'a (dyn Fn() -> u64 + Sync)>,
+    /// Threads that it may have beside its own.
+    pub workers: Option<&'a QueryWorkers>,
     /// Asked once a batch: true gives the query up.
-    pub cancel: &'a dyn Fn() -> bool,
+    pub cancel: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// How much one query may use.

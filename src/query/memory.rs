@@ -44,6 +44,11 @@ impl<'a> Charge<'a> {
         }
     }
 
+    /// Nothing yet; at most what each of so many parts of the query may keep.
+    pub(crate) const fn part_of(&self, parts: usize) -> Self {
+        Self::new(self.of_all, self.bytes_max / parts)
+    }
+
     /// Keeps so many bytes more.
     pub(crate) fn add(
         &mut self,

@@ -29,15 +29,17 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod value;
+mod workers;
 
 pub use context::{QueryContext, QueryLimits};
 pub use error::{NameKind, QueryError, SqlPosition};
-pub use exec::{CacheUse, ExecutionStats, Sink, execute};
+pub use exec::{CacheUse, ExecutionStats, OperatorTimes, Sink, execute};
 pub use memory::QueryMemory;
 pub use plan::{Plan, plan};
 pub use sql::parse;
 pub use store::Store;
 pub use value::Scalar;
+pub use workers::{Executor, Job, QueryWorkers};
 
 use source::Source;
 

@@ -13,7 +13,7 @@ use super::source::{
     SourceError,
 };
 use super::value::Scalar;
-use super::{ExecutionStats, QueryContext, QueryError, QueryLimits};
+use super::{ExecutionStats, Executor, Job, QueryContext, QueryError, QueryLimits, QueryWorkers};
 
 /// The measurement `m`.
 const ONLY: MeasurementId = MeasurementId(1);
@@ -26,7 +26,20 @@ pub(super) struct Memory {
     pub(super) columns: Vec<(&'static str, FieldType)>,
     pub(super) series: Vec<(SeriesInfo, Arc<SeriesRows>)>,
     pub(super) batch_rows: usize,
+    /// Parts that a query may be divided in beside its own, where there are as many series.
+    pub(super) helpers: usize,
     pub(super) batches: Arc<AtomicUsize>,
+}
+
+/// Does the last part first, on one thread.
+struct Backwards;
+
+impl Executor for Backwards {
+    fn run_all(&self, jobs: &mut [Job<'_>]) {
+        for job in jobs.iter_mut().rev() {
+            job();
+        }
+    }
 }
 
 impl Memory {
@@ -36,6 +49,7 @@ impl Memory {
             columns: columns.to_vec(),
             series: Vec::new(),
             batch_rows: 4,
+            helpers: 0,
             batches: Arc::default(),
         }
     }
@@ -73,13 +87,16 @@ impl Memory {
         &self,
         text: &str,
         limits: QueryLimits,
-        cancel: &dyn Fn() -> bool,
+        cancel: &(dyn Fn() -> bool + Sync),
     ) -> Result<(Vec<String>, ExecutionStats), QueryError> {
+        let workers = QueryWorkers::new(self.helpers, Backwards).with_series_min(1);
         let context = QueryContext {
             memory: None,
             database: "db",
             now_ns: 1_000_000,
             limits,
+            monotonic_ns: None,
+            workers: Some(&workers),
             cancel,
         };
         let mut names = Vec::new();

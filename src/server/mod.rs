@@ -23,6 +23,7 @@ mod slowlog;
 mod sql;
 mod start;
 mod text;
+mod threads;
 mod udp;
 mod warm;
 
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::admin::rollup::tiers_of;
 pub use self::start::{Listeners, LogLevel, Server, ServerError};
+pub use self::threads::QueryThreads;
 
 use self::buffers::Buffers;
 use self::clients::Clients;
@@ -47,8 +49,8 @@ use self::slowlog::SlowLog;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::limits;
-use crate::query::QueryMemory;
 use crate::query::cache::ResultCache;
+use crate::query::{QueryMemory, QueryWorkers};
 
 /// The database of lines that name none.
 pub const DEFAULT_DATABASE: &str = "default";
@@ -65,6 +67,7 @@ pub(crate) struct Shared {
     slow_queries: SlowLog,
     results: Arc<ResultCache>,
     query_memory: Arc<QueryMemory>,
+    query_workers: QueryWorkers,
     log_level: Box<dyn LogLevel>,
     started: Instant,
     stop: CancellationToken,

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use edgetime_protocol::columns::{ResultBatch, ResultColumn};
@@ -84,7 +85,7 @@ pub fn run(
     shared: &Shared,
     access: &Access,
     request: &Request<'_>,
-    cancelled: &dyn Fn() -> bool,
+    cancelled: &(dyn Fn() -> bool + Sync),
     sink: &mut dyn FnMut(Part<'_>) -> Result<(), Failed>,
 ) -> Result<ExecutionStats, Failed> {
     let configured = &shared.config.query;
@@ -101,10 +102,11 @@ pub fn run(
         "" => DEFAULT_DATABASE,
         named => named,
     };
-    let late = Cell::new(false);
+    let late = AtomicBool::new(false);
     let cancel = || {
-        late.set(Instant::now() >= deadline);
-        late.get() || cancelled() || shared.stop.is_cancelled()
+        let is_late = Instant::now() >= deadline;
+        late.store(is_late, Ordering::Relaxed);
+        is_late || cancelled() || shared.stop.is_cancelled()
     };
     let context = QueryContext {
         database,
@@ -117,6 +119,8 @@ pub fn run(
             exact: request.exact,
             ..QueryLimits::default()
         },
+        workers: Some(&shared.query_workers),
+        monotonic_ns: Some(&|| started.elapsed().as_nanos() as u64),
         cancel: &cancel,
     };
     let store = Store::new(Arc::clone(&shared.engine), access.clone()).with_cache(&shared.results);
@@ -156,7 +160,7 @@ pub fn run(
     let answer = match &result {
         Ok(stats) => Ok(*stats),
         Err(error) => Err(failure.take().unwrap_or_else(|| {
-            if late.get() {
+            if late.load(Ordering::Relaxed) {
                 Failed {
                     code: Code::BudgetExceeded,
                     message:

@@ -13,14 +13,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, ConfigError, SyncPolicy as ConfiguredPolicy};
 use crate::engine::{Engine, EngineError, MemoryLevel, MemoryState};
-use crate::query::QueryMemory;
 use crate::query::cache::{CacheOptions, ResultCache};
+use crate::query::{QueryMemory, QueryWorkers};
 
 use super::buffers::Buffers;
 use super::clients::Clients;
 use super::committer::{Committer, SyncPolicy};
 use super::maintenance::{Maintenance, MaintenanceOptions};
 use super::slowlog::SlowLog;
+use super::threads::QueryThreads;
 use super::{Shared, admin, connection, monitor, udp, warm};
 
 /// Why a server does not start.
@@ -158,6 +159,7 @@ impl Server {
             ),
             results,
             query_memory: Arc::new(query_memory(&config)),
+            query_workers: QueryWorkers::new(config.query.helper_threads as usize, QueryThreads),
             engine,
             log_level,
             started: Instant::now(),

@@ -1,7 +1,8 @@
 //! One thread: things happen to a store, and panels of a dashboard are asked again and again. What happens in the
 //! middle of a query happens at a moment that the seed chooses.
 
-use std::cell::RefCell;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use edgetimedb::types::FieldType;
 
@@ -30,8 +31,8 @@ struct World {
     lives: Lives,
     cache_bytes: usize,
     /// The place of the next row of each host.
-    next: RefCell<[i64; 4]>,
-    value: RefCell<i64>,
+    next: Mutex<[i64; 4]>,
+    value: Mutex<i64>,
 }
 
 /// What happens to rows.
@@ -71,8 +72,8 @@ pub fn run(seed: u64, tally: &mut Tally) -> Result<(), String> {
         folder,
         lives,
         cache_bytes,
-        next: RefCell::default(),
-        value: RefCell::new(0),
+        next: Mutex::default(),
+        value: Mutex::new(0),
     };
     for host in 0..HOSTS.len() {
         world.happen(&Happening::Append(host, 200));
@@ -144,7 +145,7 @@ impl World {
 
     fn choose(&self, random: &mut Random) -> Happening {
         let host = random.below(4) as usize;
-        let newest = self.next.borrow()[host].max(1);
+        let newest = self.next.lock().expect("no panic")[host].max(1);
         match random.below(9) {
             8 => Happening::Leave,
             0..=2 => Happening::Append(host, random.between(1, 20)),
@@ -160,20 +161,20 @@ impl World {
 
     fn happen(&self, happening: &Happening) {
         let value = || {
-            *self.value.borrow_mut() += 1;
-            *self.value.borrow()
+            *self.value.lock().expect("no panic") += 1;
+            *self.value.lock().expect("no panic")
         };
         match *happening {
             Happening::Append(host, count) => {
-                let first = self.next.borrow()[host];
+                let first = self.next.lock().expect("no panic")[host];
                 let rows = (first..first + count).map(|at| (START + at * STEP, value()));
                 self.store.write(host, V, &rows.collect::<Vec<_>>());
-                self.next.borrow_mut()[host] += count;
+                self.next.lock().expect("no panic")[host] += count;
             }
             Happening::Skip(host, gap) => {
-                let at = self.next.borrow()[host] + gap;
+                let at = self.next.lock().expect("no panic")[host] + gap;
                 self.store.write(host, V, &[(START + at * STEP, value())]);
-                self.next.borrow_mut()[host] = at + 1;
+                self.next.lock().expect("no panic")[host] = at + 1;
             }
             Happening::Late(host, at) => {
                 self.store.write(host, V, &[(START + at * STEP, value())]);
@@ -187,7 +188,8 @@ impl World {
                 self.store.ask(&text, false, &|| ());
             }
             Happening::Leave => {
-                let advanced = (self.value.borrow().unsigned_abs() % 400) * SECOND as u64;
+                let advanced =
+                    (self.value.lock().expect("no panic").unsigned_abs() % 400) * SECOND as u64;
                 self.store.clock.advance(advanced);
                 self.store.engine.tick().expect("maintenance");
                 self.store.engine.checkpoint().expect("a checkpoint");
@@ -198,7 +200,14 @@ impl World {
     /// A panel of a dashboard; of one host alone where that is named.
     fn panel(&self, random: &mut Random) -> (String, bool) {
         let host = HOSTS[random.below(4) as usize].0;
-        let newest = self.next.borrow().iter().copied().max().unwrap_or(0);
+        let newest = self
+            .next
+            .lock()
+            .expect("no panic")
+            .iter()
+            .copied()
+            .max()
+            .unwrap_or(0);
         // A window of which there are a few only, so that panels come again.
         let from =
             START + (newest - 180) / 60 * 60 * STEP + [0, 7][random.below(2) as usize] * SECOND;
@@ -278,20 +287,20 @@ impl World {
         let interrupted = one_series && random.below(2) == 0;
         let happenings = [self.choose(random), self.choose(random)];
         let at = random.below(6);
-        let states = RefCell::new(vec![before]);
-        let calls = RefCell::new(0);
+        let states = Mutex::new(vec![before]);
+        let calls = AtomicU64::new(0);
         let meanwhile = || {
-            *calls.borrow_mut() += 1;
-            if interrupted && *calls.borrow() == at {
+            let call = calls.fetch_add(1, Ordering::Relaxed) + 1;
+            if interrupted && call == at {
                 for happening in &happenings {
                     self.happen(happening);
                     let answer = self.store.ask(&text, false, &|| ());
-                    states.borrow_mut().push(answer);
+                    states.lock().expect("no panic").push(answer);
                 }
             }
         };
         let found = self.store.ask(&text, true, &meanwhile);
-        let states = states.into_inner();
+        let states = states.into_inner().expect("no panic");
         tally.interrupted += u64::from(states.len() > 1);
         if !states.contains(&found) {
             return Err(format!(

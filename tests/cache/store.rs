@@ -13,7 +13,8 @@ use edgetimedb::log::LogOptions;
 use edgetimedb::meta::MemoryMeta;
 use edgetimedb::query::cache::{CacheOptions, CacheStats, ResultCache};
 use edgetimedb::query::result::{ResultBatch, ResultCell};
-use edgetimedb::query::{CacheUse, QueryContext, QueryLimits, Store, query};
+use edgetimedb::query::{CacheUse, QueryContext, QueryLimits, QueryWorkers, Store, query};
+use edgetimedb::server::QueryThreads;
 use edgetimedb::storage::FileStorage;
 use edgetimedb::types::{FieldType, StoreId};
 
@@ -161,20 +162,29 @@ impl Cached {
     }
 
     /// The answer with the cache or without it, a line a row; `meanwhile` is called every now and then.
-    pub fn ask(&self, text: &str, with_cache: bool, meanwhile: &dyn Fn()) -> Vec<String> {
+    pub fn ask(&self, text: &str, with_cache: bool, meanwhile: &(dyn Fn() + Sync)) -> Vec<String> {
         self.run(text, with_cache, meanwhile).0
     }
 
-    fn run(&self, text: &str, with_cache: bool, meanwhile: &dyn Fn()) -> (Vec<String>, CacheUse) {
+    fn run(
+        &self,
+        text: &str,
+        with_cache: bool,
+        meanwhile: &(dyn Fn() + Sync),
+    ) -> (Vec<String>, CacheUse) {
         let mut store = Store::new(Arc::clone(&self.engine), Access::full());
         if with_cache {
             store = store.with_cache(&self.results);
         }
+        // As many threads as there are series.
+        let workers = QueryWorkers::new(8, QueryThreads).with_series_min(1);
         let context = QueryContext {
             memory: None,
             database: "db",
             now_ns: self.engine.server_time().now,
             limits: QueryLimits::default(),
+            monotonic_ns: None,
+            workers: Some(&workers),
             cancel: &|| {
                 meanwhile();
                 false

@@ -12,7 +12,8 @@ use edgetimedb::log::LogOptions;
 use edgetimedb::meta::MemoryMeta;
 use edgetimedb::query::cache::{CacheOptions, ResultCache};
 use edgetimedb::query::result::{ResultBatch, ResultCell};
-use edgetimedb::query::{QueryContext, QueryLimits, Store, query};
+use edgetimedb::query::{QueryContext, QueryLimits, QueryWorkers, Store, query};
+use edgetimedb::server::QueryThreads;
 use edgetimedb::storage::FileStorage;
 use edgetimedb::types::{FieldType, StoreId};
 
@@ -282,22 +283,29 @@ impl World {
     /// The server's answer without the cache.
     pub fn ask(&self, text: &str) -> Result<Vec<Vec<Value>>, String> {
         let store = Store::new(Arc::clone(self.engine()), Access::full());
-        answer(&store, text)
+        answer(&store, text, None)
     }
 
-    /// The server's answer with what the cache has of earlier questions.
+    /// The same with what the cache has of earlier questions, on as many threads as there are series.
     pub fn ask_cached(&self, text: &str) -> Result<Vec<Vec<Value>>, String> {
         let store = Store::new(Arc::clone(self.engine()), Access::full());
-        answer(&store.with_cache(&self.results), text)
+        let workers = QueryWorkers::new(8, QueryThreads).with_series_min(1);
+        answer(&store.with_cache(&self.results), text, Some(&workers))
     }
 }
 
-fn answer(store: &Store, text: &str) -> Result<Vec<Vec<Value>>, String> {
+fn answer(
+    store: &Store,
+    text: &str,
+    workers: Option<&QueryWorkers>,
+) -> Result<Vec<Vec<Value>>, String> {
     let context = QueryContext {
         memory: None,
         database: "db",
         now_ns: END,
         limits: QueryLimits::default(),
+        monotonic_ns: None,
+        workers,
         cancel: &|| false,
     };
     let mut answer = Vec::new();

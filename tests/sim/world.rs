@@ -369,6 +369,8 @@ pub fn ask(engine: &Arc<Engine>, database: &str, text: &str) -> Result<Vec<Strin
         database,
         now_ns: engine.clock().wall_ns(),
         limits: QueryLimits::default(),
+        monotonic_ns: None,
+        workers: None,
         cancel: &|| false,
     };
     let mut lines = Vec::new();

@@ -24,10 +24,12 @@ use crate::series::vector::ColumnVector;
 use crate::types::SeriesId;
 
 use super::output::Output;
+use super::parallel;
 use super::reuse;
 use super::rows::{Part, Rows, SeriesRows, check, is_constant, tags_of};
 use super::state::State;
 use super::steps::{Number, Point, Steps};
+use super::times::Operator;
 use super::{ExecutionStats, both};
 
 pub(super) fn run(
@@ -51,6 +53,7 @@ pub(super) fn run(
         groups.group(0, i64::MIN)?;
     }
     groups.fill_gaps(context)?;
+    stats.times.mark(context, Operator::Group);
     groups.emit(context, output)
 }
 
@@ -59,6 +62,24 @@ fn add_all(
     groups: &mut Groups<'_>,
     source: &dyn Source,
     series: &[SeriesInfo],
+    context: &QueryContext<'_>,
+    stats: &mut ExecutionStats,
+) -> Result<(), QueryError> {
+    let work = |groups: &mut Groups<'_>,
+                first: usize,
+                series: &[SeriesInfo],
+                stats: &mut ExecutionStats| {
+        add_some(groups, source, (first, series), context, stats)
+    };
+    parallel::add_up(groups, series, context, stats, &work)?;
+    Ok(())
+}
+
+/// The same of some series, of which the first has this place among all.
+fn add_some(
+    groups: &mut Groups<'_>,
+    source: &dyn Source,
+    (first, series): (usize, &[SeriesInfo]),
     context: &QueryContext<'_>,
     stats: &mut ExecutionStats,
 ) -> Result<(), QueryError> {
@@ -77,19 +98,22 @@ fn add_all(
         if let Some(newest) = newest.pop_front().flatten() {
             check(context)?;
             let part = Part::Rows(Rows::of(newest, stats));
-            groups.add(&part, &tags_of(&plan.inputs, info), index)?;
+            stats.times.mark(context, Operator::Scan);
+            groups.add(&part, &tags_of(&plan.inputs, info), first + index)?;
+            stats.times.mark(context, Operator::Group);
             if seen.add(plan, grouping, &part) {
                 stats.newest += 1;
                 continue;
             }
         }
-        let mut rows = SeriesRows::open(source, plan, index, info)?;
+        let mut rows = SeriesRows::open(source, plan, first + index, info)?;
         note_rolled(source, info.id, &rows, (plan, context), stats)?;
         while let Some(part) = rows.next_part(plan, context, stats)? {
             if groups.is_beyond(&part) {
                 break;
             }
-            groups.add(&part, &rows.tags, index)?;
+            groups.add(&part, &rows.tags, rows.index)?;
+            stats.times.mark(context, Operator::Group);
             if plan.ends_early && seen.add(plan, grouping, &part) {
                 break;
             }
@@ -173,6 +197,7 @@ pub(super) struct Groups<'a> {
     links: Vec<Option<Link>>,
     /// The starts of the nearest buckets, no more than are wanted.
     nearest: BTreeSet<i64>,
+    hash_seed: u64,
 }
 
 /// Groups without the partitions that they name.
@@ -199,6 +224,16 @@ impl<'a> Groups<'a> {
         context: &QueryContext<'a>,
         hash_seed: u64,
     ) -> Self {
+        let charge = Charge::new(context.memory, context.limits.memory_bytes);
+        Self::of(plan, grouping, (context.limits, charge), hash_seed)
+    }
+
+    fn of(
+        plan: &'a SelectPlan,
+        grouping: &'a Grouping,
+        (limits, charge): (QueryLimits, Charge<'a>),
+        hash_seed: u64,
+    ) -> Self {
         let of_steps = grouping.aggregates.iter().filter(|aggregate| {
             // Their states lie apart.
             aggregate.function.is_of_steps()
@@ -211,8 +246,8 @@ impl<'a> Groups<'a> {
                 Some((_, buckets)) => buckets.clone(),
                 None => Buckets::One,
             },
-            limits: context.limits,
-            charge: Charge::new(context.memory, context.limits.memory_bytes),
+            limits,
+            charge,
             group_bytes: GROUP_BYTES
                 + states * size_of::<State>()
                 + steps * (size_of::<Steps>() + size_of::<Option<Link>>()),
@@ -228,6 +263,7 @@ impl<'a> Groups<'a> {
             states: Vec::new(),
             links: Vec::new(),
             nearest: BTreeSet::new(),
+            hash_seed,
         }
     }
 
@@ -273,6 +309,47 @@ impl<'a> Groups<'a> {
         };
         let keys = self.keys(&frame)?;
         self.partition(&keys, 0)
+    }
+
+    /// Whether parts of the series can be added up apart: no value depends on the one before of another series, and
+    /// nothing ends early but within a series.
+    pub(super) fn can_be_divided(&self) -> bool {
+        let mut aggregates = self.grouping.aggregates.iter();
+        self.plan.nearest.is_none() && !aggregates.any(|known| known.function.is_of_steps())
+    }
+
+    /// Groups for one of so many parts of the series.
+    pub(super) fn part_of(&self, parts: usize) -> Self {
+        let charge = self.charge.part_of(parts);
+        Self {
+            buckets: self.buckets.clone(),
+            ..Self::of(
+                self.plan,
+                self.grouping,
+                (self.limits, charge),
+                self.hash_seed,
+            )
+        }
+    }
+
+    /// Adds the groups of a later part of the series.
+    pub(super) fn absorb(&mut self, mut part: Self) -> Result<(), QueryError> {
+        let Taken { groups, states } = part.take();
+        let partitions: Result<Vec<u32>, QueryError> = part
+            .partitions
+            .iter()
+            .map(|keys| {
+                let keys: Vec<Operand<'_>> = keys.iter().cloned().map(Operand::Constant).collect();
+                self.partition(&keys, 0)
+            })
+            .collect();
+        let partitions = partitions?;
+        let mut states = states.into_iter();
+        for (partition, bucket) in groups {
+            let of_group = states.by_ref().take(self.grouping.aggregates.len());
+            self.load((partitions[partition as usize], bucket), of_group)?;
+        }
+        Ok(())
     }
 
     /// Takes all groups out; partitions stay.

@@ -15,6 +15,7 @@ use crate::series::vector::ColumnVector;
 
 use super::output::Output;
 use super::rows::SeriesRows;
+use super::times::Operator;
 use super::{ExecutionStats, project};
 
 /// A series and the batch it stands in.
@@ -57,6 +58,7 @@ impl Cursor {
             self.times.extend_from_slice(batch.times());
         }
         self.next = 0;
+        stats.times.mark(context, Operator::Output);
         Ok(true)
     }
 }
@@ -104,6 +106,7 @@ pub(super) fn run(
             return Ok(());
         }
         cursor.next = end;
+        stats.times.mark(context, Operator::Order);
         if cursor.next < cursor.times.len() || cursor.load(plan, context, stats)? {
             heap.push(Reverse((cursor.key(), place)));
         }

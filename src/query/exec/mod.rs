@@ -13,6 +13,7 @@ mod group;
 mod kept;
 mod merge;
 mod output;
+mod parallel;
 mod reuse;
 mod rows;
 mod schema;
@@ -20,6 +21,7 @@ mod show;
 mod sort;
 mod state;
 mod steps;
+mod times;
 
 use super::context::QueryContext;
 use super::error::QueryError;
@@ -37,6 +39,8 @@ pub(crate) use finished::Finished;
 use output::Output;
 use rows::SeriesRows;
 use sort::Sorter;
+use times::Operator;
+pub use times::OperatorTimes;
 
 /// Where batches of the answer go.
 pub type Sink<'a> = dyn FnMut(ResultBatch) -> Result<(), QueryError> + 'a;
@@ -68,6 +72,8 @@ pub struct ExecutionStats {
     pub cache: CacheUse,
     /// Rows of the answer.
     pub rows: u64,
+    /// Where time went, if that was asked.
+    pub times: OperatorTimes,
     /// Times whose rows have left, and that rollups answered for.
     pub rolled: Option<TimeRange>,
     /// Times whose rows have left, and that the answer lacks.
@@ -124,7 +130,7 @@ impl ExecutionStats {
     /// What was read and what was spared, in words.
     #[must_use]
     pub fn steps(&self) -> Vec<(String, String)> {
-        [
+        let counts = [
             ("cache", self.cache.text()),
             (
                 "chunks answered by statistics",
@@ -141,8 +147,8 @@ impl ExecutionStats {
             ("rows read", self.rows_scanned.to_string()),
             ("rows of the answer", self.rows.to_string()),
         ]
-        .map(|(what, count)| (what.to_owned(), count))
-        .into()
+        .map(|(what, count)| (what.to_owned(), count));
+        counts.into_iter().chain(self.times.steps()).collect()
     }
 
     fn tiers_text(&self) -> String {
@@ -166,6 +172,22 @@ impl ExecutionStats {
             .collect()
     }
 
+    /// Adds what another thread did for the same query.
+    fn absorb(&mut self, other: &Self) {
+        self.batches += other.batches;
+        self.rows_scanned += other.rows_scanned;
+        self.summaries += other.summaries;
+        self.chunks_summarised += other.chunks_summarised;
+        self.chunks_skipped += other.chunks_skipped;
+        self.chunks_decoded += other.chunks_decoded;
+        self.open_parts += other.open_parts;
+        self.tier_chunks.absorb(&other.tier_chunks);
+        self.newest += other.newest;
+        self.times.add(&other.times);
+        let rolled = self.rolled.into_iter().chain(other.rolled);
+        self.rolled = rolled.reduce(both);
+    }
+
     /// Adds what a scan has counted since it was asked last.
     fn add(&mut self, before: &mut ReadCounts, now: ReadCounts) {
         self.chunks_summarised += now.chunks_summarised - before.chunks_summarised;
@@ -184,8 +206,13 @@ pub fn execute(
     sink: &mut Sink<'_>,
 ) -> Result<ExecutionStats, QueryError> {
     let mut stats = ExecutionStats::default();
+    // Whoever does not ask does not pay for it.
+    let untimed = QueryContext {
+        monotonic_ns: None,
+        ..*context
+    };
     match &plan.kind {
-        PlanKind::Select(select) => execute_select(source, select, context, sink, &mut stats)?,
+        PlanKind::Select(select) => execute_select(source, select, &untimed, sink, &mut stats)?,
         PlanKind::Explain(select, Explained::Plan) => {
             stats.rows = show::explain(source, select, None, sink)?;
         }
@@ -210,11 +237,13 @@ fn execute_select(
     sink: &mut Sink<'_>,
     stats: &mut ExecutionStats,
 ) -> Result<(), QueryError> {
+    stats.times.begin(context);
     let kinds = plan.outputs.iter().map(|output| output.kind).collect();
     let mut output = Output::new(kinds, plan.limit, plan.offset, sink);
     if !output.is_done() {
         let series = choose::series_of(source, plan)?;
         stats.series = series.len() as u64;
+        stats.times.mark(context, Operator::Choose);
         if plan.grouping.is_none() && plan.limit.is_none() {
             let range = plan.scan.range;
             let left = series
@@ -236,12 +265,15 @@ fn execute_select(
                     let keys = plan.order.iter().map(|key| &key.expr);
                     let keys = project(keys, &frame)?;
                     sorter.push(&outputs, &keys, Some(&batch.times), frame.rows)?;
+                    stats.times.mark(context, Operator::Order);
                 }
             }
             sorter.finish(&mut output)?;
+            stats.times.mark(context, Operator::Order);
         }
     }
     stats.rows = output.finish()?;
+    stats.times.mark(context, Operator::Output);
     Ok(())
 }
 

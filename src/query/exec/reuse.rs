@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use super::finished::Finished;
 use super::group::{Groups, Taken, note_rolled};
+use super::parallel;
 use super::rows::{SeriesRows, check, tags_of};
+use super::times::Operator;
 use super::{CacheUse, ExecutionStats};
 use crate::engine::{Growth, SeenState, Versions};
 use crate::mutants::{self, Mutant};
@@ -56,6 +58,7 @@ pub(super) fn add_up(
         outcome => outcome?,
     };
     results.note_outcome(outcome);
+    stats.times.mark(context, Operator::Cache);
     Ok(!matches!(
         outcome,
         QueryOutcome::Again | QueryOutcome::Passed
@@ -167,6 +170,7 @@ impl<'a> Reading<'a> {
         let (mut fresh, mut seen) = (Taken::default(), Vec::new());
         if !ranges.is_empty() {
             check(context)?;
+            stats.times.mark(context, Operator::Cache);
             seen = self.read(groups, source, &ranges, context, stats)?;
             fresh = groups.take();
         }
@@ -291,17 +295,25 @@ impl<'a> Reading<'a> {
         let request = Arc::new(request);
         let lanes = self.watched.lanes(plan.measurement, &plan.scan.columns);
         let asked = std::mem::replace(&mut groups.buckets, self.division.buckets.clone());
-        let mut seen = Vec::with_capacity(self.series.len());
-        for (index, info) in self.series.iter().enumerate() {
-            let wanted = (&request, &asked);
-            let (scan, state) = self.watched.scan(info.id, ranges, &lanes, wanted);
-            seen.push(state);
-            let mut rows = SeriesRows::of(scan, index, tags_of(&plan.inputs, info));
-            note_rolled(source, info.id, &rows, (plan, context), stats)?;
-            while let Some(part) = rows.next_part(plan, context, stats)? {
-                groups.add(&part, &rows.tags, index)?;
+        let work = |groups: &mut Groups<'_>,
+                    first: usize,
+                    series: &[SeriesInfo],
+                    stats: &mut ExecutionStats| {
+            let mut seen = Vec::with_capacity(series.len());
+            for (index, info) in (first..).zip(series) {
+                let wanted = (&request, &asked);
+                let (scan, state) = self.watched.scan(info.id, ranges, &lanes, wanted);
+                seen.push(state);
+                let mut rows = SeriesRows::of(scan, index, tags_of(&plan.inputs, info));
+                note_rolled(source, info.id, &rows, (plan, context), stats)?;
+                while let Some(part) = rows.next_part(plan, context, stats)? {
+                    groups.add(&part, &rows.tags, index)?;
+                    stats.times.mark(context, Operator::Group);
+                }
             }
-        }
+            Ok(seen)
+        };
+        let seen = parallel::add_up(groups, self.series, context, stats, &work)?.concat();
         groups.buckets = asked;
         Ok(seen)
     }

@@ -14,6 +14,7 @@ use crate::series::vector::{ColumnVector, Validity, Values};
 use crate::types::TimeRange;
 
 use super::ExecutionStats;
+use super::times::Operator;
 
 /// A value for each input that is a tag of this series, null for all others.
 pub(super) fn tags_of(inputs: &[Input], info: &SeriesInfo) -> Vec<Scalar> {
@@ -110,6 +111,7 @@ impl SeriesRows {
             check(context)?;
             let part = self.scan.next()?;
             stats.add(&mut self.counts, self.scan.counts());
+            stats.times.mark(context, Operator::Scan);
             match part {
                 None => return Ok(None),
                 Some(ScanPart::Summary(summary)) => {
@@ -118,6 +120,7 @@ impl SeriesRows {
                 }
                 Some(ScanPart::Rows(batch)) => {
                     let rows = self.filtered(batch, plan, stats)?;
+                    stats.times.mark(context, Operator::Filter);
                     if rows.len() > 0 {
                         return Ok(Some(Part::Rows(rows)));
                     }

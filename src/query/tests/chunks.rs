@@ -1,8 +1,10 @@
 //! How many chunks a query answers by statistics, leaves out and decodes: short cuts that stop working would
 //! still give right answers.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::super::ExecutionStats;
-use super::engine::{Both, COLUMNS, START, ask, check};
+use super::engine::{Both, COLUMNS, START, ask, ask_timed, check};
 use super::{f, i};
 use crate::query::value::Scalar;
 
@@ -362,4 +364,57 @@ fn explain_analyze_tells_what_was_read() {
     told("rows read", "1024");
     told("rows of the answer", "1");
     assert_eq!(stats.rows, lines.len() as u64);
+    assert!(
+        lines.iter().all(|line| !line.contains("time scanning")),
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn explain_analyze_tells_where_time_goes() {
+    let both = sealed();
+    for (text, operators) in [
+        (
+            "SELECT avg(x) FROM m WHERE k > 9000",
+            &[
+                "choosing series",
+                "scanning",
+                "filtering",
+                "grouping",
+                "of the output",
+            ][..],
+        ),
+        (
+            "SELECT x FROM m WHERE k > 9000 ORDER BY x",
+            &["scanning", "filtering", "ordering"],
+        ),
+        (
+            "SELECT x FROM m",
+            &["scanning", "ordering", "of the output"],
+        ),
+    ] {
+        // Each look at the clock takes a microsecond.
+        let looks = AtomicU64::new(0);
+        let clock = || looks.fetch_add(1_000, Ordering::Relaxed) + 1_000;
+        let passed = || looks.load(Ordering::Relaxed);
+        let explained = format!("EXPLAIN ANALYZE {text}");
+        let (_, stats) = ask_timed(&both.store(), &explained, Some(&clock)).expect("an answer");
+        let steps: Vec<_> = stats.times.steps().collect();
+        for operator in operators {
+            let name = format!("time {operator}");
+            assert!(
+                steps.iter().any(|(step, _)| *step == name),
+                "{name} of {text} in {steps:?}"
+            );
+        }
+        let times = steps.iter().filter(|(step, _)| step.starts_with("time "));
+        let told: f64 = times
+            .map(|(_, ms)| ms.trim_end_matches(" ms").parse::<f64>().expect("a number"))
+            .sum();
+        let expected = (passed() - 1_000) as f64 / 1e6;
+        assert!((told - expected).abs() < 1e-9, "{told} of {expected} ms");
+        let before = passed();
+        ask_timed(&both.store(), text, Some(&clock)).expect("an answer");
+        assert_eq!(passed(), before, "nobody asked");
+    }
 }

@@ -338,11 +338,22 @@ impl Source for Plain {
 pub(super) type Answer = Result<(Vec<ResultBatch>, ExecutionStats), String>;
 
 pub(super) fn ask(source: &dyn Source, text: &str) -> Answer {
+    ask_timed(source, text, None)
+}
+
+/// As [`ask`], with a clock.
+pub(super) fn ask_timed(
+    source: &dyn Source,
+    text: &str,
+    monotonic_ns: Option<&(dyn Fn() -> u64 + Sync)>,
+) -> Answer {
     let context = QueryContext {
         memory: None,
         database: "db",
         now_ns: START,
         limits: QueryLimits::default(),
+        monotonic_ns,
+        workers: None,
         cancel: &|| false,
     };
     let mut batches = Vec::new();

@@ -8,6 +8,7 @@ mod engine;
 mod errors;
 mod functions;
 mod gaps;
+mod parallel;
 mod rollups;
 mod streaming;
 

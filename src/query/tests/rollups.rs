@@ -336,6 +336,8 @@ fn an_answer_says_what_is_not_rows_and_what_cannot_be_told() {
             exact: true,
             ..QueryLimits::default()
         },
+        monotonic_ns: None,
+        workers: None,
         cancel: &|| false,
     };
     let text = "SELECT count(*) FROM m";

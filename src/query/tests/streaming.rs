@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::source::{
     Buckets, ChunkSummary, ColumnSummary, MeasurementInfo, ScanPart, ScanRequest, SeriesInfo,
@@ -47,6 +48,8 @@ fn batches_leave_while_rows_are_read() {
         database: "db",
         now_ns: 0,
         limits: QueryLimits::default(),
+        monotonic_ns: None,
+        workers: None,
         cancel: &|| false,
     };
     let mut sink = |batch: ResultBatch| {
@@ -77,11 +80,8 @@ fn a_query_is_given_up_between_batches() {
         "SELECT x FROM m WHERE x < 0",
     ] {
         let memory = long(1, 10_000);
-        let asked = Cell::new(0);
-        let cancel = || {
-            asked.set(asked.get() + 1);
-            asked.get() > 5
-        };
+        let asked = AtomicU64::new(0);
+        let cancel = || asked.fetch_add(1, Ordering::Relaxed) >= 5;
         let found = memory.ask_with(text, QueryLimits::default(), &cancel);
         assert_eq!(found.expect_err("given up"), QueryError::Cancelled);
         assert_eq!(memory.scanned(), 5, "{text}");
@@ -208,6 +208,8 @@ fn statistics_of_chunks_answer_like_rows() {
             database: "db",
             now_ns: 0,
             limits: QueryLimits::default(),
+            monotonic_ns: None,
+            workers: None,
             cancel: &|| false,
         };
         let mut batches = Vec::new();
