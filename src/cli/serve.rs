@@ -12,7 +12,6 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 use super::{CommandError, store};
 use crate::config::{ClockKind, Config, Loaded, Overrides};
 use crate::server::{Listeners, LogLevel, Server, ServerError};
-use crate::storage;
 
 /// Flags of `edgetime serve`. What is not given comes from the environment, the file, or the default.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -114,9 +113,6 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), CommandError> {
 
 /// Runs the server until a signal or the admin port ends it.
 fn serve(config: Config, out: &mut dyn Write) -> Result<(), CommandError> {
-    if config.memory.limit_mb > 0 {
-        storage::share_heap();
-    }
     let log_level = start_logging()?;
     let failed = |error: ServerError| CommandError::Failed(error.to_string());
     // Addresses before the store: a port in use should not cost a recovery.

@@ -31,14 +31,6 @@ pub fn give_back_heap() {
     let _ = unsafe { libc::malloc_trim(0) };
 }
 
-/// Makes all threads share one heap, where there would be one for each or two: what one of them frees, another can take.
-/// Of threads that are started later.
-pub fn share_heap() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: takes no pointer and moves nothing; it may be called from any thread.
-    let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
-}
-
 /// A data directory whose segments are mapped.
 #[derive(Debug)]
 pub struct MmapStorage {

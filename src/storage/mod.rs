@@ -22,7 +22,7 @@ pub use choice::{BackendChoice, open};
 pub use directory::TEMPORARY;
 pub use file::FileStorage;
 pub use lock::{DirectoryLock, LockError};
-pub use mmap::{MmapStorage, give_back_heap, share_heap};
+pub use mmap::{MmapStorage, give_back_heap};
 
 /// What went wrong on the device, and where.
 #[derive(Debug, thiserror::Error)]
