@@ -2,8 +2,8 @@
 """Runs a server of little memory under a cgroup of the same limit, sends it readings of many sensors, and prints how
 its memory went.
 
-Usage: memory.py SENSORS HOURS [LIMIT_MB [LOG_MB [RAW_HOURS [CHECKED]]]]. A row a second and sensor, time is the data's own. Needs
-target/release/edgetime, or BENCH_BINARY, and the right to make a cgroup for memory.
+Usage: memory.py SENSORS HOURS [LIMIT_MB [LOG_MB [RAW_HOURS [CHECKED [INTERVAL_S]]]]]. A row a sensor and interval (1 s), time is the
+data's own. Needs target/release/edgetime, or BENCH_BINARY, and the right to make a cgroup for memory.
 """
 
 import json
@@ -116,7 +116,7 @@ def wrong(query, generate, sensor):
 def main():
     sensors, hours = int(sys.argv[1]), int(sys.argv[2])
     given = lambda i, default: int(sys.argv[i]) if len(sys.argv) > i else default
-    limit_mb, log_mb, raw_hours, checked = given(3, 64), given(4, 16), given(5, 6), given(6, 2)
+    limit_mb, log_mb, raw_hours, checked, interval_s = given(3, 64), given(4, 16), given(5, 6), given(6, 2), given(7, 1)
     group = Group(limit_mb * MIB)
     folder = tempfile.mkdtemp(prefix="edgetime-memory-")
     options = {
@@ -158,14 +158,14 @@ def main():
     began = time.monotonic()
     watcher = threading.Thread(target=watch)
     watcher.start()
-    generate = [PROGRAM, "generate", "--workload", "iot", "--series", str(sensors), "--span", f"{hours}h", "--interval", "1s"]
+    generate = [PROGRAM, "generate", "--workload", "iot", "--series", str(sensors), "--span", f"{hours}h", "--interval", f"{interval_s}s"]
     made = subprocess.Popen(generate, stdout=subprocess.PIPE)
     sent = subprocess.run([PROGRAM, "write", "--addr", words["data"], "-"], stdin=made.stdout)
     made.wait()
     seconds = time.monotonic() - began
     over.set()
     watcher.join()
-    rows = sensors * hours * 3600
+    rows = sensors * hours * 3600 // interval_s
     print(f"{rows} rows in {seconds:.0f} s, {rows / seconds:.0f} a second; write ended with {sent.returncode}")
     step = max(len(curve) // 24, 1)
     print("anonymous MB:", " ".join(f"{max(curve[i:i + step]) / MIB:.0f}" for i in range(0, len(curve), step)))

@@ -24,21 +24,21 @@ impl Validity {
 
     /// From one flag a row.
     pub fn from_flags(flags: impl IntoIterator<Item = bool>) -> Self {
-        let mut words = Vec::new();
-        let mut any_null = false;
+        // Most columns have a value in every row.
+        let mut words: Option<Vec<u64>> = None;
         for (row, valid) in flags.into_iter().enumerate() {
-            if row % 64 == 0 {
-                words.push(0u64);
+            if words.is_none() && !valid {
+                let mut before = vec![u64::MAX; row / 64];
+                before.extend((row % 64 > 0).then_some((1 << (row % 64)) - 1));
+                words = Some(before);
             }
-            if valid {
-                words[row / 64] |= 1 << (row % 64);
-            } else {
-                any_null = true;
+            let Some(words) = &mut words else { continue };
+            if row / 64 == words.len() {
+                words.push(0);
             }
+            words[row / 64] |= u64::from(valid) << (row % 64);
         }
-        Self {
-            words: any_null.then_some(words),
-        }
+        Self { words }
     }
 
     /// Whether the row has a value.

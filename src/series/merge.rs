@@ -352,7 +352,7 @@ pub fn split_off(cells: &mut Cells, at: usize) -> Cells {
     rest
 }
 
-pub(super) fn copy_bytes(bits: u64, from: &[u8], into: &mut Vec<u8>) -> u64 {
+fn copy_bytes(bits: u64, from: &[u8], into: &mut Vec<u8>) -> u64 {
     let (offset, len) = cell::heap_range(bits);
     let start = into.len() as u32;
     into.extend_from_slice(&from[offset as usize..][..len as usize]);

@@ -1,10 +1,9 @@
 //! The newest row of a series, where it is found without reading any other.
 
-use edgetime_protocol::cell::MARK_NULL;
+use edgetime_protocol::cell::{self, MARK_NULL};
 
 use super::Decoded;
-use crate::codec::CellColumn;
-use crate::series::merge::{copy_bytes, to_vector};
+use crate::codec::vector::{BytesVector, ColumnVector, Validity, Values};
 use crate::series::{Rows, Series};
 use crate::types::{FieldType, LayoutColumn, TimeRange};
 
@@ -21,19 +20,38 @@ impl<E: Clone> Series<E> {
         }
         let view = rows.view(layout, rows.len() - 1..rows.len());
         let columns = columns.iter().map(|wanted| {
-            let mut column = CellColumn::nulls(wanted.id, wanted.field_type, 1);
             let place = layout.specs.iter().position(|&(id, _)| id == wanted.id);
-            if let Some(at) = place.filter(|&at| view.marks[at] != MARK_NULL) {
-                column.bits[0] = match wanted.field_type {
-                    FieldType::String | FieldType::Binary => {
-                        copy_bytes(view.bits[at], view.heap, &mut column.heap)
-                    }
-                    _ => view.bits[at],
-                };
-                column.marks[0] = view.marks[at];
-            }
-            to_vector(&column)
+            let (bits, mark) = place.map_or((0, MARK_NULL), |at| (view.bits[at], view.marks[at]));
+            vector_of(wanted.field_type, (bits, mark), view.heap)
         });
         Some((vec![time], columns.collect()))
+    }
+}
+
+/// A vector of one cell, made without a column of cells: many series are asked for theirs.
+fn vector_of(field_type: FieldType, (bits, mark): (u64, u8), heap: &[u8]) -> ColumnVector {
+    let is_there = mark != MARK_NULL;
+    let bytes = || {
+        let mut bytes = BytesVector::default();
+        let (offset, len) = if is_there {
+            cell::heap_range(bits)
+        } else {
+            (0, 0)
+        };
+        bytes.push(&heap[offset as usize..][..len as usize]);
+        bytes
+    };
+    let values = match field_type {
+        FieldType::Float if is_there => Values::Float(vec![cell::float(bits, mark)]),
+        FieldType::Float => Values::Float(vec![0.0]),
+        FieldType::Integer => Values::Integer(vec![bits as i64]),
+        FieldType::Unsigned => Values::Unsigned(vec![bits]),
+        FieldType::Boolean => Values::Boolean(vec![bits != 0]),
+        FieldType::String => Values::String(bytes()),
+        FieldType::Binary => Values::Binary(bytes()),
+    };
+    ColumnVector {
+        values,
+        validity: Validity::from_flags([is_there]),
     }
 }
