@@ -9,7 +9,7 @@ use std::time::Duration;
 use edgetime_protocol::cell::{self, MARK_NULL, MARK_RAW};
 use edgetime_protocol::client::{BatchOptions, BatchWriter, FieldValue};
 use edgetime_protocol::error::Code;
-use edgetime_protocol::message::{Failure, Hello, Message, Token, feature};
+use edgetime_protocol::message::{Failure, Hello, Message, Query, QueryOptions, Token, feature};
 use edgetime_protocol::peer::{ClientEnd, ClientEvent};
 use edgetime_protocol::types::{AckLevel, FieldType};
 use edgetime_protocol::write::{BatchHead, Declarer, RowCells, RowsBuilder, Written};
@@ -433,6 +433,61 @@ fn what_breaks_the_protocol_stores_nothing_and_ends_the_connection() {
         server.try_query("", "SELECT v FROM m").is_err(),
         "nothing is there"
     );
+}
+
+#[test]
+fn queries_of_one_connection_leave_room_for_those_of_others() {
+    use std::fmt::Write as _;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let both = [
+        "query.concurrency_max=2",
+        "query.connection_concurrency_max=1",
+    ];
+    let options = ["--no-self-monitor", "--set", both[0], "--set", both[1]];
+    let server = Server::start(folder.path(), &options);
+    // Answers that no socket holds.
+    let mut random = 1u64;
+    let mut lines = String::new();
+    for row in 0..20_000 {
+        lines.push_str("m text=\"");
+        for _ in 0..100 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            write!(lines, "{:08x}", random >> 32).expect("a string");
+        }
+        writeln!(lines, "\" {}", T + row).expect("a string");
+    }
+    server.write(&lines);
+    let ask = |peer: &mut Peer| {
+        let query = Message::Query(Query {
+            database: String::new(),
+            sql: "SELECT text FROM m".to_owned(),
+            options: QueryOptions::default(),
+        });
+        peer.end.send(&query).expect("small")
+    };
+    // It asks, and never reads.
+    let mut greedy = Peer::connect(&server, 0);
+    for _ in 0..4 {
+        ask(&mut greedy);
+    }
+    greedy.send();
+    let waiting = server.query("SELECT count(*) FROM m");
+    assert_eq!(waiting, [["20000"]]);
+    // It was not let go for that: now it reads, and has all of its answers.
+    let mut ended = 0;
+    while ended < 4 {
+        match greedy.answer() {
+            (_, Message::End(end)) => {
+                assert_eq!(end.rows, 20_000);
+                ended += 1;
+            }
+            (_, Message::Error(failure)) => panic!("{failure:?}"),
+            _ => {}
+        }
+    }
 }
 
 #[test]

@@ -30,6 +30,26 @@ impl Progress {
         }
     }
 
+    /// An answer that is waited for: drawn by the clock, while nothing comes as well.
+    pub(super) fn of_answer() -> Self {
+        let style = ProgressStyle::with_template("{msg}{elapsed}").expect("well formed");
+        let bar = ProgressBar::new_spinner().with_style(style);
+        bar.enable_steady_tick(TICK);
+        Self { bar, rows: 0 }
+    }
+
+    /// More rows of the answer have come.
+    pub(super) fn answered(&mut self, rows: u64) {
+        self.rows += rows;
+        let rows = indicatif::HumanCount(self.rows);
+        self.bar.set_message(format!("{rows} rows, "));
+    }
+
+    /// Takes the line away without a word.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
     /// More of it is done.
     pub(super) fn advance(&mut self, bytes: u64, rows: u64) {
         self.bar.inc(bytes);
@@ -49,6 +69,9 @@ impl Progress {
         }
     }
 }
+
+/// How often a line is drawn by the clock.
+const TICK: Duration = Duration::from_millis(250);
 
 fn seconds(elapsed: Duration) -> String {
     format!("{:.1} s", elapsed.as_secs_f64())

@@ -1,6 +1,6 @@
 //! `edgetime query`: one statement to a server, its result to standard output as it comes.
 
-use std::io::{self, Read as _, Write};
+use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +10,7 @@ use edgetime_protocol::error::Code;
 use edgetime_protocol::message::QueryOptions;
 
 use super::duration::parse_duration_ns;
+use super::progress::Progress;
 use super::{CommandError, ServerArgs};
 use crate::query::encode::{Format, TimeFormat};
 
@@ -55,6 +56,9 @@ pub fn run(args: &QueryArgs, out: &mut dyn Write) -> Result<(), CommandError> {
     };
     let database = args.server.db.as_deref().unwrap_or_default();
     let mut connection = Connection::connect(address.as_str(), &options).map_err(failed)?;
+    // Rows that people see tell enough.
+    let is_seen = io::stdout().is_terminal();
+    let mut progress = Progress::of_answer();
     let mut rows = connection
         .query(database, &sql, options_of_query)
         .map_err(failed)?;
@@ -67,10 +71,15 @@ pub fn run(args: &QueryArgs, out: &mut dyn Write) -> Result<(), CommandError> {
     }
     // Dropped early, the rows cancel their query.
     for batch in rows.by_ref() {
-        encoder
-            .batch(&batch.map_err(failed)?, out)
-            .map_err(CommandError::output)?;
+        let batch = batch.map_err(failed)?;
+        if is_seen {
+            progress.clear();
+        } else {
+            progress.answered(batch.rows() as u64);
+        }
+        encoder.batch(&batch, out).map_err(CommandError::output)?;
     }
+    progress.clear();
     if has_result {
         encoder.end(out).map_err(CommandError::output)?;
     }

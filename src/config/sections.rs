@@ -230,6 +230,8 @@ section! {
         time_max_s: u64 = 60, min 1;
         /// Queries that run at a time; others wait.
         concurrency_max: u32 = 4, min 1;
+        /// Of these, queries of one connection that run at a time.
+        connection_concurrency_max: u32 = 2, min 1;
         /// Threads that all queries may have beside those they run on, to add up many series at once; 0 for none.
         helper_threads: u32 = 1;
         /// MiB, about, that one query may hold: groups, the values kept for them, rows to be sorted.

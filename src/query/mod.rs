@@ -23,6 +23,7 @@ pub mod result;
 mod rolled;
 pub mod source;
 pub mod sql;
+mod statements;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -37,6 +38,7 @@ pub use exec::{CacheUse, ExecutionStats, OperatorTimes, Sink, execute};
 pub use memory::QueryMemory;
 pub use plan::{Plan, plan};
 pub use sql::parse;
+pub use statements::Statements;
 pub use store::Store;
 pub use value::Scalar;
 pub use workers::{Executor, Job, QueryWorkers};

@@ -50,7 +50,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::limits;
 use crate::query::cache::ResultCache;
-use crate::query::{QueryMemory, QueryWorkers};
+use crate::query::{QueryMemory, QueryWorkers, Statements};
 
 /// The database of lines that name none.
 pub const DEFAULT_DATABASE: &str = "default";
@@ -68,6 +68,7 @@ pub(crate) struct Shared {
     results: Arc<ResultCache>,
     query_memory: Arc<QueryMemory>,
     query_workers: QueryWorkers,
+    statements: Statements,
     log_level: Box<dyn LogLevel>,
     started: Instant,
     stop: CancellationToken,

@@ -150,7 +150,8 @@ pub fn run(
         pass(Part::Batch(&batch))
     };
     let mut plan = None;
-    let result = query::parse(request.sql)
+    let statement = shared.statements.parse(request.sql);
+    let result = statement
         .and_then(|statement| query::plan(&store, &statement, &context))
         .and_then(|planned| {
             let planned = plan.insert(planned);

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, ConfigError, SyncPolicy as ConfiguredPolicy};
 use crate::engine::{Engine, EngineError, MemoryLevel, MemoryState};
 use crate::query::cache::{CacheOptions, ResultCache};
-use crate::query::{QueryMemory, QueryWorkers};
+use crate::query::{QueryMemory, QueryWorkers, Statements};
 
 use super::buffers::Buffers;
 use super::clients::Clients;
@@ -159,6 +159,7 @@ impl Server {
             ),
             results,
             query_memory: Arc::new(query_memory(&config)),
+            statements: Statements::default(),
             query_workers: QueryWorkers::new(config.query.helper_threads as usize, QueryThreads),
             engine,
             log_level,

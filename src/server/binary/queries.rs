@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use edgetime_protocol::error::Code;
 use edgetime_protocol::message::{End, Failure, Message, Query, encode_batch};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::engine::Access;
 
 use super::super::Shared;
 use super::super::sql::{self, Failed};
 
-/// Queries of one connection at a time.
+/// Queries of one connection that are open at a time; fewer run.
 pub const QUERIES_MAX: usize = 16;
 
 /// Those that run.
@@ -23,15 +23,19 @@ pub struct Queries {
     shared: Arc<Shared>,
     frames: mpsc::Sender<Vec<u8>>,
     running: Arc<Mutex<HashMap<u32, Arc<AtomicBool>>>>,
+    /// What this connection may have of the queries that run.
+    turns: Arc<Semaphore>,
 }
 
 impl Queries {
     /// None yet. Results go to `frames`.
     pub fn new(shared: Arc<Shared>, frames: mpsc::Sender<Vec<u8>>) -> Self {
+        let at_a_time = shared.config.query.connection_concurrency_max as usize;
         Self {
             shared,
             frames,
             running: Arc::default(),
+            turns: Arc::new(Semaphore::new(at_a_time)),
         }
     }
 
@@ -47,10 +51,13 @@ impl Queries {
         let shared = Arc::clone(&self.shared);
         let frames = self.frames.clone();
         let running = Arc::clone(&self.running);
+        let turns = Arc::clone(&self.turns);
         tokio::spawn(async move {
+            // Its own turn first: who waits for that takes no place from others.
+            let turn = turns.acquire_owned().await;
             let permit = Arc::clone(&shared.queries).acquire_owned().await;
             let run = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
+                let _held = (turn, permit);
                 run(&shared, &access, (request, &query), &frames, &cancel);
             });
             if let Err(error) = run.await {
