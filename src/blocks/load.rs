@@ -15,7 +15,7 @@ use super::inventory::Folder;
 use super::manifest::{Manifest, ManifestFile};
 use super::records::{self, RecordFile};
 use super::table::Table;
-use crate::storage::{File, Storage};
+use crate::storage::{self, File, Storage};
 use crate::types::StoreId;
 
 /// Hears what a store holds, in this order: state records as they were written, chunks by file and
@@ -108,11 +108,7 @@ impl Loader<'_> {
     /// Whether an image file was written to its end.
     fn is_complete(&self, number: u32) -> bool {
         let name = RecordFile::Image.name(number);
-        let opened = self.storage.open_file(&name).and_then(|file| {
-            let len_bytes = file.len_bytes()?;
-            Ok((file, len_bytes))
-        });
-        let Ok((file, len_bytes)) = opened else {
+        let Ok((file, len_bytes)) = self.file_and_len(&name) else {
             return false;
         };
         let seed = records::seed(self.store, number);
@@ -295,12 +291,14 @@ impl Loader<'_> {
         Ok(())
     }
 
+    fn file_and_len(&self, name: &str) -> storage::Result<(Arc<dyn File>, u64)> {
+        let file = self.storage.open_file(name)?;
+        let len_bytes = file.len_bytes()?;
+        Ok((file, len_bytes))
+    }
+
     fn open(&mut self, name: &str) -> Option<(Arc<dyn File>, u64)> {
-        let opened = self.storage.open_file(name).and_then(|file| {
-            let len = file.len_bytes()?;
-            Ok((file, len))
-        });
-        match opened {
+        match self.file_and_len(name) {
             Ok(opened) => Some(opened),
             Err(error) => {
                 let name = name.to_owned();
